@@ -1,0 +1,1 @@
+"""The HTTP shape (BentoML); nothing is computed here."""

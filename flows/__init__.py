@@ -1,0 +1,1 @@
+"""When, retries and side effects (Prefect); nothing is computed here."""

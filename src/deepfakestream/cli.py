@@ -1,0 +1,190 @@
+"""The command line: one verb a step; parses, builds, runs, prints, and maps errors to exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepfakestream import __version__
+from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.params import Params, load_params
+from deepfakestream.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="deepfakestream",
+    help="Find face-swap deepfakes in videos and images, and keep the model honest over time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _workspace() -> tuple[Params, Settings]:
+    settings = load_settings()
+    return load_params(settings.workspace / "params.yaml"), settings
+
+
+@app.command()
+def scan(
+    paths: Annotated[list[Path], typer.Argument(help="media files, or folders to search for media")],
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a line for every file")] = False,
+    model: Annotated[
+        Path | None, typer.Option(help="model folder; default: the champion that ships with the package")
+    ] = None,
+    operating_point: Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")] = "balanced",
+) -> None:
+    """Print a verdict for every file. Works offline; needs no workspace.
+
+    An unreadable file gets its line with the reason and the others are still scanned; the exit status is
+    then 1.
+    """
+    from deepfakestream.scan.command import scan_paths
+
+    status = scan_paths(paths, as_json=as_json, model_dir=model, operating_point=operating_point)
+    raise typer.Exit(status)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="folder to make the workspace in")]) -> None:
+    """Make a workspace: params.yaml, dvc.yaml, a DVC repository with a local remote."""
+    from deepfakestream.pipeline import workspace
+
+    typer.echo(workspace.create(directory).describe())
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")],
+    layout: Annotated[str | None, typer.Option(help="how the source is laid out; default: detected")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the set; default: the folder's name")] = None,
+    licence: Annotated[str, typer.Option(help="licence note kept with every item")] = "not stated",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count what would be taken, change nothing")] = False,
+) -> None:
+    """Take labelled media into data/: by content, once, with what is refused in the quarantine."""
+    from deepfakestream.pipeline import ingest as step
+
+    params, settings = _workspace()
+    report = step.run(
+        source,
+        params=params.ingest,
+        settings=settings,
+        request=step.IngestRequest(layout=layout, name=name, licence=licence, dry_run=dry_run),
+    )
+    typer.echo(report.describe())
+
+
+@app.command()
+def extract() -> None:
+    """Find the faces of every item and pack them as crops into artifacts/extract."""
+    from deepfakestream.pipeline import extract as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params.extract, settings=settings).describe())
+
+
+@app.command()
+def validate() -> None:
+    """Check manifest, crops and splits; exit 1 where a rule that protects training is broken."""
+    from deepfakestream.pipeline import validate as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params.validate_, settings=settings).describe())
+
+
+@app.command()
+def train() -> None:
+    """Train a detector on the extracted faces; log it to MLflow; write artifacts/train."""
+    from deepfakestream.pipeline import train as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params, settings=settings).describe())
+
+
+@app.command()
+def evaluate() -> None:
+    """Measure artifacts/train on the test split; write metrics, scores and plots to artifacts/evaluate."""
+    from deepfakestream.pipeline import evaluate as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params.evaluate, settings=settings).describe())
+
+
+@app.command()
+def promote() -> None:
+    """Register artifacts/train as challenger; make it champion if the gate says so. Exit 1 on a refusal."""
+    from deepfakestream.pipeline import promote as step
+
+    params, settings = _workspace()
+    decision = step.run(params.promote, settings=settings)
+    typer.echo(decision.describe())
+    raise typer.Exit(0 if decision.promoted else 1)
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(help="port to listen on; default: DEEPFAKESTREAM_SERVICE_PORT")] = None,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C."""
+    from deepfakestream.local import servers
+
+    servers.serve(load_settings(), port=port)
+
+
+@app.command()
+def drift() -> None:
+    """Compare the newest predictions with the champion's reference; write artifacts/drift."""
+    from deepfakestream.pipeline import drift as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params.drift, settings=settings).describe())
+
+
+@app.command()
+def retrain(
+    force: Annotated[bool, typer.Option("--force", help="retrain even if the governor says no")] = False,
+) -> None:
+    """Ask the governor and, if it agrees, run extract to promote again."""
+    from deepfakestream.pipeline import retrain as step
+
+    params, settings = _workspace()
+    typer.echo(step.run(params.retrain, settings=settings, force=force).describe())
+
+
+@app.command()
+def up() -> None:
+    """Start MLflow, Prefect, the flows and the service on this machine; Ctrl-C stops them all."""
+    from deepfakestream.local import servers
+
+    servers.up(load_settings())
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option(help="workspace of the demo")] = Path("demo"),
+) -> None:
+    """Run the whole main job on sample faces: ingest to retrain, with real servers."""
+    from deepfakestream.local import demo as walkthrough
+
+    walkthrough.run(directory)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line; a known error is one sentence on standard error and exit status 1."""
+    try:
+        app()
+    except DeepfakeStreamError as error:
+        sys.exit(f"deepfakestream: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The set: layouts, manifest, splits, packed crops, expectations, versions."""

@@ -1,0 +1,70 @@
+"""Every error that a user can meet, in one tree.
+
+DeepfakeStreamError
+├── ParamsError          params.yaml or a setting holds an unknown or impossible value
+├── MediaError           one file cannot be scanned; carries a reason code
+├── DataError            a source, manifest or artifact is missing, or contradicts itself
+├── WeightsError         model or detector weights are missing or have another digest
+├── GateError            a gate said no: validation or promotion
+└── ServerError          a port is taken, or a server does not answer
+
+A message is one sentence that names the field or file and the rule, then the remedy. `MediaError` becomes a
+status in a result wherever several files are handled; the others end the command with exit status 1.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an item has no score, or why its score covers only part of it."""
+
+    NOT_FOUND = "not_found"
+    EMPTY_FILE = "empty_file"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    NO_VIDEO_STREAM = "no_video_stream"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_LONG = "too_long"
+    TOO_SMALL = "too_small"
+    TIME_BUDGET = "time_budget"
+    TRUNCATED = "truncated"
+    NO_FACE = "no_face"
+    FACE_TOO_SMALL = "face_too_small"
+    TOO_MANY_FACES = "too_many_faces"
+    DUPLICATE = "duplicate"
+    LABEL_MISSING = "label_missing"
+    LABEL_CONFLICT = "label_conflict"
+
+
+class DeepfakeStreamError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+
+class ParamsError(DeepfakeStreamError):
+    """A parameter or setting is unknown, missing or out of range."""
+
+
+class MediaError(DeepfakeStreamError):
+    """One media file cannot be scanned; `reason` says why in a code."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DataError(DeepfakeStreamError):
+    """A data source, manifest or artifact is missing, malformed or contradicts itself."""
+
+
+class WeightsError(DeepfakeStreamError):
+    """Weights are missing or do not have the digest that was asked for."""
+
+
+class GateError(DeepfakeStreamError):
+    """A gate refused to let the pipeline go on; the message says which rule and what to do."""
+
+
+class ServerError(DeepfakeStreamError):
+    """A server could not be started or reached."""

@@ -1,0 +1,1 @@
+"""Metrics, operating points, plots and the statistical gate."""

@@ -1,0 +1,1 @@
+"""Labelled fakes from real faces: self-blending and face swaps."""

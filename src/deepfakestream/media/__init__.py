@@ -1,0 +1,1 @@
+"""Bytes to frames: probing, decoding within budgets, images and videos alike."""

@@ -1,0 +1,1 @@
+"""SRM, networks, the spec that travels with the weights, scoring, calibration, export."""

@@ -1,0 +1,108 @@
+"""The detector's spec: everything besides weights that decides a score, saved as `spec.json` beside them.
+
+Evaluate, scan and serve read preprocessing, aggregation, calibration and operating points from here alone,
+so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deepfakestream.errors import WeightsError
+from deepfakestream.faces.types import ExtractionSpec
+
+SPEC_FILE = "spec.json"
+
+
+class Spec(BaseModel):
+    """Base of the spec's parts: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSpec(Spec):
+    """How to rebuild the network around the weights."""
+
+    variant: Literal["rgb", "srm", "dual"]
+    backbone: str
+    pooling: Literal["avg", "gwap"]
+    srm_learnable: bool
+    dropout: float
+
+
+class NormalisationSpec(Spec):
+    """Channel statistics, on a 0-1 scale, RGB order."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class AggregationSpec(Spec):
+    """From face logits to one logit a file: over the frames of a track, then over tracks."""
+
+    frames: Literal["mean", "trimmed_mean", "median"]
+    tracks: Literal["max"]
+    min_track_frames: int
+    """Tracks with fewer scored frames are reported but decide nothing, unless there is no other."""
+
+
+class CalibrationSpec(Spec):
+    """Platt scaling of the file's logit: `p_fake = sigmoid(slope * logit + intercept)`."""
+
+    slope: float
+    intercept: float
+
+
+class OperatingPoint(Spec):
+    """A threshold with its meaning."""
+
+    threshold: float
+    """p_fake from which the verdict is likely_fake."""
+    inconclusive_from: float
+    """p_fake from which the verdict is inconclusive; below it is likely_real."""
+    fpr: float | None
+    """Measured share of reals at or above the threshold."""
+    tpr: float | None
+    """Measured share of fakes at or above the threshold."""
+    measured_on: str
+    """Data, split and number of files the rates were measured on."""
+
+
+class DetectorSpec(Spec):
+    """Everything besides weights that decides a verdict."""
+
+    schema_version: Literal[1] = 1
+    network: NetworkSpec
+    normalisation: NormalisationSpec
+    extraction: ExtractionSpec
+    aggregation: AggregationSpec
+    calibration: CalibrationSpec
+    operating_points: dict[str, OperatingPoint]
+    trained_on: str
+    """Data, and what its terms ask of a user of the weights."""
+
+
+def write_spec(spec: DetectorSpec, directory: Path) -> Path:
+    """Write `spec.json` into the directory and return its path."""
+    path = directory / SPEC_FILE
+    path.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def read_spec(directory: Path) -> DetectorSpec:
+    """Return the spec beside a model's weights.
+
+    Raises:
+        WeightsError: the file is missing or does not describe a detector of this schema.
+    """
+    path = directory / SPEC_FILE
+    try:
+        return DetectorSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: missing; a model folder holds model.safetensors and spec.json") from error
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise WeightsError(f"{path}: not a detector spec of schema 1 ({error}); export the model again") from error

@@ -1,0 +1,1 @@
+"""One thin module a step: reads params, calls rooms, writes artifacts."""

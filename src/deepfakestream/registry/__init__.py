@@ -1,0 +1,1 @@
+"""MLflow: runs, registered versions, champion and challenger, lineage."""

@@ -1,0 +1,81 @@
+"""A verdict and what it rests on; the same value is printed, served, logged and evaluated."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from deepfakestream.errors import Reason
+from deepfakestream.faces.types import BoxXYXY
+from deepfakestream.model.spec import OperatingPoint
+
+Verdict = Literal["likely_fake", "inconclusive", "likely_real", "not_applicable"]
+
+
+class Result(BaseModel):
+    """Base of the result's parts."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class FaceScore(Result):
+    """One face in one frame; `p_fake` is the calibrated score of this face alone."""
+
+    time_s: float
+    box_xyxy: BoxXYXY
+    p_fake: float
+
+
+class TrackResult(Result):
+    """One person over time."""
+
+    track_id: int
+    start_s: float
+    end_s: float
+    p_fake: float
+    num_frames: int
+    median_face_px: float
+    faces: tuple[FaceScore, ...]
+
+
+class ModelInfo(Result):
+    """Which model spoke."""
+
+    name: str
+    version: str
+    weights_sha256: str
+
+
+class MediaFacts(Result):
+    """What was scanned."""
+
+    sha256: str
+    kind: Literal["image", "video"]
+    codec: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+    duration_s: float | None
+    fps: float | None
+    frames_searched: int
+
+
+class ScanResult(Result):
+    """The verdict on one file. `p_fake` is null exactly when the verdict is `not_applicable`."""
+
+    file: str
+    verdict: Verdict
+    p_fake: float | None
+    interval: tuple[float, float] | None
+    """95 % interval of p_fake from resampling the scored frames; null with fewer than two."""
+    reasons: tuple[Reason, ...]
+    tracks: tuple[TrackResult, ...]
+    model: ModelInfo
+    operating_point: str
+    threshold: OperatingPoint
+    media: MediaFacts | None
+    features: dict[str, float]
+    """Numbers for the prediction log (face size, sharpness, luma, ...): no pixels."""
+    message: str = ""
+    """One sentence for a person, e.g. why there is no score."""

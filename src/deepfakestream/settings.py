@@ -1,0 +1,108 @@
+"""Where things are: stores, ports, devices. Set by `DEEPFAKESTREAM_*` variables or a `.env` file in the workspace.
+
+What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing here does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deepfakestream.errors import ParamsError
+
+
+class Settings(BaseSettings):
+    """Locations and addresses of one workspace."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DEEPFAKESTREAM_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    workspace: Path = Field(Path(), description="folder with params.yaml, dvc.yaml, data/ and artifacts/")
+    tracking_uri: str | None = Field(None, description="MLflow tracking server or store; default SQLite in work/")
+    registered_model: str = Field("deepfakestream-detector", description="name in the MLflow model registry")
+    experiment: str = Field("deepfakestream", description="MLflow experiment that runs are logged to")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    retinaface_r50_weights: Path | None = Field(None, description="RetinaFace ResNet-50 checkpoint, if at hand")
+    host: str = Field("127.0.0.1", description="address that the local servers listen on")
+    mlflow_port: int = 5000
+    prefect_port: int = 4200
+    service_port: int = 3000
+    model_poll_s: float = Field(15.0, description="how often the service looks for a new champion, in seconds")
+
+    @property
+    def work_dir(self) -> Path:
+        """Stores that this machine keeps for the workspace and that no version control sees."""
+        return self.workspace / "work"
+
+    @property
+    def data_dir(self) -> Path:
+        """Ingested media and the manifest; tracked as a whole by `data.dvc`."""
+        return self.workspace / "data"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Outputs of the stages, one folder a stage; tracked by `dvc.lock`."""
+        return self.workspace / "artifacts"
+
+    @property
+    def face_store_dir(self) -> Path:
+        """Content-addressed results of face extraction; survives `dvc repro` and kills."""
+        return self.work_dir / "facestore"
+
+    @property
+    def quarantine_db(self) -> Path:
+        """Ledger of refused items, with reasons."""
+        return self.work_dir / "quarantine.db"
+
+    @property
+    def prediction_log_db(self) -> Path:
+        """Every prediction that the service made: scores and features, no pixels."""
+        return self.work_dir / "predictions.db"
+
+    @property
+    def governor_db(self) -> Path:
+        """Drift windows, retrain claims and refusals."""
+        return self.work_dir / "governor.db"
+
+    @property
+    def mlflow_store_uri(self) -> str:
+        """The tracking address in force: the one set, else SQLite in the workspace."""
+        return self.tracking_uri or f"sqlite:///{(self.work_dir / 'mlflow.db').resolve()}"
+
+    @property
+    def mlflow_artifacts_dir(self) -> Path:
+        """Where MLflow keeps run and model files when no server does."""
+        return (self.work_dir / "mlartifacts").resolve()
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of the local MLflow server."""
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def prefect_api_url(self) -> str:
+        """Address of the local Prefect server's API."""
+        return f"http://{self.host}:{self.prefect_port}/api"
+
+    @property
+    def service_url(self) -> str:
+        """Address of the local inference service."""
+        return f"http://{self.host}:{self.service_port}"
+
+
+def load_settings() -> Settings:
+    """Return the settings in force.
+
+    Raises:
+        ParamsError: a variable holds a value of the wrong kind.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "DEEPFAKESTREAM_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ParamsError(f"{name}: {first['msg']}; correct the variable or unset it") from error

@@ -1,0 +1,1 @@
+"""From face crops to weights: augmentations, sampling, losses, the loop."""
