@@ -1,0 +1,149 @@
+"""Every prediction that was served: scores, model and features in one SQLite file; no pixels, no file names.
+
+The file is in WAL mode, so that several service processes append while the drift check reads. It is the
+current window of the drift check and the first link of a verdict's lineage (prediction id → model version).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from deepfakestream.errors import DataError
+from deepfakestream.scan.features import FEATURE_NAMES
+from deepfakestream.scan.result import ScanResult
+
+FEATURES: dict[str, str] = dict.fromkeys(FEATURE_NAMES, "numerical")
+"""Columns that the drift check compares, with their kind (numerical or categorical)."""
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS predictions (
+    sequence INTEGER PRIMARY KEY,
+    prediction_id TEXT NOT NULL UNIQUE,
+    created_at TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    media_sha256 TEXT,
+    kind TEXT,
+    verdict TEXT NOT NULL,
+    p_fake REAL,
+    reasons TEXT NOT NULL,
+    operating_point TEXT NOT NULL,
+    threshold REAL NOT NULL,
+    model_name TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    weights_sha256 TEXT NOT NULL,
+    features TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS predictions_by_version ON predictions (model_version, sequence);
+"""
+_COLUMNS = (
+    "prediction_id", "created_at", "channel", "media_sha256", "kind", "verdict", "p_fake", "reasons",
+    "operating_point", "threshold", "model_name", "model_version", "weights_sha256", "features",
+)  # fmt: skip
+_LOCK_TIMEOUT_S = 30.0
+
+
+class PredictionLog:
+    """The log in one SQLite file, made where it is missing. Safe for several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the log.
+
+        Raises:
+            DataError: the file is no prediction log of this schema, or its folder cannot be written.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(
+                f"{path}: cannot be used as prediction log ({error}); move it away or fix access"
+            ) from error
+
+    def append(self, result: ScanResult, *, prediction_id: str, channel: str) -> None:
+        """Add one prediction; it is on disk when this returns.
+
+        Args:
+            result: what was answered. Its file name is not stored.
+            prediction_id: the id that the caller was given; unique.
+            channel: how it came in, e.g. `http`.
+        """
+        marks = ", ".join("?" for _ in _COLUMNS)
+        statement = f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        with self._connection() as connection:
+            connection.execute(statement, _row(result, prediction_id, channel))
+
+    def newest(self, n: int, *, model_version: str | None = None) -> pd.DataFrame:
+        """Return the newest `n` predictions, oldest first, optionally of one model version only.
+
+        Returns:
+            One row a prediction: the columns of the log (without `features`), then one float column for each
+            of `FEATURES`, NaN where the file had no such number; `created_at` as UTC timestamps.
+        """
+        where = "" if model_version is None else "WHERE model_version = ?"
+        arguments = (n,) if model_version is None else (model_version, n)
+        query = f"SELECT {', '.join(_COLUMNS)} FROM predictions {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608
+        with self._connection() as connection:
+            rows = connection.execute(query, arguments).fetchall()
+        return _frame(rows[::-1])
+
+    def count(self) -> int:
+        """Return how many predictions the log holds."""
+        with self._connection() as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM predictions").fetchone()[0])
+
+    def _prepare(self) -> None:
+        with self._connection() as connection:
+            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if found not in (0, SCHEMA_VERSION):
+                raise DataError(
+                    f"{self._path}: prediction log of schema {found}, known is {SCHEMA_VERSION}; move it away"
+                )
+            if found == 0:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection, connection:
+            yield connection
+
+
+def _row(result: ScanResult, prediction_id: str, channel: str) -> tuple[object, ...]:
+    media = result.media
+    return (
+        prediction_id,
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        channel,
+        media.sha256 if media else None,
+        media.kind if media else None,
+        result.verdict,
+        result.p_fake,
+        json.dumps([str(reason) for reason in result.reasons]),
+        result.operating_point,
+        result.threshold.threshold,
+        result.model.name,
+        result.model.version,
+        result.model.weights_sha256,
+        json.dumps(result.features),
+    )
+
+
+def _frame(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    features = [json.loads(text) for text in table.pop("features")]
+    for name in FEATURES:
+        table[name] = pd.Series([each.get(name) for each in features], dtype="float64", index=table.index)
+    table["p_fake"] = table["p_fake"].astype("float64")
+    table["created_at"] = pd.to_datetime(table["created_at"], utc=True, format="ISO8601")
+    return table
