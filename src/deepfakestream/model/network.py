@@ -1,0 +1,88 @@
+"""The networks: an RGB stream, a noise (SRM) stream, or both with fused features, on any timm backbone.
+
+Shapes: pixels `(N, 3, S, S)` RGB, float, 0-255; logits `(N,)`, higher means more likely fake. Normalisation
+is the first layer, so that no caller can forget or repeat it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deepfakestream.model.imagenet import create_backbone
+from deepfakestream.model.pooling import create_pooling
+from deepfakestream.model.spec import NetworkSpec, NormalisationSpec
+from deepfakestream.model.srm import SRM
+
+NORMALISATION = NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+class Normalise(nn.Module):
+    """Map 0-255 pixels to the backbone's scale."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: NormalisationSpec) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255.0 * torch.tensor(spec.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", 255.0 * torch.tensor(spec.std)[:, None, None], persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the normalised pixels."""
+        return (pixels - self.mean) / self.std
+
+
+class Stream(nn.Module):
+    """One view of the pixels through one backbone, pooled to a vector."""
+
+    def __init__(self, view: nn.Module, backbone: nn.Module, pooling: nn.Module) -> None:
+        super().__init__()
+        self.view = view
+        self.backbone = backbone
+        self.pooling = pooling
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the stream's features, `(N, C)`."""
+        pooled: Tensor = self.pooling(self.backbone(self.view(pixels)))
+        return pooled
+
+
+class DetectorNetwork(nn.Module):
+    """One or two streams, their features side by side, and a linear head."""
+
+    def __init__(self, streams: dict[str, Stream], *, num_features: int, dropout: float) -> None:
+        super().__init__()
+        self.streams = nn.ModuleDict(streams)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(num_features, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return one logit a picture, `(N,)`."""
+        features = torch.cat([stream(pixels) for stream in self.streams.values()], dim=1)
+        logits: Tensor = self.head(self.dropout(features)).squeeze(1)
+        return logits
+
+
+def create_network(
+    spec: NetworkSpec, *, normalisation: NormalisationSpec = NORMALISATION, imagenet: bool = False
+) -> DetectorNetwork:
+    """Return the network that the spec describes, with ImageNet or random backbone weights.
+
+    Raises:
+        ParamsError: timm knows no such backbone.
+        WeightsError: ImageNet weights were asked for and cannot be had.
+    """
+    views: dict[str, nn.Module] = {}
+    if spec.variant in ("rgb", "dual"):
+        views["rgb"] = Normalise(normalisation)
+    if spec.variant in ("srm", "dual"):
+        views["srm"] = SRM(learnable=spec.srm_learnable)
+    streams = {}
+    num_features = 0
+    for name, view in views.items():
+        backbone = create_backbone(spec.backbone, imagenet=imagenet)
+        channels = int(backbone.num_features)  # type: ignore[arg-type]
+        streams[name] = Stream(view, backbone, create_pooling(spec.pooling, channels))
+        num_features += channels
+    return DetectorNetwork(streams, num_features=num_features, dropout=spec.dropout)

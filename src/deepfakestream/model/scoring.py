@@ -1,0 +1,122 @@
+"""Scores for face crops: ONNX Runtime on a CPU, PyTorch on a GPU, one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfakestream.errors import ParamsError, WeightsError
+from deepfakestream.model.files import ONNX_FILE, load_network, weights_sha256
+from deepfakestream.model.spec import DetectorSpec, read_spec
+
+MODEL_NAME = "deepfakestream-detector"
+BATCH_SIZE = 16
+
+Logits = NDArray[np.float32]
+Crops = NDArray[np.uint8]
+
+
+class Runtime(Protocol):
+    """Maps pixels `(N, 3, S, S)`, float32, 0-255, to logits `(N,)`."""
+
+    def __call__(self, pixels: NDArray[np.float32]) -> Logits:
+        """Return the logits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which model speaks."""
+
+    name: str
+    version: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceScorer:
+    """A loaded model: scores crops, and carries the spec that says how to make and read them."""
+
+    spec: DetectorSpec
+    info: ModelIdentity
+    runtime: Runtime
+
+    def logits(self, crops: Crops) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0.
+
+        Raises:
+            ValueError: the crops are not of the size that the spec asks for.
+        """
+        size = self.spec.extraction.crop_size_px
+        if crops.shape[1:] != (size, size, 3):
+            raise ValueError(f"crops have shape {crops.shape[1:]}, the model takes ({size}, {size}, 3)")
+        batches = [
+            self.runtime(np.ascontiguousarray(crops[start : start + BATCH_SIZE].transpose(0, 3, 1, 2), np.float32))
+            for start in range(0, len(crops), BATCH_SIZE)
+        ]
+        return np.concatenate(batches) if batches else np.empty(0, dtype=np.float32)
+
+
+def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") -> FaceScorer:
+    """Return the model of a folder, ready to score.
+
+    Raises:
+        WeightsError: a file of the folder is missing or damaged.
+        ParamsError: a GPU was asked for and there is none.
+    """
+    spec = read_spec(directory)
+    identity = ModelIdentity(name=MODEL_NAME, version=version, weights_sha256=weights_sha256(directory))
+    kind = _resolve_device(device)
+    runtime = _torch_runtime(directory) if kind == "cuda" else _onnx_runtime(directory)
+    return FaceScorer(spec=spec, info=identity, runtime=runtime)
+
+
+def _resolve_device(device: str) -> Literal["cpu", "cuda"]:
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise ParamsError("DEEPFAKESTREAM_DEVICE is 'cuda' but this machine has no usable GPU; set it to 'auto' or 'cpu'")
+    return "cpu"
+
+
+def _onnx_runtime(directory: Path) -> Runtime:
+    import onnxruntime
+
+    path = directory / ONNX_FILE
+    options = onnxruntime.SessionOptions()
+    # Spinning threads starve the detector's session and torch on small machines.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        raise WeightsError(f"{path}: missing; export the model folder again") from error
+    except Exception as error:  # noqa: BLE001  (the runtime's errors share no base)
+        raise WeightsError(f"{path}: not a graph that ONNX Runtime can load ({type(error).__name__})") from error
+
+    def run(pixels: NDArray[np.float32]) -> Logits:
+        outputs: Logits = session.run(None, {session.get_inputs()[0].name: pixels})[0]
+        return outputs
+
+    return run
+
+
+def _torch_runtime(directory: Path) -> Runtime:
+    import torch
+
+    network, _ = load_network(directory)
+    network = network.cuda().to(memory_format=torch.channels_last)
+
+    def run(pixels: NDArray[np.float32]) -> Logits:
+        with torch.inference_mode():
+            logits: Logits = network(torch.from_numpy(pixels).cuda()).float().cpu().numpy()
+        return logits
+
+    return run
