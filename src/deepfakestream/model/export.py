@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxscript.optimizer
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -14,6 +15,7 @@ from deepfakestream.model.network import DetectorNetwork
 
 INPUT_NAME = "pixels"
 OUTPUT_NAME = "logits"
+HALF = "__half"
 MIN_HALF_SIZE = 256
 """Smaller tensors are not worth a cast node."""
 
@@ -34,6 +36,8 @@ def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
             verbose=False,
         )
     assert program is not None
+    onnxscript.optimizer.fold_constants(program.model)
+    onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     store_weights_in_half(model)
     onnx.checker.check_model(model)
@@ -48,7 +52,7 @@ def store_weights_in_half(model: onnx.ModelProto) -> None:
         values = numpy_helper.to_array(initializer)
         if initializer.data_type != TensorProto.FLOAT or values.size < MIN_HALF_SIZE:
             continue
-        half_name = f"{initializer.name}__half"
+        half_name = initializer.name + HALF
         graph.initializer.remove(initializer)
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), half_name))
         casts.append(
@@ -56,3 +60,26 @@ def store_weights_in_half(model: onnx.ModelProto) -> None:
         )
     for cast in reversed(casts):
         graph.node.insert(0, cast)
+
+
+def single_precision_graph(path: Path) -> bytes:
+    """Return the graph with its weights as plain single-precision initializers.
+
+    ONNX Runtime folds batch norms into convolutions only when the weights are initializers; behind their
+    casts the graph would run at half the speed.
+
+    Raises:
+        OSError: the file cannot be read.
+        google.protobuf.message.DecodeError: it is not an ONNX graph.
+    """
+    model = onnx.load_model_from_string(path.read_bytes())
+    graph = model.graph
+    halves = {initializer.name: initializer for initializer in graph.initializer if initializer.name.endswith(HALF)}
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]:
+        half = halves[node.input[0]]
+        values = numpy_helper.to_array(half).astype(np.float32)
+        graph.initializer.remove(half)
+        graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)
+    serialised: bytes = model.SerializeToString()
+    return serialised

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.errors import ParamsError, WeightsError
+from deepfakestream.model.export import single_precision_graph
 from deepfakestream.model.files import ONNX_FILE, load_network, weights_sha256
 from deepfakestream.model.spec import DetectorSpec, read_spec
 
@@ -95,7 +96,8 @@ def _onnx_runtime(directory: Path) -> Runtime:
     # Spinning threads starve the detector's session and torch on small machines.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        graph = single_precision_graph(path)
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise WeightsError(f"{path}: missing; export the model folder again") from error
     except Exception as error:  # noqa: BLE001  (the runtime's errors share no base)
