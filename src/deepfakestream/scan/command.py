@@ -1,0 +1,115 @@
+"""`deepfakestream scan`: verdicts on a terminal or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from deepfakestream.errors import DataError, ParamsError
+from deepfakestream.media.find import find_media
+from deepfakestream.progress import track
+from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.settings import load_settings
+
+_COLOURS: dict[Verdict, str] = {
+    "likely_fake": "31",
+    "inconclusive": "33",
+    "likely_real": "32",
+    "not_applicable": "2",
+}
+_MAX_TRACKS = 5
+CUSTOM_VERSION = "unregistered"
+"""Version that a model folder given by hand has in results."""
+
+
+def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, operating_point: str) -> int:
+    """Scan files and folders and print each verdict as soon as it is there.
+
+    Args:
+        paths: media files, or folders that are searched for media.
+        as_json: print one JSON object a line instead of text.
+        model_dir: model folder; None takes the model inside the package.
+        operating_point: name of the threshold, one of those that the model knows.
+
+    Returns:
+        The exit status: 1 where a file could not be read, else 0. A file without a face was read.
+
+    Raises:
+        DataError: a folder holds no media.
+        ParamsError: the operating point is unknown.
+        WeightsError: the model folder is incomplete or damaged.
+    """
+    files = _expand(paths)
+    engine = _engine(model_dir, operating_point)
+    colour = not as_json and sys.stdout.isatty()
+    unreadable = 0
+    for result in _results(engine, files):
+        line = to_json_line(result) if as_json else to_text(result, colour=colour)
+        print(line, flush=True)  # noqa: T201 - this is the command's output
+        unreadable += result.media is None
+    return 1 if unreadable else 0
+
+
+def to_json_line(result: ScanResult) -> str:
+    """Return the result as one JSON object on one line."""
+    return json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
+
+
+def to_text(result: ScanResult, *, colour: bool) -> str:
+    """Return the block of lines that a person reads: the verdict in words, then what it rests on."""
+    words = VERDICT_WORDS[result.verdict].upper()
+    verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
+    lines = [f"{result.file}: {verdict}{_score(result)}"]
+    if result.p_fake is None:
+        return "\n".join([*lines, f"  why       {result.message}"])
+    lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
+    if len(result.tracks) > _MAX_TRACKS:
+        lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")
+    lines.append(f"  why       {describe_point(result.operating_point, result.threshold)}")
+    lines += [f"  note      {reason_words(reason)}" for reason in result.reasons]
+    return "\n".join(lines)
+
+
+def _expand(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        found = find_media([path])
+        if path.is_dir() and not found:
+            raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
+        files += found
+    return files
+
+
+def _engine(model_dir: Path | None, operating_point: str) -> ScanEngine:
+    from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+
+    if model_dir is None:
+        return open_engine(packaged_model_dir(), PACKAGED_VERSION, load_settings(), operating_point)
+    if not model_dir.is_dir():
+        raise ParamsError(
+            f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
+        )
+    return open_engine(model_dir, CUSTOM_VERSION, load_settings(), operating_point)
+
+
+def _results(engine: ScanEngine, files: Sequence[Path]) -> Iterator[ScanResult]:
+    # On a terminal the verdicts themselves show the progress.
+    shown: Iterable[Path] = files if sys.stdout.isatty() else track(files, description="scan", unit="file")
+    return (engine.scan(path) for path in shown)
+
+
+def _score(result: ScanResult) -> str:
+    if result.p_fake is None:
+        return ""
+    interval = f" (95 % {result.interval[0]:.3f} to {result.interval[1]:.3f})" if result.interval else ""
+    return f", p_fake {result.p_fake:.3f}{interval}"
+
+
+def _track(track: TrackResult) -> str:
+    when = f"{track.start_s:.1f}-{track.end_s:.1f} s, " if track.end_s > 0 else ""
+    frames = f"{track.num_frames} frame{'' if track.num_frames == 1 else 's'}"
+    return f"p_fake {track.p_fake:.3f}, {when}{frames}, face {track.median_face_px:.0f} px"

@@ -1,0 +1,213 @@
+"""From a media file to a verdict: the one path that the command line, the service and evaluation share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError
+from deepfakestream.faces.extraction import extract_faces
+from deepfakestream.faces.types import ExtractedFaces, FaceDetector
+from deepfakestream.media.digest import sha256_file
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.model.aggregation import aggregate
+from deepfakestream.model.spec import DetectorSpec, OperatingPoint
+from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
+from deepfakestream.scan.result import ModelInfo, ScanResult, Verdict
+from deepfakestream.scan.wording import message_for
+from deepfakestream.settings import Settings
+
+StageTimes = MutableMapping[str, float]
+"""Seconds by stage (`extract`, `hash`, `score`), filled during a scan."""
+
+
+class Identity(Protocol):
+    """Which model speaks."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version in the registry; `0` is the model inside the package."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of the weights."""
+        ...
+
+
+class Scorer(Protocol):
+    """A loaded model; `deepfakestream.model.scoring.FaceScorer` is one."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """Everything besides weights that decides a verdict."""
+        ...
+
+    @property
+    def info(self) -> Identity:
+        """Which model this is."""
+        ...
+
+    def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Return the logits `(N,)` of RGB crops `(N, S, S, 3)`, higher for fakes."""
+        ...
+
+
+class ScanEngine:
+    """Scans files with one detector, one model and one operating point; safe to use from several threads."""
+
+    def __init__(
+        self, detector: FaceDetector, scorer: Scorer, *, budget: MediaBudget, operating_point: str
+    ) -> None:
+        """Bind the parts.
+
+        Raises:
+            ParamsError: the model has no operating point of this name.
+        """
+        points = scorer.spec.operating_points
+        if operating_point not in points:
+            known = ", ".join(sorted(points))
+            raise ParamsError(
+                f"operating point '{operating_point}' is unknown to this model; choose one of {known}"
+            )
+        self.detector = detector
+        self.scorer = scorer
+        self._budget = budget
+        self.operating_point = operating_point
+        self.threshold: OperatingPoint = points[operating_point]
+        self.model = ModelInfo(
+            name=scorer.info.name, version=scorer.info.version, weights_sha256=scorer.info.weights_sha256
+        )
+
+    def scan(self, path: Path, *, name: str | None = None, times: StageTimes | None = None) -> ScanResult:
+        """Return the verdict on one file; what is wrong with the file is in its reasons, never an exception.
+
+        Args:
+            path: the file.
+            name: what the result calls it; default: the path.
+            times: filled with the seconds that each stage took.
+
+        Raises:
+            WeightsError: the model gave a score that is not a number.
+        """
+        file = name if name is not None else str(path)
+        times = times if times is not None else {}
+        try:
+            with _timed(times, "extract"):
+                faces = extract_faces(path, self.detector, self.scorer.spec.extraction, self._budget)
+            with _timed(times, "hash"):
+                sha256 = sha256_file(path)
+        except MediaError as error:
+            return self._without_score(file, (error.reason,), message=_sentence(error, path, file))
+        except OSError as error:
+            message = f"{file}: cannot be read ({error.strerror}); check that it is there and may be read"
+            return self._without_score(file, (Reason.UNREADABLE,), message=message)
+        with _timed(times, "score"):
+            return self._verdict(file, sha256, faces)
+
+    def _verdict(self, file: str, sha256: str, faces: ExtractedFaces) -> ScanResult:
+        media = media_facts(faces, sha256=sha256)
+        features = crop_features(faces)
+        if not faces.crops:
+            reasons = reasons_without_face(faces.notes)
+            result = self._without_score(file, reasons, message="")
+            result = result.model_copy(update={"media": media, "features": features})
+            return result.model_copy(update={"message": message_for(result)})
+        score = aggregate(
+            self._logits(faces), np.array([crop.track_id for crop in faces.crops]), self.scorer.spec
+        )
+        result = ScanResult(
+            file=file,
+            verdict=verdict_of(score.p_fake, self.threshold),
+            p_fake=score.p_fake,
+            interval=score.interval,
+            reasons=tuple(dict.fromkeys(faces.notes)),
+            tracks=track_results(faces.crops, score.track_p_fake, score.face_p_fake),
+            model=self.model,
+            operating_point=self.operating_point,
+            threshold=self.threshold,
+            media=media,
+            features=features,
+        )
+        return result.model_copy(update={"message": message_for(result)})
+
+    def _logits(self, faces: ExtractedFaces) -> NDArray[np.float32]:
+        logits = self.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+        if not np.isfinite(logits).all():
+            raise WeightsError(
+                f"model {self.model.name} version {self.model.version} gave a score that is not a number; "
+                "promote another version"
+            )
+        return logits
+
+    def _without_score(self, file: str, reasons: tuple[Reason, ...], *, message: str) -> ScanResult:
+        return ScanResult(
+            file=file,
+            verdict="not_applicable",
+            p_fake=None,
+            interval=None,
+            reasons=reasons,
+            tracks=(),
+            model=self.model,
+            operating_point=self.operating_point,
+            threshold=self.threshold,
+            media=None,
+            features={},
+            message=message,
+        )
+
+
+def verdict_of(p_fake: float, point: OperatingPoint) -> Verdict:
+    """Return the three-way verdict at an operating point; both bounds belong to the upper verdict."""
+    if p_fake >= point.threshold:
+        return "likely_fake"
+    return "inconclusive" if p_fake >= point.inconclusive_from else "likely_real"
+
+
+def open_engine(
+    model_dir: Path,
+    version: str,
+    settings: Settings,
+    operating_point: str,
+    *,
+    budget: MediaBudget | None = None,
+) -> ScanEngine:
+    """Return an engine for the model of a folder, with the face detector that its spec names.
+
+    Raises:
+        WeightsError: weights of the model or of the detector are missing or damaged.
+        ParamsError: the operating point is unknown, or a GPU was asked for and there is none.
+    """
+    from deepfakestream.faces.detectors import open_detector
+    from deepfakestream.model.scoring import open_scorer
+
+    scorer = open_scorer(model_dir, device=settings.device, version=version)
+    detector = open_detector(
+        scorer.spec.extraction.detector, weights=settings.retinaface_r50_weights, device=settings.device
+    )
+    return ScanEngine(detector, scorer, budget=budget or MediaBudget(), operating_point=operating_point)
+
+
+def _sentence(error: MediaError, path: Path, file: str) -> str:
+    """Return the error's sentence with the caller's name for the file in place of our path."""
+    return str(error).replace(str(path), file)
+
+
+@contextmanager
+def _timed(times: StageTimes, stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        times[stage] = time.perf_counter() - start

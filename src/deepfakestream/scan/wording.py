@@ -1,0 +1,59 @@
+"""Sentences for people: what a verdict says and what it does not."""
+
+from __future__ import annotations
+
+from deepfakestream.errors import Reason
+from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.scan.result import ScanResult, Verdict
+
+VERDICT_WORDS: dict[Verdict, str] = {
+    "likely_fake": "likely fake",
+    "inconclusive": "inconclusive",
+    "likely_real": "likely real",
+    "not_applicable": "not applicable",
+}
+
+REASON_WORDS: dict[Reason, str] = {
+    Reason.NOT_FOUND: "the file does not exist",
+    Reason.EMPTY_FILE: "the file is empty",
+    Reason.UNREADABLE: "the file cannot be read as a picture or video",
+    Reason.UNSUPPORTED_FORMAT: "the format is not supported",
+    Reason.NO_VIDEO_STREAM: "the file has no pictures in it",
+    Reason.TOO_MANY_PIXELS: "the picture is larger than the limit",
+    Reason.TOO_LONG: "the video is longer than the limit",
+    Reason.TOO_SMALL: "the picture is too small",
+    Reason.TIME_BUDGET: "decoding took longer than allowed, the rest was not searched",
+    Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
+    Reason.NO_FACE: "no face was found",
+    Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
+    Reason.TOO_MANY_FACES: "more faces than the limit, the smallest were not scored",
+}
+
+
+def reason_words(reason: Reason) -> str:
+    """Return a reason code as a phrase."""
+    return REASON_WORDS.get(reason, str(reason).replace("_", " "))
+
+
+def message_for(result: ScanResult) -> str:
+    """Return one sentence that says what the verdict rests on."""
+    if result.p_fake is None:
+        frames = result.media.frames_searched if result.media else 0
+        why = "; ".join(reason_words(reason) for reason in result.reasons)
+        return f"There is no score: {why} (searched {frames} frame{'' if frames == 1 else 's'})."
+    point = result.threshold
+    score, name = f"p_fake {result.p_fake:.3f}", f"of operating point '{result.operating_point}'"
+    if result.verdict == "likely_fake":
+        return f"Likely fake: {score} reaches the threshold {point.threshold:.3f} {name}."
+    if result.verdict == "inconclusive":
+        between = f"between {point.inconclusive_from:.3f} and the threshold {point.threshold:.3f}"
+        return f"Inconclusive: {score} lies {between} {name}."
+    return f"Likely real: {score} is below {point.inconclusive_from:.3f}, the lower bound {name}."
+
+
+def describe_point(name: str, point: OperatingPoint) -> str:
+    """Return an operating point with its measured rates, or that they were not measured."""
+    head = f"threshold {point.threshold:.3f} ({name}"
+    if point.fpr is None or point.tpr is None:
+        return f"{head}; rates {point.measured_on})"
+    return f"{head}: {point.fpr:.1%} of reals and {point.tpr:.1%} of fakes reach it; {point.measured_on})"

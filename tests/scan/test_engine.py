@@ -1,0 +1,162 @@
+"""The engine: one verdict a file, the reason where there is none, and never the one for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfakestream.errors import ParamsError, Reason, WeightsError
+from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.scan.engine import ScanEngine, verdict_of
+
+Engines = Callable[..., ScanEngine]
+Pictures = Callable[..., Path]
+
+RED, BLUE, PURPLE = (255, 0, 0), (0, 0, 255), (160, 0, 140)
+POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="")
+
+
+@pytest.mark.parametrize(
+    ("p_fake", "verdict"),
+    [
+        (0.0, "likely_real"),
+        (np.nextafter(0.4, 0), "likely_real"),
+        (0.4, "inconclusive"),
+        (np.nextafter(0.7, 0), "inconclusive"),
+        (0.7, "likely_fake"),
+        (1.0, "likely_fake"),
+    ],
+)
+def test_verdict_table(p_fake: float, verdict: str) -> None:
+    assert verdict_of(p_fake, POINT) == verdict
+
+
+def test_a_point_without_middle_ground_is_never_inconclusive() -> None:
+    point = POINT.model_copy(update={"inconclusive_from": 0.7})
+    assert [verdict_of(p, point) for p in (0.69, 0.7)] == ["likely_real", "likely_fake"]
+
+
+def test_an_unknown_operating_point_is_refused_with_the_known_ones(make_engine: Engines) -> None:
+    with pytest.raises(ParamsError, match="'best' is unknown to this model; choose one of balanced, low_fpr"):
+        make_engine(operating_point="best")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, Reason.NOT_FOUND),
+        (b"", Reason.EMPTY_FILE),
+    ],
+)
+def test_a_bad_file_is_a_status_not_an_exception(
+    make_engine: Engines, tmp_path: Path, content: bytes | None, reason: Reason
+) -> None:
+    path = tmp_path / "bad.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    result = make_engine().scan(path)
+    assert (result.verdict, result.p_fake, result.reasons) == ("not_applicable", None, (reason,))
+    assert result.media is None
+    assert result.features == {}
+    assert "bad.jpg" in result.message
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0", b"only text, but long enough to look like something"]
+)
+def test_a_file_that_is_no_picture_has_no_score(make_engine: Engines, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(content)
+    result = make_engine().scan(path)
+    assert result.p_fake is None
+    assert result.media is None
+    assert result.reasons
+
+
+def test_without_a_face_there_is_no_score_but_the_file_was_read(
+    make_engine: Engines, write_picture: Pictures
+) -> None:
+    result = make_engine().scan(write_picture("empty.png"))
+    assert (result.verdict, result.p_fake, result.tracks) == ("not_applicable", None, ())
+    assert result.reasons == (Reason.NO_FACE,)
+    assert result.media is not None
+    assert result.media.frames_searched == 1
+    assert result.features["num_faces"] == 0.0
+    assert result.message == "There is no score: no face was found (searched 1 frame)."
+
+
+def test_every_face_is_reported_and_the_most_suspicious_decides(
+    make_engine: Engines, write_picture: Pictures
+) -> None:
+    result = make_engine().scan(write_picture("two.png", BLUE, RED))
+    assert result.verdict == "likely_fake"
+    assert len(result.tracks) == 2
+    assert [track.p_fake > 0.5 for track in result.tracks] == [True, False]
+    assert result.p_fake == result.tracks[0].p_fake == result.tracks[0].faces[0].p_fake
+    assert result.tracks[0].faces[0].box_xyxy == (130.0, 30.0, 170.0, 70.0)
+    assert result.tracks[0].median_face_px == 40.0
+    assert result.interval is None
+    assert "0.700" in result.message
+
+
+@pytest.mark.parametrize(
+    ("colour", "verdict"), [(RED, "likely_fake"), (PURPLE, "inconclusive"), (BLUE, "likely_real")]
+)
+def test_one_face_in_each_verdict(
+    make_engine: Engines, write_picture: Pictures, colour: tuple[int, int, int], verdict: str
+) -> None:
+    result = make_engine().scan(write_picture("one.png", colour))
+    assert result.verdict == verdict
+    assert result.message.lower().startswith(verdict.replace("_", " "))
+
+
+def test_a_result_says_which_model_and_threshold_spoke(make_engine: Engines, write_picture: Pictures) -> None:
+    path = write_picture("one.png", RED)
+    result = make_engine(operating_point="low_fpr").scan(path, name="upload")
+    assert result.file == "upload"
+    assert (result.model.name, result.model.version, result.model.weights_sha256) == ("redness", "7", "ff")
+    assert (result.operating_point, result.threshold.threshold) == ("low_fpr", 0.95)
+    assert result.media is not None
+    assert result.media.size_bytes == path.stat().st_size
+    assert len(result.media.sha256) == 64
+
+
+def test_a_bad_file_among_good_ones_fails_alone_and_changes_no_score(
+    make_engine: Engines, write_picture: Pictures, tmp_path: Path
+) -> None:
+    good = write_picture("good.png", RED)
+    engine = make_engine()
+    alone = engine.scan(good)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:60])
+    results = [engine.scan(path) for path in (good, bad, good)]
+    assert results[0] == results[2] == alone
+    assert results[1].p_fake is None
+
+
+def test_our_path_is_not_told_to_a_caller_with_another_name(make_engine: Engines, tmp_path: Path) -> None:
+    path = tmp_path / "upload-x1.bin"
+    path.write_bytes(b"")
+    result = make_engine().scan(path, name="upload")
+    assert str(tmp_path) not in result.message
+    assert "upload-x1" not in result.message
+
+
+def test_a_score_that_is_not_a_number_stops_the_scan(make_engine: Engines, write_picture: Pictures) -> None:
+    with pytest.raises(WeightsError, match="version 7 gave a score that is not a number"):
+        make_engine(broken=True).scan(write_picture("one.png", RED))
+
+
+def test_a_budget_is_a_reason(make_engine: Engines, write_picture: Pictures) -> None:
+    result = make_engine(max_pixels=100).scan(write_picture("one.png", RED))
+    assert result.reasons == (Reason.TOO_MANY_PIXELS,)
+
+
+def test_stages_are_timed(make_engine: Engines, write_picture: Pictures) -> None:
+    times: dict[str, float] = {}
+    make_engine().scan(write_picture("one.png", RED), times=times)
+    assert set(times) == {"extract", "hash", "score"}
+    assert all(seconds >= 0 for seconds in times.values())
