@@ -1,0 +1,128 @@
+"""The drift check: the newest predictions against the reference of the model that made them.
+
+A window has drifted when the share of drifted columns reaches `share_threshold`, or when the score itself
+(`p_fake`) has drifted. Small samples give `too_few`, never drift. Embeddings are not compared: the built-in
+methods of Evidently 0.7 are unsafe as an automatic trigger (docs/DRIFT.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from deepfakestream.monitoring import drift_psi
+from deepfakestream.monitoring.drift_columns import clean, set_aside
+from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport, Status
+from deepfakestream.monitoring.prediction_log import FEATURES
+from deepfakestream.params import DriftParams
+
+SCORE = "p_fake"
+REPORT_FILE = "drift.json"
+_SEED = 0
+
+
+def check(
+    current: pd.DataFrame,
+    reference: pd.DataFrame,
+    params: DriftParams,
+    *,
+    out_dir: Path,
+    model_version: str,
+    window_id: str = "",
+    features: Mapping[str, str] = FEATURES,
+) -> DriftReport:
+    """Compare a window of predictions with the reference; write HTML and JSON.
+
+    Args:
+        current: newest predictions, one row each: `p_fake` and the feature columns.
+        reference: the same columns for the files that the model was measured on.
+        params: window sizes and thresholds.
+        out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
+            Evidently's `report.html` and `evidently.json`.
+        model_version: version whose reference this is.
+        window_id: id of the newest prediction.
+        features: feature column to its kind, `numerical` or `categorical`.
+
+    Returns:
+        The report; `status` is `too_few` where either side has fewer than `params.min_window` rows, or no
+        column has that many values.
+    """
+    kinds = {SCORE: "numerical", **features}
+    short = _too_few(len(current), len(reference), params.min_window)
+    columns = () if short else _columns(current, reference, kinds, params, out_dir, model_version)
+    status, share, reason = ("too_few", 0.0, short) if short else _judge(columns, params)
+    html = out_dir / drift_psi.HTML_FILE
+    report = DriftReport(
+        status=status,
+        model_version=model_version,
+        n_current=len(current),
+        n_reference=len(reference),
+        share=share,
+        columns=columns,
+        window_id=window_id,
+        reason=reason,
+        html=html if any(column.value is not None for column in columns) else None,
+        json_path=out_dir / REPORT_FILE,
+    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _too_few(n_current: int, n_reference: int, minimum: int) -> str:
+    if n_current < minimum:
+        return f"a check needs {minimum} predictions of this model version (drift.min_window)"
+    if n_reference < minimum:
+        return f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
+    return ""
+
+
+def _columns(
+    current: pd.DataFrame,
+    reference: pd.DataFrame,
+    kinds: Mapping[str, str],
+    params: DriftParams,
+    out_dir: Path,
+    model_version: str,
+) -> tuple[ColumnDrift, ...]:
+    now, before = clean(current, kinds), clean(reference, kinds)
+    findings = set_aside(now, before, kinds, minimum=params.min_window)
+    comparable = {name: kind for name, kind in kinds.items() if name not in findings}
+    if comparable:
+        thresholds = {
+            name: max(params.num_threshold, _noise(now[name], before[name], kind))
+            for name, kind in comparable.items()
+        }
+        results = drift_psi.compare(
+            now,
+            before,
+            kinds=comparable,
+            thresholds=thresholds,
+            out_dir=out_dir,
+            metadata={"model_version": model_version},
+        )
+        for name, (value, drifted) in results.items():
+            findings[name] = ColumnDrift(
+                name=name, kind=kinds[name], drifted=drifted, value=value, threshold=thresholds[name]
+            )
+    return tuple(findings[name] for name in kinds)
+
+
+def _noise(current: pd.Series, reference: pd.Series, kind: str) -> float:
+    return drift_psi.noise_threshold(current.dropna(), reference.dropna(), kind=kind, seed=_SEED)
+
+
+def _judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status, float, str]:
+    judged = [column for column in columns if column.value is not None or column.drifted]
+    drifted = [column.name for column in judged if column.drifted]
+    if not judged:
+        return "too_few", 0.0, f"no column has {params.min_window} values on both sides (drift.min_window)"
+    share = len(drifted) / len(judged)
+    found = f"{len(drifted)} of {len(judged)} columns drifted"
+    if SCORE in drifted:
+        return "drift", share, f"{found}, the score {SCORE} among them"
+    if share >= params.share_threshold:
+        return "drift", share, f"{found}, from {params.share_threshold:.0%} on a window counts as drifted"
+    return "ok", share, found

@@ -1,0 +1,76 @@
+"""What a drift check found, as a value that is printed, stored, sent and read by the governor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["ok", "drift", "too_few"]
+
+
+class Finding(BaseModel):
+    """Base of the report's parts."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ColumnDrift(Finding):
+    """One column of the window against the same column of the reference."""
+
+    name: str
+    kind: str
+    """`numerical` or `categorical`."""
+    drifted: bool
+    value: float | None = None
+    """PSI; null where the column could not be compared, see `note`."""
+    threshold: float | None = None
+    """PSI from which the column counts as drifted, in this check, at these sample sizes."""
+    note: str = ""
+    """Why there is no value, or what else was noticed."""
+
+
+class DriftReport(Finding):
+    """One check. `status` is `too_few` where the samples are too small to say anything."""
+
+    status: Status
+    model_version: str
+    n_current: int
+    n_reference: int
+    share: float
+    """Drifted columns over compared columns; 0 where nothing was compared."""
+    columns: tuple[ColumnDrift, ...] = ()
+    window_id: str = ""
+    """Id of the newest prediction of the window; empty where there was none."""
+    reason: str
+    """One sentence for a person: why this status."""
+    html: Path | None = None
+    json_path: Path | None = None
+
+    @property
+    def drifted(self) -> tuple[ColumnDrift, ...]:
+        """The columns that drifted, strongest first; columns whose values went missing come first."""
+        found = [column for column in self.columns if column.drifted]
+        return tuple(sorted(found, key=_strength, reverse=True))
+
+    def describe(self) -> str:
+        """Return a few readable lines."""
+        head = (
+            f"drift: {self.status} (model version {self.model_version}, {self.n_current} predictions "
+            f"against {self.n_reference} of the reference): {self.reason}"
+        )
+        lines = [head, *(f"  {_line(column)}" for column in self.drifted)]
+        return "\n".join([*lines, f"  report: {self.html}"] if self.html else lines)
+
+
+def _strength(column: ColumnDrift) -> float:
+    if column.value is None or not column.threshold:
+        return float("inf")
+    return column.value / column.threshold
+
+
+def _line(column: ColumnDrift) -> str:
+    if column.value is None:
+        return f"{column.name}: {column.note}"
+    return f"{column.name}: PSI {column.value:.2f}, threshold {column.threshold:.2f}"

@@ -1,0 +1,153 @@
+"""Who may retrain, and when: drift windows, claims and every "no", in one durable SQLite file.
+
+Prefect forgets its debounce state on each redeploy, so the rules live here. A retraining is allowed when
+
+1. no other one is running (a claim is a lease, renewed while its process lives and soon free after a kill),
+2. at least n of the last m windows of this model version drifted; a window counts until a retraining that it
+   led to has ended in a decision (promoted or held),
+3. the cooldown since the end of the last one is over,
+4. the budget of the last seven days is not used up.
+
+`force` overrides 2 to 4, never 1: two retrainings at once would write the same artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from deepfakestream.errors import GateError
+from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.monitoring.governor_rules import objections_to
+from deepfakestream.monitoring.governor_store import GovernorStore, as_text
+from deepfakestream.params import RetrainParams
+
+Outcome = Literal["promoted", "held", "failed"]
+LEASE = timedelta(minutes=10)
+"""How long a claim outlives its last sign of life."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The governor's answer; `claim_id` is set exactly when it is yes."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    claim_id: str | None = None
+
+    def describe(self) -> str:
+        """Return one line for the answer and one for each reason."""
+        head = "retrain: allowed" if self.allowed else "retrain: refused by the governor"
+        return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A recorded "no"."""
+
+    refused_at: datetime
+    model_version: str
+    reasons: tuple[str, ...]
+
+
+class RetrainGovernor:
+    """The rules over their store. Every moment is given by the caller and must know its time zone."""
+
+    def __init__(self, db: Path, rules: RetrainParams) -> None:
+        """Open or make the store.
+
+        Raises:
+            DataError: the file cannot be used.
+        """
+        self._store = GovernorStore(db)
+        self._rules = rules
+
+    def record_window(self, report: DriftReport, now: datetime) -> bool:
+        """Keep the verdict on a window; return False where this window is known or says nothing.
+
+        A window is identified by model version and window id; the first verdict stays.
+        """
+        if report.status == "too_few":
+            return False
+        row = (report.model_version, report.window_id, report.status, report.share, as_text(now))
+        with self._store.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT OR IGNORE INTO windows (model_version, window_id, status, share, recorded_at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
+            return cursor.rowcount == 1
+
+    def last_window_id(self, model_version: str) -> str | None:
+        """Return the id of the newest recorded window of this model version."""
+        with self._store.transaction() as connection:
+            row = connection.execute(
+                "SELECT window_id FROM windows WHERE model_version = ? ORDER BY sequence DESC LIMIT 1",
+                (model_version,),
+            ).fetchone()
+        return str(row[0]) if row else None
+
+    def claim(self, model_version: str, now: datetime, *, force: bool = False) -> Decision:
+        """Decide, and take the claim or record the "no", in one transaction.
+
+        Args:
+            model_version: the champion's version, whose drift windows count.
+            now: the moment of the decision.
+            force: override every rule but "one at a time".
+        """
+        with self._store.transaction() as connection:
+            objections = tuple(objections_to(connection, self._rules, model_version, now, force=force))
+            if objections:
+                connection.execute(
+                    "INSERT INTO refusals (refused_at, model_version, reasons) VALUES (?, ?, ?)",
+                    (as_text(now), model_version, json.dumps(objections)),
+                )
+                return Decision(False, objections)
+            claim_id = uuid.uuid4().hex
+            newest = connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM windows").fetchone()[0]
+            connection.execute(
+                "INSERT INTO claims (claim_id, model_version, forced, claimed_at, expires_at, last_window) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (claim_id, model_version, force, as_text(now), as_text(now + LEASE), newest),
+            )
+        reason = "forced" if force else f"enough of the last windows of version {model_version} drifted"
+        return Decision(True, (reason,), claim_id)
+
+    def renew(self, claim_id: str, now: datetime) -> None:
+        """Keep a running claim alive for another lease.
+
+        Raises:
+            GateError: it is finished, or it ran out and someone else has claimed since.
+        """
+        with self._store.transaction() as connection:
+            renewed = connection.execute(
+                "UPDATE claims SET expires_at = ? WHERE claim_id = ? AND outcome IS NULL AND NOT EXISTS "
+                "(SELECT 1 FROM claims AS later WHERE later.rowid > claims.rowid)",
+                (as_text(now + LEASE), claim_id),
+            ).rowcount
+        if not renewed:
+            raise GateError(
+                f"retrain claim {claim_id} ran out and another retraining has started; let that one finish"
+            )
+
+    def finish(self, claim_id: str, outcome: Outcome, now: datetime) -> None:
+        """Give a claim back with what came of it; the first outcome stays."""
+        with self._store.transaction() as connection:
+            connection.execute(
+                "UPDATE claims SET finished_at = ?, outcome = ? WHERE claim_id = ? AND outcome IS NULL",
+                (as_text(now), outcome, claim_id),
+            )
+
+    def refusals(self) -> list[Refusal]:
+        """Return every recorded "no", oldest first."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT refused_at, model_version, reasons FROM refusals ORDER BY sequence"
+            ).fetchall()
+        return [
+            Refusal(datetime.fromisoformat(at), version, tuple(json.loads(why))) for at, version, why in rows
+        ]

@@ -1,0 +1,73 @@
+"""The governor's rules, each a question to its store and a sentence when the answer is no."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from deepfakestream.monitoring.governor_store import as_text
+from deepfakestream.params import RetrainParams
+
+BUDGET_PERIOD = timedelta(days=7)
+
+
+def objections_to(
+    connection: sqlite3.Connection, rules: RetrainParams, model_version: str, now: datetime, *, force: bool
+) -> Iterator[str]:
+    """Yield a sentence for every rule that speaks against a retraining now."""
+    yield from _running(connection, now)
+    if not force:
+        yield from _too_little_drift(connection, rules, model_version)
+        yield from _too_soon(connection, rules, now)
+        yield from _budget_spent(connection, rules, now)
+
+
+def _running(connection: sqlite3.Connection, now: datetime) -> Iterator[str]:
+    for claimed_at, expires_at in connection.execute(
+        "SELECT claimed_at, expires_at FROM claims WHERE outcome IS NULL AND expires_at > ?", (as_text(now),)
+    ):
+        yield (
+            f"another retraining runs since {_minute(claimed_at)}; if its process is gone, "
+            f"the claim is free at {_minute(expires_at)}"
+        )
+
+
+def _too_little_drift(
+    connection: sqlite3.Connection, rules: RetrainParams, model_version: str
+) -> Iterator[str]:
+    needed, of_last = rules.windows
+    found = connection.execute(
+        "SELECT status FROM windows WHERE model_version = ? AND sequence > "
+        "(SELECT COALESCE(MAX(last_window), 0) FROM claims WHERE outcome IN ('promoted', 'held')) "
+        "ORDER BY sequence DESC LIMIT ?",
+        (model_version, of_last),
+    ).fetchall()
+    drifted = sum(status == "drift" for (status,) in found)
+    if drifted < needed:
+        yield (
+            f"{drifted} of the last {len(found)} windows of version {model_version} drifted; "
+            f"{needed} of {of_last} are needed (retrain.windows)"
+        )
+
+
+def _too_soon(connection: sqlite3.Connection, rules: RetrainParams, now: datetime) -> Iterator[str]:
+    (finished_at,) = connection.execute("SELECT MAX(finished_at) FROM claims").fetchone()
+    if finished_at is None:
+        return
+    free_at = datetime.fromisoformat(finished_at) + timedelta(hours=rules.cooldown_h)
+    if now < free_at:
+        yield f"cooling down until {_minute(as_text(free_at))} (retrain.cooldown_h: {rules.cooldown_h:g})"
+
+
+def _budget_spent(connection: sqlite3.Connection, rules: RetrainParams, now: datetime) -> Iterator[str]:
+    (spent,) = connection.execute(
+        "SELECT COUNT(*) FROM claims WHERE claimed_at > ?", (as_text(now - BUDGET_PERIOD),)
+    ).fetchone()
+    if spent >= rules.max_per_week:
+        allowed = f"{rules.max_per_week} are allowed (retrain.max_per_week)"
+        yield f"{spent} retrainings in the last 7 days, {allowed}"
+
+
+def _minute(text: str) -> str:
+    return f"{text[:16].replace('T', ' ')} UTC"

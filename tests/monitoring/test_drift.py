@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfakestream.monitoring.drift import check
+from deepfakestream.monitoring.prediction_log import FEATURES
+from deepfakestream.params import DriftParams
+
+PARAMS = DriftParams(window_size=200, min_window=30, num_threshold=0.2, share_threshold=0.15)
+
+
+def predictions(n: int, seed: int = 0) -> pd.DataFrame:
+    """A plausible log: 25 fps clips and stills of one person or two, most scores near 0 and 1."""
+    rng = np.random.default_rng(seed)
+    still = rng.random(n) < 0.4
+    return pd.DataFrame(
+        {
+            "p_fake": rng.beta(0.5, 0.5, n),
+            "face_px": rng.lognormal(4.8, 0.5, n),
+            "sharpness": rng.lognormal(5.0, 0.7, n),
+            "luma": rng.normal(118.0, 22.0, n).clip(0, 255),
+            "detector_score": 1.0 - rng.beta(1.0, 80.0, n),
+            "num_faces": np.where(still, 1.0, rng.integers(12, 17, n)),
+            "num_tracks": rng.integers(1, 3, n).astype(float),
+            "width_px": rng.choice([640.0, 1280.0, 1920.0], n),
+            "height_px": rng.choice([360.0, 720.0, 1080.0], n),
+            "duration_s": np.where(still, 0.0, rng.uniform(1, 20, n)),
+            "fps": np.where(still, 0.0, 25.0),
+        }
+    )
+
+
+def blurred(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(sharpness=table.sharpness * 0.15, detector_score=table.detector_score - 0.03)
+
+
+def darkened(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(luma=table.luma * 0.4, sharpness=table.sharpness * 0.16)
+
+
+def shifted(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(p_fake=0.5 + table.p_fake * 0.5)
+
+
+def run(current: pd.DataFrame, reference: pd.DataFrame, tmp_path: Path):
+    return check(current, reference, PARAMS, out_dir=tmp_path, model_version="3", window_id="w")
+
+
+@pytest.mark.parametrize(
+    ("current", "reference"),
+    [
+        (predictions(0), predictions(200)),
+        (predictions(1), predictions(200)),
+        (predictions(29), predictions(200)),
+        (predictions(200), predictions(29)),
+        (predictions(200), predictions(0)),
+        (pd.DataFrame(), pd.DataFrame()),
+    ],
+    ids=["empty", "one", "one short", "reference short", "no reference", "nothing"],
+)
+def test_few_rows_are_never_drift(current, reference, tmp_path):
+    report = run(current, reference, tmp_path)
+    assert report.status == "too_few"
+    assert not report.drifted
+    assert report.html is None
+    assert "drift.min_window" in report.describe()
+
+
+def test_columns_without_any_value_on_both_sides_say_nothing(tmp_path):
+    nothing = predictions(60) * np.nan
+    report = run(nothing, nothing, tmp_path)
+    assert (report.status, report.share) == ("too_few", 0.0)
+
+
+def test_the_reference_does_not_drift_from_itself(tmp_path):
+    report = run(predictions(120), predictions(120), tmp_path)
+    assert (report.status, report.share) == ("ok", 0.0)
+    assert {column.name for column in report.columns} == {"p_fake", *FEATURES}
+    assert all(column.value == pytest.approx(0.0) for column in report.columns)
+
+
+@pytest.mark.parametrize("n", [30, 60, 200])
+def test_another_draw_of_the_same_population_is_not_drift(n, tmp_path):
+    report = run(predictions(n, seed=n), predictions(150, seed=1), tmp_path)
+    assert report.status == "ok", report.describe()
+
+
+@pytest.mark.parametrize(
+    ("inject", "columns"),
+    [(blurred, {"sharpness", "detector_score"}), (darkened, {"luma", "sharpness"}), (shifted, {"p_fake"})],
+)
+def test_injected_drift_is_found_and_named(inject, columns, tmp_path):
+    report = run(inject(predictions(60, seed=5)), predictions(150, seed=1), tmp_path)
+    assert report.status == "drift", report.describe()
+    assert {column.name for column in report.drifted} == columns
+    assert report.html is not None
+    assert report.html.stat().st_size > 100_000
+    assert report.json_path is not None
+    assert type(report).model_validate_json(report.json_path.read_text()) == report
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf, None], ids=["nan", "inf", "absent"])
+def test_values_that_went_missing_are_drift_of_that_column(fill, tmp_path):
+    current = predictions(60)
+    current = current.drop(columns="luma") if fill is None else current.assign(luma=fill)
+    report = run(current, predictions(150), tmp_path)
+    assert [column.name for column in report.drifted] == ["luma"]
+    assert report.drifted[0].value is None
+    assert report.status == "ok"
+
+
+def test_a_feature_that_the_reference_lacks_is_not_compared(tmp_path):
+    report = run(predictions(60), predictions(150).drop(columns="luma"), tmp_path)
+    luma = next(column for column in report.columns if column.name == "luma")
+    assert not luma.drifted
+    assert "the reference has 0 values" in luma.note
+
+
+@pytest.mark.parametrize(("value", "drifted"), [(25.0, False), (30.0, True)])
+def test_a_constant_column_drifts_only_when_its_value_changes(value, drifted, tmp_path):
+    report = run(predictions(60).assign(fps=value), predictions(150).assign(fps=25.0), tmp_path)
+    fps = next(column for column in report.columns if column.name == "fps")
+    assert fps.drifted is drifted
+
+
+def test_a_categorical_feature_is_compared_by_value(tmp_path):
+    report = check(
+        predictions(60).assign(codec="hevc"),
+        predictions(150).assign(codec="h264"),
+        PARAMS,
+        out_dir=tmp_path,
+        model_version="3",
+        features={"codec": "categorical"},
+    )
+    assert "codec" in {column.name for column in report.drifted}
