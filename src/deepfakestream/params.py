@@ -55,6 +55,7 @@ class ExtractParams(Section):
     min_score: Share
     max_faces_per_frame: Positive
     crop_scale: float = Field(gt=0.0, le=3.0)
+    crop_shift_y: float = Field(default=0.0, ge=-0.5, le=0.5)
     crop_size_px: Positive
     shard_size: Positive
 

@@ -50,6 +50,8 @@ class ExtractionSpec:
     crop_scale: float
     """Side of the square crop over the longer side of the box."""
     crop_size_px: int
+    crop_shift_y: float = 0.0
+    """How far the crop's centre lies below the box's, over the longer side of the box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

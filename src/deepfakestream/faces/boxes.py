@@ -1,0 +1,53 @@
+"""Geometry of face boxes: sides, overlap, containment."""
+
+from __future__ import annotations
+
+from deepfakestream.faces.types import BoxXYXY
+
+
+def width(box_xyxy: BoxXYXY) -> float:
+    """Return the width in pixels; 0 for an inverted box."""
+    return max(box_xyxy[2] - box_xyxy[0], 0.0)
+
+
+def height(box_xyxy: BoxXYXY) -> float:
+    """Return the height in pixels; 0 for an inverted box."""
+    return max(box_xyxy[3] - box_xyxy[1], 0.0)
+
+
+def longer_side(box_xyxy: BoxXYXY) -> float:
+    """Return the longer side in pixels."""
+    return max(width(box_xyxy), height(box_xyxy))
+
+
+def shorter_side(box_xyxy: BoxXYXY) -> float:
+    """Return the shorter side in pixels."""
+    return min(width(box_xyxy), height(box_xyxy))
+
+
+def area(box_xyxy: BoxXYXY) -> float:
+    """Return the area in square pixels."""
+    return width(box_xyxy) * height(box_xyxy)
+
+
+def centre_xy(box_xyxy: BoxXYXY) -> tuple[float, float]:
+    """Return the centre."""
+    return (box_xyxy[0] + box_xyxy[2]) / 2, (box_xyxy[1] + box_xyxy[3]) / 2
+
+
+def overlap_area(a: BoxXYXY, b: BoxXYXY) -> float:
+    """Return the area that both boxes cover."""
+    return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+
+
+def iou(a: BoxXYXY, b: BoxXYXY) -> float:
+    """Return the intersection over union; 0 where both are empty."""
+    shared = overlap_area(a, b)
+    union = area(a) + area(b) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def share_inside(inner: BoxXYXY, outer: BoxXYXY) -> float:
+    """Return the share of `inner` that lies inside `outer`; 0 for an empty box."""
+    own = area(inner)
+    return overlap_area(inner, outer) / own if own > 0 else 0.0

@@ -1,0 +1,110 @@
+"""From RetinaFace's raw outputs to faces: priors, box and landmark decoding, non-maximum suppression.
+
+Both backbones share this code. Deng et al., "RetinaFace: Single-stage Dense Face Localisation in the Wild",
+CVPR 2020 (arXiv:1905.00641); prior sizes, strides and variances as in the PyTorch re-implementations that the
+weights come from.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfakestream.faces.types import BoxXYXY, Detection
+
+Floats = NDArray[np.float32]
+
+STRIDES_PX = (8, 16, 32)
+PRIOR_SIDES_PX = ((16, 32), (64, 128), (256, 512))
+CENTRE_VARIANCE = 0.1
+SIZE_VARIANCE = 0.2
+MIN_SCORE = 0.5
+"""Faces below this are not reported at all; `ExtractionSpec.min_score` is the threshold that counts."""
+NMS_IOU = 0.4
+MAX_CANDIDATES = 1000
+"""The best-scored boxes that go into suppression: bounds its quadratic cost on adversarial pictures."""
+
+
+@lru_cache(maxsize=16)
+def priors(height_px: int, width_px: int) -> Floats:
+    """Return the `(num_priors, 3)` centre x, centre y and side of every prior, in pixels of the network's input."""
+    parts = []
+    for stride, sides in zip(STRIDES_PX, PRIOR_SIDES_PX, strict=True):
+        rows, columns = -(-height_px // stride), -(-width_px // stride)
+        centre_y, centre_x = np.mgrid[:rows, :columns].astype(np.float32)
+        grid = np.stack([(centre_x + 0.5) * stride, (centre_y + 0.5) * stride], axis=-1).reshape(-1, 1, 2)
+        side = np.broadcast_to(np.float32(sides)[None, :, None], (rows * columns, len(sides), 1))
+        parts.append(np.concatenate([np.repeat(grid, len(sides), axis=1), side], axis=-1).reshape(-1, 3))
+    table = np.concatenate(parts).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def faces_from_heads(
+    loc: Floats, scores: Floats, landmarks: Floats, input_hw: tuple[int, int], full_hw: tuple[int, int]
+) -> list[Detection]:
+    """Return one picture's faces, the best score first.
+
+    Args:
+        loc: `(num_priors, 4)` box offsets relative to the priors.
+        scores: `(num_priors,)` probability of a face.
+        landmarks: `(num_priors, 10)` landmark offsets relative to the priors.
+        input_hw: height and width that the network saw.
+        full_hw: height and width of the picture; boxes and landmarks are scaled to it.
+    """
+    chosen = np.flatnonzero(scores > MIN_SCORE)
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:MAX_CANDIDATES]
+    prior = priors(*input_hw)[chosen]
+    zoom_xy = np.float32([full_hw[1] / input_hw[1], full_hw[0] / input_hw[0]])
+    boxes_xyxy = decode_boxes(loc[chosen], prior) * np.tile(zoom_xy, 2)
+    points_xy = decode_landmarks(landmarks[chosen], prior) * zoom_xy
+    kept = [i for i in suppress(boxes_xyxy) if np.isfinite(boxes_xyxy[i]).all()]
+    return [
+        Detection(
+            box_xyxy=cast(BoxXYXY, tuple(float(v) for v in boxes_xyxy[i])),
+            landmarks_xy=points_xy[i].astype(np.float32),
+            score=float(scores[chosen[i]]),
+        )
+        for i in kept
+    ]
+
+
+def decode_boxes(loc: Floats, prior: Floats) -> Floats:
+    """Return `(N, 4)` box corners in input pixels."""
+    centre = prior[:, :2] + loc[:, :2] * CENTRE_VARIANCE * prior[:, 2:]
+    size = prior[:, 2:] * np.exp(loc[:, 2:] * SIZE_VARIANCE)
+    return cast(Floats, np.concatenate([centre - size / 2, centre + size / 2], axis=1))
+
+
+def decode_landmarks(landmarks: Floats, prior: Floats) -> Floats:
+    """Return `(N, 5, 2)` landmark positions in input pixels."""
+    offsets = landmarks.reshape(-1, 5, 2) * CENTRE_VARIANCE
+    return cast(Floats, prior[:, None, :2] + offsets * prior[:, None, 2:])
+
+
+def suppress(boxes_xyxy: Floats, max_iou: float = NMS_IOU) -> list[int]:
+    """Return which boxes stay when each removes the later ones that overlap it by more than `max_iou`.
+
+    The boxes come best score first; the order is kept.
+    """
+    kept: list[int] = []
+    alive = np.ones(len(boxes_xyxy), dtype=bool)
+    for i, box in enumerate(boxes_xyxy):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        alive &= iou_with(box, boxes_xyxy) <= max_iou
+    return kept
+
+
+def iou_with(box_xyxy: Floats, boxes_xyxy: Floats) -> Floats:
+    """Return the `(N,)` intersection over union of one box with each of the others; 0 where both are empty."""
+    top_left = np.maximum(box_xyxy[:2], boxes_xyxy[:, :2])
+    bottom_right = np.minimum(box_xyxy[2:], boxes_xyxy[:, 2:])
+    inter = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
+    areas = np.prod(np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None), axis=1)
+    own = np.prod(np.clip(box_xyxy[2:] - box_xyxy[:2], 0, None))
+    return cast(Floats, inter / np.maximum(own + areas - inter, 1e-9))
