@@ -1,0 +1,82 @@
+"""Moving the champion: under a lock, only if it is still the one that was compared against.
+
+MLflow's aliases know no compare-and-swap. The lock file serialises promotions from one workspace; between
+machines the check just before the move leaves a window of milliseconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from deepfakestream.errors import GateError
+from deepfakestream.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, get_alias, set_alias, tag_version
+from deepfakestream.settings import Settings
+
+
+def make_champion(settings: Settings, version: int, *, expected: int | None) -> None:
+    """Make a version champion; the one before becomes `previous`.
+
+    Args:
+        settings: where the registry is.
+        version: the new champion.
+        expected: the champion that it was compared against; None where there was none.
+
+    Raises:
+        GateError: another version became champion in the meantime; nothing is moved.
+        ServerError: the registry does not answer.
+    """
+    with _lock(settings):
+        current = get_alias(settings, CHAMPION)
+        if current != expected:
+            raise GateError(
+                f"{settings.registered_model}: version {current} became champion while version {version} was "
+                f"compared with {expected if expected is not None else 'no champion'}; run promote again"
+            )
+        _move(settings, version, current)
+
+
+def rollback(settings: Settings) -> int:
+    """Make the previous champion champion again, the present one `previous`, and return the new champion.
+
+    Raises:
+        GateError: there is no previous champion.
+        ServerError: the registry does not answer.
+    """
+    with _lock(settings):
+        previous = get_alias(settings, PREVIOUS)
+        if previous is None:
+            raise GateError(
+                f"{settings.registered_model}: no previous champion to go back to; promote a version first"
+            )
+        _move(settings, previous, get_alias(settings, CHAMPION))
+    return previous
+
+
+def _move(settings: Settings, version: int, current: int | None) -> None:
+    if version == current:
+        return
+    # In this order a kill in between leaves a champion and a way back.
+    if current is not None:
+        set_alias(settings, PREVIOUS, current)
+    set_alias(settings, CHAMPION, version)
+    if get_alias(settings, CHALLENGER) == version:
+        set_alias(settings, CHALLENGER, None)
+    tag_version(
+        settings,
+        version,
+        {
+            "champion_since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "previous_champion": str(current if current is not None else "none"),
+        },
+    )
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.work_dir / "promotion.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,160 @@
+"""The MLflow store in force: SQLite in the workspace, or the server that the settings name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from deepfakestream.errors import ParamsError, ServerError
+from deepfakestream.settings import Settings
+from deepfakestream.telemetry import switch_off
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ANSWER_TIMEOUT_S = 3.0
+"""A server that takes longer to say that it is well counts as down."""
+
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_SWITCHES = {
+    # A dead server must be noticed in seconds: MLflow's own default is seven retries with growing pauses.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def open_client(settings: Settings) -> MlflowClient:
+    """Return a client of the store in force; the process's MLflow address is set to it.
+
+    Raises:
+        ServerError: the tracking server does not answer, or the store cannot be opened.
+        ParamsError: the address is of a kind that MLflow cannot keep a registry in.
+    """
+    uri = settings.mlflow_store_uri
+    _check_scheme(uri)
+    _set_switches()
+    if is_server(settings):
+        check_answers(uri)
+    else:
+        settings.work_dir.mkdir(parents=True, exist_ok=True)
+    import mlflow
+
+    with as_server_error(settings):
+        # MLflow's SQL registry asks the process-wide address for logged models, not the client's.
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def ensure_experiment(client: MlflowClient, settings: Settings) -> str:
+    """Return the id of the experiment that runs are logged to; it is made where it is missing.
+
+    Without a server its files go to `settings.mlflow_artifacts_dir`, wherever the process was started.
+
+    Raises:
+        ServerError: the experiment was deleted, or keeps its files behind a server that is not named.
+    """
+    with as_server_error(settings):
+        experiment = client.get_experiment_by_name(settings.experiment)
+        if experiment is None:
+            location = None if is_server(settings) else settings.mlflow_artifacts_dir.as_uri()
+            return str(client.create_experiment(settings.experiment, artifact_location=location))
+    if experiment.lifecycle_stage == "deleted":
+        raise ServerError(
+            f"{redacted(settings.mlflow_store_uri)}: experiment '{settings.experiment}' was deleted; "
+            "restore it in MLflow or set DEEPFAKESTREAM_EXPERIMENT to another name"
+        )
+    if str(experiment.artifact_location).startswith("mlflow-artifacts:") and not is_server(settings):
+        raise ServerError(
+            f"{redacted(settings.mlflow_store_uri)}: experiment '{settings.experiment}' keeps its files "
+            "behind a tracking server; set DEEPFAKESTREAM_TRACKING_URI to that server's address"
+        )
+    return str(experiment.experiment_id)
+
+
+def prepare_store(settings: Settings) -> None:
+    """Make the store and the experiment; call it before a local MLflow server opens the same store.
+
+    The experiment then keeps its files in the workspace, so that commands work with and without the server.
+    """
+    ensure_experiment(open_client(settings), settings)
+
+
+def is_server(settings: Settings) -> bool:
+    """Tell whether the store in force is a tracking server."""
+    return settings.mlflow_store_uri.startswith(("http://", "https://"))
+
+
+def check_answers(address: str) -> None:
+    """Return when the MLflow server at the address says that it is well.
+
+    Raises:
+        ServerError: it does not, within `ANSWER_TIMEOUT_S`.
+    """
+    request = urllib.request.Request(address.rstrip("/") + "/health")  # noqa: S310 - scheme checked by the caller
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):  # a server behind a login is well; MLflow's client logs in by itself
+            return
+        reason = f"HTTP status {error.code}"
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+    raise ServerError(
+        f"{redacted(address)}: the MLflow tracking server does not answer ({reason}); start it, e.g. with "
+        "'deepfakestream up', or unset DEEPFAKESTREAM_TRACKING_URI to use the store in the workspace"
+    )
+
+
+@contextmanager
+def as_server_error(settings: Settings) -> Iterator[None]:
+    """Turn what MLflow raises inside into one sentence that names the store."""
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
+        summary = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise ServerError(
+            f"{redacted(settings.mlflow_store_uri)}: MLflow refused ({summary}); check the store or "
+            "server and try again"
+        ) from error
+
+
+def is_missing(error: Exception) -> bool:
+    """Tell whether an MLflow error says that the thing asked for does not exist."""
+    return getattr(error, "error_code", None) in _MISSING
+
+
+def redacted(uri: str) -> str:
+    """Return the address without a user name or password."""
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "***@") if "@" in parts.netloc else uri
+
+
+def _check_scheme(uri: str) -> None:
+    if urlsplit(uri).scheme.partition("+")[0] not in _SCHEMES:
+        raise ParamsError(
+            f"DEEPFAKESTREAM_TRACKING_URI: '{redacted(uri)}' is no address MLflow can keep a registry in; "
+            "use http(s)://, sqlite:/// or postgresql://, or unset it"
+        )
+
+
+def _set_switches() -> None:
+    switch_off()
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)

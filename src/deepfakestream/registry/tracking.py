@@ -1,0 +1,244 @@
+"""MLflow runs: what was tried, with which data, and what came out.
+
+A run that has begun survives its server: what cannot be sent is kept and sent later, and training goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from deepfakestream.errors import DataError
+from deepfakestream.registry.lineage import UNKNOWN, lineage_tags
+from deepfakestream.registry.store import as_server_error, ensure_experiment, is_missing, open_client
+from deepfakestream.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 30.0
+MAX_BATCH = 100
+"""Params in one request: MLflow's limit."""
+MAX_VALUE_CHARS = 6000
+MAX_DIGEST_CHARS = 36
+_LOST_CONNECTION = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+class TrackedRun:
+    """One MLflow run that is being written. Get it from `start_run` or `resume_run`.
+
+    After the start no method raises because of the server: records wait in memory, in order, and are sent
+    with a later one. `unsent` says how many still wait.
+    """
+
+    def __init__(self, client: MlflowClient, *, run_id: str, experiment_id: str) -> None:
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self._client = client
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._retry_at_s = 0.0
+
+    @property
+    def unsent(self) -> int:
+        """Records that the server has not taken yet."""
+        return len(self._waiting)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; a nested section becomes `section.key`."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:MAX_VALUE_CHARS]) for key, value in _flat(params)]
+        for start in range(0, len(entries), MAX_BATCH):
+            batch = entries[start : start + MAX_BATCH]
+            self._send(partial(self._client.log_batch, self.run_id, params=batch))
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Log numbers of one step; None and what is not finite is left out: it was not measured."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        entries = [
+            Metric(key, float(value), now_ms, step)
+            for key, value in metrics.items()
+            if value is not None and math.isfinite(value)
+        ]
+        if entries:
+            self._send(partial(self._client.log_batch, self.run_id, metrics=entries))
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, or a folder with all in it, under the run's `folder`."""
+        if path.is_dir():
+            self._send(partial(self._client.log_artifacts, self.run_id, str(path), folder))
+        else:
+            self._send(partial(self._client.log_artifact, self.run_id, str(path), folder))
+
+    def log_dataset(self, name: str, digest: str, context: str) -> None:
+        """Log which data were used (by digest, e.g. DVC's) and for what, e.g. `training`."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=digest[:MAX_DIGEST_CHARS],
+            source_type="dvc",
+            source=f'{{"uri": "data.dvc", "digest": "{digest}"}}',
+        )
+        entry = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        self._send(partial(self._client.log_inputs, self.run_id, datasets=[entry]))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        from mlflow.entities import RunTag
+
+        entries = [RunTag(key, str(value)[:MAX_VALUE_CHARS]) for key, value in tags.items()]
+        self._send(partial(self._client.log_batch, self.run_id, tags=entries))
+
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """End the run and send what waits; what still cannot be sent is counted in one warning."""
+        self._waiting.append(partial(self._client.set_terminated, self.run_id, status))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits now; what still cannot be sent is counted in one warning."""
+        self._retry_at_s = 0.0
+        self._drain()
+        if self._waiting:
+            logger.warning(
+                "MLflow run %s lacks %d records that could not be sent; the files in artifacts/ are complete",
+                self.run_id,
+                len(self._waiting),
+            )
+
+    def _send(self, record: Callable[[], object]) -> None:
+        self._waiting.append(record)
+        if time.monotonic() >= self._retry_at_s:
+            self._drain()
+
+    def _drain(self) -> None:
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        while self._waiting:
+            try:
+                self._waiting[0]()
+            except (MlflowException, requests.RequestException, OSError) as error:
+                if _is_lost_connection(error):
+                    self._wait(error)
+                    return
+                logger.warning("MLflow run %s: a record was refused and is left out: %s", self.run_id, error)
+            self._waiting.popleft()
+
+    def _wait(self, error: Exception) -> None:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        logger.warning("MLflow is out of reach, records wait (%s)", first_line[:200])
+        self._retry_at_s = time.monotonic() + RETRY_AFTER_S
+
+
+@contextmanager
+def start_run(settings: Settings, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """Give a new run with the workspace's lineage tags; it ends with the block: finished, failed or killed.
+
+    Raises:
+        ServerError: the tracking server does not answer when the run is to start. Nothing has been done then.
+    """
+    client = open_client(settings)
+    run = _create(client, settings, name=name, tags=tags)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        run.finish("KILLED")
+        raise
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    run.finish("FINISHED")
+
+
+@contextmanager
+def resume_run(
+    settings: Settings, *, run_id: str | None, name: str, tags: Mapping[str, str]
+) -> Iterator[TrackedRun]:
+    """Give the run again, e.g. to add test metrics to it; its state is left as it is.
+
+    Where this store does not know the run (trained elsewhere and pulled with DVC), a new one is made that
+    names it in the tag `continues_run`.
+
+    Raises:
+        ServerError: the tracking server does not answer.
+    """
+    client = open_client(settings)
+    known = None if run_id is None else _find(client, settings, run_id)
+    if known is None:
+        with start_run(settings, name=name, tags={**tags, "continues_run": run_id or UNKNOWN}) as run:
+            yield run
+        return
+    known.set_tags(tags)
+    try:
+        yield known
+    finally:
+        known.flush()
+
+
+def read_metrics(settings: Settings, run_id: str) -> dict[str, float]:
+    """Return the last value of every metric of a run.
+
+    Raises:
+        DataError: the store has no such run.
+        ServerError: the tracking server does not answer.
+    """
+    client = open_client(settings)
+    if _find(client, settings, run_id) is None:
+        raise DataError(
+            f"MLflow run {run_id}: not in {settings.mlflow_store_uri}; train again or name its store"
+        )
+    return dict(client.get_run(run_id).data.metrics)
+
+
+def _create(client: MlflowClient, settings: Settings, *, name: str, tags: Mapping[str, str]) -> TrackedRun:
+    lineage = lineage_tags(settings)
+    standard = {"mlflow.source.git.commit": lineage["git_commit"], "mlflow.source.name": "deepfakestream"}
+    experiment_id = ensure_experiment(client, settings)
+    with as_server_error(settings):
+        run = client.create_run(experiment_id, run_name=name, tags={**standard, **lineage, **tags})
+    return TrackedRun(client, run_id=run.info.run_id, experiment_id=experiment_id)
+
+
+def _find(client: MlflowClient, settings: Settings, run_id: str) -> TrackedRun | None:
+    from mlflow.exceptions import MlflowException
+
+    with as_server_error(settings):
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if is_missing(error):
+                return None
+            raise
+    if run.info.lifecycle_stage == "deleted":
+        return None
+    return TrackedRun(client, run_id=run_id, experiment_id=run.info.experiment_id)
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return error.response is None or error.response.status_code >= 500
+    if isinstance(error, requests.RequestException):
+        return True
+    return getattr(error, "error_code", None) in _LOST_CONNECTION
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,246 @@
+"""Versions of the detector in the MLflow model registry: what is registered, which is champion, its files.
+
+Version 0 is the model inside the package; it is never registered and speaks while there is no champion.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepfakestream.errors import DataError, WeightsError
+from deepfakestream.registry.model_card import DESCRIPTION
+from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
+from deepfakestream.registry.store import as_server_error, ensure_experiment, is_missing, open_client
+from deepfakestream.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+"""Alias of the version that is served."""
+CHALLENGER = "challenger"
+"""Alias of the version that was trained last and is not champion."""
+PREVIOUS = "previous"
+"""Alias of the champion before this one: where a rollback goes."""
+DIGEST_TAG = "model_sha256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """One registered version and where it comes from."""
+
+    number: int
+    run_id: str | None
+    tags: dict[str, str]
+    aliases: tuple[str, ...]
+
+
+def register(
+    settings: Settings,
+    *,
+    run_id: str,
+    model_dir: Path,
+    tags: Mapping[str, str],
+    attachments: Mapping[str, Path] | None = None,
+    description: str = "",
+) -> int:
+    """Register a model folder as a new version and return its number.
+
+    The version is an MLflow logged model of the run: ONNX graph with signature, safetensors, spec and card.
+
+    Args:
+        settings: where the registry is.
+        run_id: run that trained it.
+        model_dir: folder with model.safetensors, model.onnx and spec.json.
+        tags: lineage and results; the digest of the files is added.
+        attachments: more files to keep with the version, by name, e.g. the drift reference.
+        description: what the version is, for readers of the MLflow page.
+
+    Raises:
+        WeightsError: a file of the model folder is missing.
+        ServerError: the registry does not answer or refuses; a half-written version is marked failed.
+    """
+    files = model_files(model_dir)
+    client = open_client(settings)
+    all_tags = {**tags, DIGEST_TAG: model_sha256(model_dir)}
+    with as_server_error(settings):
+        _ensure_registered_model(client, settings.registered_model)
+        model_id = _log_model(
+            client, settings, run_id=run_id, files={**files, **(attachments or {})}, tags=all_tags
+        )
+        version = client.create_model_version(
+            settings.registered_model,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            tags=all_tags,
+            description=description,
+            model_id=model_id,
+        )
+    return int(version.version)
+
+
+def find_version(settings: Settings, *, model_dir: Path) -> int | None:
+    """Return the newest registered version with exactly the files of the model folder, or None."""
+    client = open_client(settings)
+    digest = model_sha256(model_dir)
+    query = f"name = '{settings.registered_model}' and tags.{DIGEST_TAG} = '{digest}'"
+    with as_server_error(settings):
+        found = client.search_model_versions(query)
+    return max((int(version.version) for version in found), default=None)
+
+
+def get_version(settings: Settings, version: int) -> ModelVersion:
+    """Return what the registry knows about a version.
+
+    Raises:
+        DataError: there is no such version.
+        ServerError: the registry does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_client(settings)
+    with as_server_error(settings):
+        try:
+            found = client.get_model_version(settings.registered_model, str(version))
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            raise DataError(
+                f"{settings.registered_model}: the registry has no version {version}; name one that it has"
+            ) from error
+    return ModelVersion(
+        number=int(found.version), run_id=found.run_id, tags=dict(found.tags), aliases=tuple(found.aliases)
+    )
+
+
+def tag_version(settings: Settings, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    client = open_client(settings)
+    with as_server_error(settings):
+        for key, value in tags.items():
+            client.set_model_version_tag(settings.registered_model, str(version), key, value)
+
+
+def get_alias(settings: Settings, alias: str) -> int | None:
+    """Return the version that an alias points to, or None where it points to none.
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_client(settings)
+    with as_server_error(settings):
+        try:
+            return int(client.get_model_version_by_alias(settings.registered_model, alias).version)
+        except MlflowException as error:
+            if is_missing(error):
+                return None
+            raise
+
+
+def set_alias(settings: Settings, alias: str, version: int | None) -> None:
+    """Point an alias to a version; None removes the alias."""
+    client = open_client(settings)
+    with as_server_error(settings):
+        if version is None:
+            client.delete_registered_model_alias(settings.registered_model, alias)
+        else:
+            client.set_registered_model_alias(settings.registered_model, alias, str(version))
+
+
+def fetch(settings: Settings, version: int) -> Path:
+    """Return a local folder with the version's files; downloaded once, verified by digest, never half there.
+
+    Raises:
+        DataError: there is no such version.
+        WeightsError: the files are not those that were registered.
+        ServerError: the registry or its file store does not answer.
+    """
+    known = get_version(settings, version)
+    digest = known.tags.get(DIGEST_TAG, "")
+    folder = settings.work_dir / "models" / f"{version}-{digest[:12] or 'unknown'}"
+    if _holds(folder, digest):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as part:
+        downloaded = _download(settings, version, Path(part) / "files")
+        if model_sha256(downloaded) != digest:
+            raise WeightsError(
+                f"{settings.registered_model} version {version}: its files are not those registered "
+                f"(tag {DIGEST_TAG}); register the model again"
+            )
+        _put_in_place(downloaded, folder)
+    return folder
+
+
+def _holds(folder: Path, digest: str) -> bool:
+    try:
+        return model_sha256(folder) == digest
+    except WeightsError:
+        return False
+
+
+def _download(settings: Settings, version: int, target: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    target.mkdir()
+    with as_server_error(settings):
+        found: str = download_artifacts(
+            artifact_uri=f"models:/{settings.registered_model}/{version}",
+            dst_path=str(target),
+            tracking_uri=settings.mlflow_store_uri,
+            registry_uri=settings.mlflow_store_uri,
+        )
+    return Path(found)
+
+
+def _put_in_place(downloaded: Path, folder: Path) -> None:
+    if folder.is_dir():  # damaged, or another process was faster: either way the verified copy replaces it
+        stale = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".stale-"))
+        folder.replace(stale / "files")
+        downloaded.replace(folder)
+        shutil.rmtree(stale)
+    else:
+        downloaded.replace(folder)
+
+
+def _ensure_registered_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=DESCRIPTION)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _log_model(
+    client: MlflowClient, settings: Settings, *, run_id: str, files: Mapping[str, Path], tags: dict[str, str]
+) -> str:
+    from mlflow.entities import LoggedModelOutput
+
+    model: Any = client.create_logged_model(
+        ensure_experiment(client, settings),
+        name="detector",
+        source_run_id=run_id,
+        tags=tags,
+        model_type="onnx",
+    )
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, path in files.items():
+                shutil.copyfile(path, Path(scratch) / name)
+            write_mlmodel(Path(scratch), model_id=model.model_id, run_id=run_id)
+            client.log_model_artifacts(model.model_id, scratch)
+    except BaseException:
+        client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    return str(model.model_id)
