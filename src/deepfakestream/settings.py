@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     mlflow_port: int = 5000
     prefect_port: int = 4200
     service_port: int = 3000
+    drift_interval_s: float = Field(3600.0, ge=1.0, description="how often the drift flow runs, in seconds")
+    alert_webhook_url: str | None = Field(None, description="http(s) address that alerts are posted to")
     model_poll_s: float = Field(15.0, description="how often the service looks for a new champion, in seconds")
 
     @property
@@ -67,6 +69,11 @@ class Settings(BaseSettings):
     def governor_db(self) -> Path:
         """Drift windows, retrain claims and refusals."""
         return self.work_dir / "governor.db"
+
+    @property
+    def alerts_dir(self) -> Path:
+        """One JSON file an alert."""
+        return self.work_dir / "alerts"
 
     @property
     def mlflow_store_uri(self) -> str:

@@ -40,7 +40,7 @@ def db(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def governor(db: Path) -> RetrainGovernor:
-    return RetrainGovernor(db, RULES)
+    return RetrainGovernor(db)
 
 
 def record(governor: RetrainGovernor, statuses: str, *, version: str = "1", prefix: str = "") -> None:
@@ -55,14 +55,14 @@ def record(governor: RetrainGovernor, statuses: str, *, version: str = "1", pref
 )
 def test_n_of_the_last_m_windows_must_have_drifted(governor, statuses, allowed):
     record(governor, statuses)
-    decision = governor.claim("1", NOON)
+    decision = governor.claim("1", RULES, NOON)
     assert decision.allowed is allowed
     assert (decision.claim_id is not None) is allowed
 
 
 def test_a_no_is_recorded_with_its_reason(governor):
     record(governor, "d")
-    decision = governor.claim("1", NOON)
+    decision = governor.claim("1", RULES, NOON)
     assert decision.reasons == (
         "1 of the last 1 windows of version 1 drifted; 2 of 3 are needed (retrain.windows)",
     )
@@ -75,10 +75,10 @@ def test_a_window_counts_once_and_its_first_verdict_stays(governor):
     assert governor.record_window(window("a"), NOON)
     assert not governor.record_window(window("a"), NOON)
     assert not governor.record_window(window("a", "ok"), NOON)
-    assert not governor.claim("1", NOON).allowed
+    assert not governor.claim("1", RULES, NOON).allowed
     assert governor.record_window(window("b"), NOON)
     assert governor.last_window_id("1") == "b"
-    assert governor.claim("1", NOON).allowed
+    assert governor.claim("1", RULES, NOON).allowed
 
 
 def test_a_window_that_was_too_small_says_nothing(governor):
@@ -88,56 +88,56 @@ def test_a_window_that_was_too_small_says_nothing(governor):
 
 def test_windows_of_another_version_do_not_count(governor):
     record(governor, "dd", version="1")
-    assert not governor.claim("2", NOON).allowed
+    assert not governor.claim("2", RULES, NOON).allowed
 
 
 def test_one_at_a_time_even_by_force(governor):
     record(governor, "dd")
-    assert governor.claim("1", NOON).allowed
-    decision = governor.claim("1", NOON, force=True)
+    assert governor.claim("1", RULES, NOON).allowed
+    decision = governor.claim("1", RULES, NOON, force=True)
     assert not decision.allowed
     assert decision.reasons[0].startswith("another retraining runs since 2026-03-02 12:00 UTC")
 
 
 def test_the_cooldown_starts_when_a_retraining_ends(governor):
     record(governor, "dd")
-    claim = governor.claim("1", NOON).claim_id
+    claim = governor.claim("1", RULES, NOON).claim_id
     governor.finish(claim, "held", NOON + HOUR)
     record(governor, "dd", prefix="later")
-    refused = governor.claim("1", NOON + 24 * HOUR)
+    refused = governor.claim("1", RULES, NOON + 24 * HOUR)
     assert refused.reasons == ("cooling down until 2026-03-03 13:00 UTC (retrain.cooldown_h: 24)",)
-    assert governor.claim("1", NOON + 25 * HOUR).allowed
+    assert governor.claim("1", RULES, NOON + 25 * HOUR).allowed
 
 
 def test_the_weekly_budget(governor):
     for day in range(2):
         record(governor, "dd", prefix=str(day))
         at = NOON + day * 48 * HOUR
-        governor.finish(governor.claim("1", at).claim_id, "held", at)
+        governor.finish(governor.claim("1", RULES, at).claim_id, "held", at)
     record(governor, "dd", prefix="more")
-    refused = governor.claim("1", NOON + 96 * HOUR)
+    refused = governor.claim("1", RULES, NOON + 96 * HOUR)
     assert refused.reasons == ("2 retrainings in the last 7 days, 2 are allowed (retrain.max_per_week)",)
-    assert governor.claim("1", NOON + 7 * 24 * HOUR).allowed
+    assert governor.claim("1", RULES, NOON + 7 * 24 * HOUR).allowed
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "held"])
 def test_a_decided_retraining_uses_its_windows_up(governor, outcome):
     record(governor, "ddd")
-    governor.finish(governor.claim("1", NOON).claim_id, outcome, NOON)
-    refused = governor.claim("1", NOON + 48 * HOUR)
+    governor.finish(governor.claim("1", RULES, NOON).claim_id, outcome, NOON)
+    refused = governor.claim("1", RULES, NOON + 48 * HOUR)
     assert refused.reasons[0].startswith("0 of the last 0 windows")
 
 
 def test_a_failed_retraining_may_be_tried_again_on_the_same_windows(governor):
     record(governor, "dd")
-    governor.finish(governor.claim("1", NOON).claim_id, "failed", NOON)
-    assert not governor.claim("1", NOON + HOUR).allowed
-    assert governor.claim("1", NOON + 25 * HOUR).allowed
+    governor.finish(governor.claim("1", RULES, NOON).claim_id, "failed", NOON)
+    assert not governor.claim("1", RULES, NOON + HOUR).allowed
+    assert governor.claim("1", RULES, NOON + 25 * HOUR).allowed
 
 
 def test_force_overrides_windows_cooldown_and_budget(governor):
     for _ in range(4):
-        decision = governor.claim("1", NOON, force=True)
+        decision = governor.claim("1", RULES, NOON, force=True)
         assert (decision.allowed, decision.reasons) == (True, ("forced",))
         governor.finish(decision.claim_id, "held", NOON)
 
@@ -147,7 +147,7 @@ def test_three_drift_events_in_a_window_cause_one_retrain(governor):
     answers = []
     for minute in range(3):
         at = NOON + timedelta(minutes=minute)
-        decision = governor.claim("1", at)
+        decision = governor.claim("1", RULES, at)
         answers.append(decision.allowed)
         if decision.claim_id:
             governor.finish(decision.claim_id, "held", at)
@@ -156,15 +156,15 @@ def test_three_drift_events_in_a_window_cause_one_retrain(governor):
 
 def test_a_renewed_claim_outlives_its_lease(governor):
     record(governor, "dd")
-    claim = governor.claim("1", NOON).claim_id
+    claim = governor.claim("1", RULES, NOON).claim_id
     governor.renew(claim, NOON + LEASE)
-    assert not governor.claim("1", NOON + 1.5 * LEASE, force=True).allowed
+    assert not governor.claim("1", RULES, NOON + 1.5 * LEASE, force=True).allowed
 
 
 def test_a_claim_that_was_taken_over_cannot_be_renewed(governor):
     record(governor, "dd")
-    first = governor.claim("1", NOON).claim_id
-    second = governor.claim("1", NOON + LEASE)
+    first = governor.claim("1", RULES, NOON).claim_id
+    second = governor.claim("1", RULES, NOON + LEASE)
     assert second.allowed
     with pytest.raises(GateError, match="another retraining has started"):
         governor.renew(first, NOON + LEASE)
@@ -184,19 +184,19 @@ def test_a_foreign_file_is_refused_by_name(tmp_path):
     path = tmp_path / "governor.db"
     path.write_bytes(b"no database" * 100)
     with pytest.raises(DataError, match=r"governor\.db: cannot be used as governor store"):
-        RetrainGovernor(path, RULES)
+        RetrainGovernor(path)
     newer = tmp_path / "newer.db"
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
     with pytest.raises(DataError, match="schema 9"):
-        RetrainGovernor(newer, RULES)
+        RetrainGovernor(newer)
 
 
 def _claim_when_told(db: Path, start, answers) -> None:
-    governor = RetrainGovernor(db, RULES)
+    governor = RetrainGovernor(db)
     start.wait()
-    answers.put(governor.claim("1", NOON).allowed)
+    answers.put(governor.claim("1", RULES, NOON).allowed)
 
 
 def test_of_two_processes_that_claim_at_once_one_gets_it(db, governor):
@@ -214,8 +214,8 @@ def test_of_two_processes_that_claim_at_once_one_gets_it(db, governor):
 
 
 def _claim_and_hang(db: Path, claimed) -> None:
-    governor = RetrainGovernor(db, RULES)
-    claim = governor.claim("1", NOON).claim_id
+    governor = RetrainGovernor(db)
+    claim = governor.claim("1", RULES, NOON).claim_id
     with kept_alive(governor, claim):
         claimed.set()
         time.sleep(600)
@@ -231,5 +231,5 @@ def test_a_killed_process_does_not_block_for_ever(db, governor):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     process.close()
-    assert not governor.claim("1", NOON + LEASE / 2).allowed
-    assert governor.claim("1", NOON + LEASE).allowed
+    assert not governor.claim("1", RULES, NOON + LEASE / 2).allowed
+    assert governor.claim("1", RULES, NOON + LEASE).allowed

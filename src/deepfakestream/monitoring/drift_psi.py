@@ -2,8 +2,8 @@
 
 Why a threshold is measured and not only set: PSI grows as samples shrink. Two samples of 60 and 200 rows of
 one distribution often differ by more than the customary 0.2 (expected is about `(bins - 1) * (1/n + 1/m)`;
-Yurdakul 2018, "Statistical Properties of Population Stability Index"). So a column's threshold is the larger of
-the one that was set and of what random re-splits of the pooled rows show.
+Yurdakul 2018, "Statistical Properties of Population Stability Index"). So a column's threshold is the larger
+of the one that was set and of what random re-splits of the pooled rows show.
 """
 
 from __future__ import annotations

@@ -57,14 +57,13 @@ class Refusal:
 class RetrainGovernor:
     """The rules over their store. Every moment is given by the caller and must know its time zone."""
 
-    def __init__(self, db: Path, rules: RetrainParams) -> None:
+    def __init__(self, db: Path) -> None:
         """Open or make the store.
 
         Raises:
             DataError: the file cannot be used.
         """
         self._store = GovernorStore(db)
-        self._rules = rules
 
     def record_window(self, report: DriftReport, now: datetime) -> bool:
         """Keep the verdict on a window; return False where this window is known or says nothing.
@@ -91,16 +90,19 @@ class RetrainGovernor:
             ).fetchone()
         return str(row[0]) if row else None
 
-    def claim(self, model_version: str, now: datetime, *, force: bool = False) -> Decision:
+    def claim(
+        self, model_version: str, rules: RetrainParams, now: datetime, *, force: bool = False
+    ) -> Decision:
         """Decide, and take the claim or record the "no", in one transaction.
 
         Args:
             model_version: the champion's version, whose drift windows count.
+            rules: windows, cooldown and budget in force.
             now: the moment of the decision.
             force: override every rule but "one at a time".
         """
         with self._store.transaction() as connection:
-            objections = tuple(objections_to(connection, self._rules, model_version, now, force=force))
+            objections = tuple(objections_to(connection, rules, model_version, now, force=force))
             if objections:
                 connection.execute(
                     "INSERT INTO refusals (refused_at, model_version, reasons) VALUES (?, ?, ?)",
