@@ -28,6 +28,7 @@ class Reason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_LONG = "too_long"
     TOO_SMALL = "too_small"
+    TOO_SHORT = "too_short"
     TIME_BUDGET = "time_budget"
     TRUNCATED = "truncated"
     NO_FACE = "no_face"

@@ -1,0 +1,155 @@
+"""The face store: results of face extraction by content, so that no work is lost or done twice.
+
+A result depends on the item's digest, the extraction spec, the detector's weights and the item's kind; these
+name a folder. In it lies one Arrow file a batch, written whole or not at all: a killed run loses the batch in
+hand and nothing else. The store is a cache: deleting it costs time only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from deepfakestream.data.atomic import replacing, remove_partials
+from deepfakestream.errors import Reason
+from deepfakestream.faces.types import ExtractionSpec, FaceCrop
+
+ALGORITHM_VERSION = 1
+"""Raise it when the same media, spec and weights would give other crops than before."""
+
+_FACE_SCHEMA = pa.schema(
+    [
+        ("media_id", pa.string()),
+        ("frame_index", pa.int32()),
+        ("time_s", pa.float64()),
+        ("track_id", pa.int32()),
+        ("box_xyxy", pa.list_(pa.float32())),
+        ("landmarks_xy", pa.list_(pa.float32())),
+        ("score", pa.float32()),
+        ("face_px", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("luma", pa.float32()),
+        ("image", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFaces:
+    """What extraction found in one item."""
+
+    media_id: str
+    num_frames: int
+    notes: tuple[Reason, ...]
+    message: str = ""
+    """Why the item could not be read; empty where it could."""
+    faces: tuple[dict[str, Any], ...] = ()
+    """Columns of the crop table that come from the picture, and `image`: the encoded crop."""
+
+
+def face_record(crop: FaceCrop, image: bytes) -> dict[str, Any]:
+    """Return a crop's facts and its encoded picture as the store keeps them."""
+    return {
+        "frame_index": crop.frame_index,
+        "time_s": crop.time_s,
+        "track_id": crop.track_id,
+        "box_xyxy": [float(value) for value in crop.box_xyxy],
+        "landmarks_xy": [float(value) for value in crop.landmarks_xy.ravel()],
+        "score": crop.score,
+        "face_px": crop.face_px,
+        "sharpness": crop.sharpness,
+        "luma": crop.luma,
+        "image": image,
+    }
+
+
+def store_key(spec: ExtractionSpec, *, detector_digest: str, is_crop: bool) -> str:
+    """Return the name of the folder for results of this kind.
+
+    Face crops are taken whole: no detector and no frame sampling has a say, so changing those keeps them.
+    """
+    facts: dict[str, Any] = {"algorithm": ALGORITHM_VERSION, "crop_size_px": spec.crop_size_px}
+    if not is_crop:
+        facts |= asdict(spec) | {"detector_digest": detector_digest}
+    text = json.dumps(facts, sort_keys=True)
+    return ("crop-" if is_crop else "media-") + sha256(text.encode()).hexdigest()[:20]
+
+
+class FaceStore:
+    """Results of one spec, detector and kind."""
+
+    def __init__(self, root: Path, key: str) -> None:
+        self._dir = root / key
+
+    def index(self) -> dict[str, Path]:
+        """Return the file that holds each stored item, by media id, and clear what a kill left half-written."""
+        self._dir.mkdir(parents=True, exist_ok=True)
+        remove_partials(self._dir)
+        found: dict[str, Path] = {}
+        for path in sorted(self._dir.glob("*/*.arrow")):
+            for media_id in _read_items(path):
+                found.setdefault(media_id, path)
+        return found
+
+    def commit(self, batch: Sequence[StoredFaces]) -> Path:
+        """Store the results of a batch in one step and return the file."""
+        name = sha256("".join(item.media_id for item in batch).encode()).hexdigest()
+        items = {
+            item.media_id: {
+                "num_frames": item.num_frames,
+                "notes": [str(note) for note in item.notes],
+                "message": item.message,
+            }
+            for item in batch
+        }
+        rows = [{"media_id": item.media_id, **face} for item in batch for face in item.faces]
+        schema = _FACE_SCHEMA.with_metadata({"items": json.dumps(items)})
+        path = self._dir / name[:2] / f"{name}.arrow"
+        with replacing(path) as partial, pa.ipc.new_file(partial, schema) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        return path
+
+
+def read_stored(path: Path, media_id: str) -> StoredFaces:
+    """Return one item's result from the file that holds it."""
+    facts = _read_items(path)[media_id]
+    table = _faces(path)
+    start, length = _extents(path).get(media_id, (0, 0))
+    faces = table.slice(start, length).drop_columns(["media_id"]).to_pylist()
+    return StoredFaces(
+        media_id=media_id,
+        num_frames=facts["num_frames"],
+        notes=tuple(Reason(note) for note in facts["notes"]),
+        message=facts["message"],
+        faces=tuple(faces),
+    )
+
+
+@lru_cache(maxsize=256)
+def _read_items(path: Path) -> Mapping[str, Any]:
+    with pa.memory_map(str(path)) as source:
+        metadata = pa.ipc.open_file(source).schema.metadata
+    items: dict[str, Any] = json.loads(metadata[b"items"])
+    return items
+
+
+@lru_cache(maxsize=256)
+def _faces(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+@lru_cache(maxsize=256)
+def _extents(path: Path) -> dict[str, tuple[int, int]]:
+    extents: dict[str, tuple[int, int]] = {}
+    for row, media_id in enumerate(_faces(path).column("media_id").to_pylist()):
+        start, length = extents.get(media_id, (row, 0))
+        extents[media_id] = (start, length + 1)
+    return extents

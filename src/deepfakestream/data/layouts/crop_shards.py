@@ -1,0 +1,57 @@
+"""Face crops in tar shards with one table: `manifest.csv` with at least file,shard,label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepfakestream.data.layouts.tables import find_table, read_table, table_columns
+from deepfakestream.data.layouts.types import SourceItem
+from deepfakestream.errors import DataError
+
+REQUIRED = ("file", "shard", "label")
+
+
+class CropShardsLayout:
+    """Pictures that are face crops already; the set's own split and groups are kept.
+
+    The source is the folder, its table, or one of its tars (then only that shard is taken).
+    """
+
+    name = "crop_shards"
+    summary = "face crops in tar shards and a table with at least file,shard,label"
+
+    def matches(self, source: Path) -> bool:
+        """Say whether the table names a shard for each file."""
+        table = find_table(_home(source))
+        return table is not None and set(REQUIRED) <= table_columns(table)
+
+    def items(self, source: Path) -> Iterator[SourceItem]:
+        """Yield one item a row, in the order of the table."""
+        table = find_table(_home(source))
+        if table is None:
+            raise DataError(f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}")
+        for row in read_table(table, required=REQUIRED):
+            if _is_tar(source) and row["shard"] != source.name:
+                continue
+            yield SourceItem(
+                name=row["file"],
+                path=table.parent / row["shard"],
+                member=row["file"],
+                label=row["label"] or None,
+                is_crop=True,
+                group=_group(row),
+                **{key: row.get(key) or None for key in ("manipulation", "identity", "split", "source", "licence")},
+            )
+
+
+def _home(source: Path) -> Path:
+    return source.parent if _is_tar(source) else source
+
+
+def _is_tar(source: Path) -> bool:
+    return source.suffix == ".tar"
+
+
+def _group(row: dict[str, str]) -> str | None:
+    return row.get("group_id") or row.get("source_video") or row.get("video") or None

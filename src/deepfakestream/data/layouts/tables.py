@@ -1,0 +1,58 @@
+"""Reading the tables that describe a source: CSV or Parquet, every cell a stripped string."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from deepfakestream.errors import DataError
+
+TABLE_NAMES = ("manifest.csv", "manifest.parquet")
+
+
+def find_table(source: Path) -> Path | None:
+    """Return the manifest that a source is or holds, else None."""
+    if source.is_file():
+        return source if source.suffix.lower() in {".csv", ".parquet"} else None
+    return next((source / name for name in TABLE_NAMES if (source / name).is_file()), None)
+
+
+def table_columns(path: Path) -> set[str]:
+    """Return the column names of a table; empty where it cannot be read."""
+    try:
+        return set(_load(path, num_rows=0).columns)
+    except DataError:
+        return set()
+
+
+def read_table(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
+    """Return the rows of a table as strings; an empty cell is an empty string.
+
+    Raises:
+        DataError: the table cannot be read, lacks a required column or has no rows.
+    """
+    frame = _load(path, num_rows=None)
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{path}: lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            f"a manifest needs at least {', '.join(required)}"
+        )
+    if frame.empty:
+        raise DataError(f"{path}: has no rows; list at least one file")
+    return frame.to_dict("records")
+
+
+def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
+    try:
+        if path.suffix.lower() == ".csv":
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=num_rows, encoding="utf-8-sig")
+        else:
+            frame = pd.read_parquet(path).astype(object).fillna("").astype(str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 CSV or Parquet") from error
+    frame.columns = [str(name).strip() for name in frame.columns]
+    return frame.map(str.strip)

@@ -1,0 +1,53 @@
+"""What a layout tells ingestion about each file of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceItem:
+    """One file as its source describes it; nothing has been opened yet, and None means 'not said'."""
+
+    name: str
+    """Path in the source; unique there."""
+    path: Path
+    """File that holds the bytes: the file itself, or the tar that it is a member of."""
+    member: str | None = None
+    """Name inside the tar."""
+    label: str | None = None
+    """The source's own word for real or fake."""
+    is_crop: bool = False
+    """The picture is a face crop already; no detector has to look for a face."""
+    manipulation: str | None = None
+    group: str | None = None
+    """Name shared by a fake, its original and near duplicates; unique within the source."""
+    identity: str | None = None
+    split: str | None = None
+    source: str | None = None
+    """Name of the set, where the source mixes several."""
+    licence: str | None = None
+
+
+class Layout(Protocol):
+    """One way in which labelled media are laid out on disk."""
+
+    name: str
+    """What `--layout` takes."""
+    summary: str
+    """One line for help and error messages."""
+
+    def matches(self, source: Path) -> bool:
+        """Say whether this path looks like the layout; opens no more than small text files."""
+        ...
+
+    def items(self, source: Path) -> Iterator[SourceItem]:
+        """Yield every item in a stable order.
+
+        Raises:
+            DataError: the source contradicts the layout; the message names the file, the rule and the remedy.
+        """
+        ...

@@ -1,0 +1,60 @@
+"""Pictures inside tar shards, read by offset: thousands of small files stay one file."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from deepfakestream.errors import DataError
+
+Extent = tuple[int, int]
+"""Offset and size of a member's bytes in the tar."""
+
+
+@lru_cache(maxsize=64)
+def pack_index(path: Path) -> dict[str, Extent]:
+    """Return where each regular file of a tar lies, by name.
+
+    Raises:
+        DataError: the file is missing or no uncompressed tar.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return {member.name: (member.offset_data, member.size) for member in tar if member.isfile()}
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such tar shard; correct the manifest or fetch the file") from error
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{path}: not an uncompressed tar ({error}); pack the pictures again") from error
+
+
+def read_member(path: Path, member: str) -> bytes:
+    """Return the bytes of one file of a tar.
+
+    Raises:
+        DataError: the tar is missing or damaged, or has no such member.
+    """
+    extent = pack_index(path).get(member)
+    if extent is None:
+        raise DataError(f"{path}: holds no '{member}'; the manifest and the tar do not belong together")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(descriptor, extent[1], extent[0])
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def as_file(path: Path, member: str | None) -> Iterator[Path]:
+    """Yield a path with the item's bytes: the file itself, or a temporary copy of the tar member."""
+    if member is None:
+        yield path
+        return
+    with TemporaryDirectory(prefix="deepfakestream-") as folder:
+        loose = Path(folder) / Path(member).name
+        loose.write_bytes(read_member(path, member))
+        yield loose

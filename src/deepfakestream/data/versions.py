@@ -1,0 +1,117 @@
+"""The DVC adapter: the only place that runs DVC, as a subprocess of this Python with a captured log.
+
+Stage commands are `deepfakestream VERB`; the folder of this Python's programs is put in front of `PATH`, so that
+they are found although the virtual environment is not activated.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from deepfakestream.errors import DataError
+
+REMOTE_NAME = "local"
+REMOTE_DIR = "work/dvc-remote"
+
+
+class DvcRepo:
+    """One DVC repository: a workspace folder with `.dvc/`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder is a DVC repository."""
+        return (self._root / ".dvc").is_dir()
+
+    def init(self) -> None:
+        """Make the folder a DVC repository, inside git, inside an ignored folder of it, or without git."""
+        if not self.exists:
+            self._run("init", "--quiet", *_init_flags(self._root))
+
+    def init_local_remote(self) -> None:
+        """Make a folder under `work/` the default remote, with analytics off."""
+        self._run("config", "core.analytics", "false")
+        self._run("config", "core.autostage", "false")
+        self._run("remote", "add", "--force", "--default", REMOTE_NAME, str(self._root / REMOTE_DIR))
+
+    def add_data(self) -> None:
+        """Record the whole of `data/` as a version in `data.dvc`."""
+        self._run("add", "--quiet", "data")
+
+    def push(self) -> None:
+        """Copy what the version needs to the default remote."""
+        self._run("push", "--quiet")
+
+    def pull(self) -> None:
+        """Fetch `data/` and the stages' outputs from the default remote."""
+        self._run("pull", "--quiet")
+
+    def repro(self, stage: str | None = None, *, force: bool = False) -> bool:
+        """Run what is out of date, up to a stage or all of it; return whether anything ran.
+
+        Raises:
+            DataError: a stage failed; the message is the stage's own.
+        """
+        flags = ["--force"] if force else []
+        output = self._run("--wait-for-lock", "repro", *flags, *([stage] if stage else []))
+        return "Running stage" in output
+
+    def data_digest(self) -> str | None:
+        """Return the digest of the version of `data/`, or None before the first ingestion."""
+        pointer = self._root / "data.dvc"
+        if not pointer.exists():
+            return None
+        content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+        digest: str = content["outs"][0]["md5"]
+        return digest
+
+    def status(self) -> str:
+        """Return DVC's own account of what is out of date."""
+        return self._run("status").strip()
+
+    def _run(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(
+            command, cwd=self._root, env=_environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DataError(_explain(self._root, arguments, done.stderr or done.stdout))
+        return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, os.environ.get("PATH", "")])
+    # A stage runs in its workspace, whatever folder the caller's variable is relative to.
+    return {**os.environ, "PATH": path, "DEEPFAKESTREAM_WORKSPACE": "."}
+
+
+def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    own = [line.removeprefix("deepfakestream: ") for line in lines if line.startswith("deepfakestream: ")]
+    if own:
+        return own[-1]
+    last = lines[-1] if lines else "it printed nothing"
+    return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
+
+
+def _init_flags(root: Path) -> list[str]:
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or _git(root, "check-ignore", "--quiet", str(root)) is not None:
+        return ["--no-scm"]
+    return [] if Path(top) == root else ["--subdir"]
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

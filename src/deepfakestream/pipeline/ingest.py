@@ -1,0 +1,183 @@
+"""The step ingest: labelled media enter `data/`, the quarantine gets what was refused, DVC gets the version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from deepfakestream.data.atomic import exclusive, remove_partials
+from deepfakestream.data.examination import Limits, examine_all
+from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, select
+from deepfakestream.data.layouts import choose_layout
+from deepfakestream.data.layouts.types import Layout
+from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
+from deepfakestream.data.quarantine import Quarantine, Refusal
+from deepfakestream.data.splits import SPLITS, assign_split
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.params import IngestParams
+from deepfakestream.progress import track
+from deepfakestream.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestRequest:
+    """How a source is to be taken in."""
+
+    layout: str | None = None
+    """Name of a layout; default: detected."""
+    name: str | None = None
+    """Name of the set; default: the folder's name."""
+    licence: str = "not stated"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What was taken and what was not."""
+
+    source: Path
+    layout: str
+    name: str
+    dry_run: bool
+    num_known: int
+    num_items: int
+    """Items in the set afterwards."""
+    added: pd.DataFrame
+    """Manifest rows of the new items."""
+    refused: list[Refusal] = field(default_factory=list)
+    data_digest: str | None = None
+    """Digest of `data.dvc`; None outside of a DVC repository."""
+
+    def describe(self) -> str:
+        """Return the report as a few lines: counts per label, manipulation and split, refusals by reason."""
+        verb = "would add" if self.dry_run else "added"
+        lines = [f"{self.source} ({self.layout}): {verb} {len(self.added)} items as '{self.name}'"]
+        if not len(self.added):
+            lines[0] += "; nothing changed"
+        lines += _count_lines(self.added)
+        lines.append(f"in the set already: {self.num_known}; in the set now: {self.num_items}")
+        lines += _refusal_lines(self.refused)
+        if self.data_digest:
+            lines.append(f"data version: {self.data_digest} (data.dvc)")
+        return "\n".join(lines)
+
+
+def run(source: Path, *, params: IngestParams, settings: Settings, request: IngestRequest) -> IngestReport:
+    """Take a source's media into the workspace's `data/`; a second time changes nothing and says so.
+
+    Raises:
+        DataError: the source is missing, empty, contradicts its layout, or every file in it was refused.
+    """
+    layout = choose_layout(source, request.layout)
+    name = request.name or _set_name(source)
+    if request.dry_run:
+        return _take(source, layout, name, params, settings, request)
+    with exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"):
+        remove_partials(settings.data_dir)
+        return _take(source, layout, name, params, settings, request)
+
+
+def _set_name(source: Path) -> str:
+    resolved = source.resolve()
+    return resolved.parent.name if resolved.is_file() else resolved.name
+
+
+def _take(
+    source: Path,
+    layout: Layout,
+    name: str,
+    params: IngestParams,
+    settings: Settings,
+    request: IngestRequest,
+) -> IngestReport:
+    present = read_manifest_or_empty(settings.data_dir)
+    selection = _examine(source, layout, name, params, present)
+    fractions = params.split_fractions.model_dump()
+    added = manifest_rows(
+        selection.new,
+        licence=request.licence,
+        assign=lambda group_id: assign_split(group_id, fractions, params.split_salt),
+        present=present,
+    )
+    together = pd.concat([present, added], ignore_index=True) if len(added) else present
+    digest = None if request.dry_run else _store(selection, added, together, settings)
+    _require_something(source, selection)
+    return IngestReport(
+        source=source,
+        layout=layout.name,
+        name=name,
+        dry_run=request.dry_run,
+        num_known=selection.num_known,
+        num_items=len(together),
+        added=added,
+        refused=selection.refused,
+        data_digest=digest,
+    )
+
+
+def _examine(
+    source: Path, layout: Layout, name: str, params: IngestParams, present: pd.DataFrame
+) -> Selection:
+    items = list(layout.items(source))
+    if not items:
+        raise DataError(f"{source}: no media in it; give a folder or manifest with videos or pictures")
+    outcomes = examine_all(
+        items,
+        set_name=name,
+        known=set(present["media_id"]),
+        limits=Limits(min_duration_s=params.min_duration_s, budget=MediaBudget()),
+    )
+    return select(track(outcomes, description="examine", total=len(items), unit="file"), present)
+
+
+def _store(
+    selection: Selection, added: pd.DataFrame, together: pd.DataFrame, settings: Settings
+) -> str | None:
+    """Copy the new bytes, then write the manifest, then the ledger and the version."""
+    copies = copy_into(settings.data_dir, selection.new)
+    for _ in track(copies, description="copy", total=len(selection.new), unit="file"):
+        pass
+    if len(added):
+        write_manifest(settings.data_dir, together)
+    ledger = Quarantine(settings.quarantine_db)
+    ledger.release(zip(added["source"], added["original_name"], strict=True))
+    ledger.add(selection.refused)
+    repo = DvcRepo(settings.workspace)
+    if not repo.exists or not len(together):
+        return None
+    repo.add_data()
+    repo.push()
+    return repo.data_digest()
+
+
+def _require_something(source: Path, selection: Selection) -> None:
+    if selection.new or selection.num_known or not selection.refused:
+        return
+    first = selection.refused[0]
+    raise DataError(
+        f"{source}: all {len(selection.refused)} files were refused, the first because: {first.message}"
+    )
+
+
+def _count_lines(added: pd.DataFrame) -> list[str]:
+    if not len(added):
+        return []
+    table = added.groupby(["label", "manipulation", "split"]).size().unstack("split", fill_value=0)
+    table = table.reindex(columns=[split for split in SPLITS if split in table.columns])
+    lines = [f"  {'label':8}{'manipulation':24}" + "".join(f"{split:>8}" for split in table.columns)]
+    for (label, manipulation), counts in table.iterrows():
+        lines.append(f"  {label:8}{manipulation:24}" + "".join(f"{count:>8}" for count in counts))
+    return lines
+
+
+def _refusal_lines(refused: list[Refusal]) -> list[str]:
+    lines = []
+    for reason, count in Counter(refusal.reason for refusal in refused).most_common():
+        example = next(refusal.message for refusal in refused if refusal.reason == reason)
+        lines.append(f"refused {count}: {reason} (e.g. {example})")
+    return lines

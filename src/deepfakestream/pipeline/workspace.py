@@ -1,0 +1,94 @@
+"""Making a workspace: a folder with params.yaml, dvc.yaml and a DVC repository, in which every step runs.
+
+The templates are the project's own `params.yaml`, `dvc.yaml` and `.dvcignore`: the package holds links to them.
+The stage graph names source folders as `src/deepfakestream/...`; a workspace elsewhere gets a link of that name
+to the installed package, so that the graph is the same file everywhere and a change of code is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import deepfakestream
+from deepfakestream.data.atomic import replacing
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+
+TEMPLATES = {"params.yaml": "params.yaml", "dvc.yaml": "dvc.yaml.in", ".dvcignore": "dvcignore.in"}
+"""File of a workspace to its template in `pipeline/templates/`."""
+
+CODE_LINK = "src/deepfakestream"
+_GITIGNORE = "# data is versioned by DVC, the rest is made again\n/data/\n/artifacts/\n/work/\n/src/deepfakestream\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceReport:
+    """What was made and what was there."""
+
+    directory: Path
+    created: list[str]
+    kept: list[str]
+
+    def describe(self) -> str:
+        """Return the report as a few lines."""
+        lines = [f"workspace {self.directory}: " + (f"made {', '.join(self.created)}" if self.created else "complete")]
+        if self.kept:
+            lines.append(f"kept as they were: {', '.join(self.kept)}")
+        lines.append(f"next: cd {self.directory}; deepfakestream ingest SOURCE; dvc repro")
+        return "\n".join(lines)
+
+
+def create(directory: Path) -> WorkspaceReport:
+    """Make a workspace, or complete one; files that are there are kept.
+
+    Raises:
+        DataError: the path is a file, or DVC cannot make a repository there.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise DataError(f"{directory}: is a file; give a folder for the workspace")
+    directory.mkdir(parents=True, exist_ok=True)
+    created: list[str] = []
+    kept: list[str] = []
+    for name, content in _files().items():
+        (created if _write_new(directory / name, content) else kept).append(name)
+    (created if _link_code(directory) else kept).append(CODE_LINK)
+    repo = DvcRepo(directory)
+    if repo.exists:
+        kept.append(".dvc")
+    else:
+        repo.init()
+        repo.init_local_remote()
+        created.append(".dvc")
+    return WorkspaceReport(directory=directory, created=created, kept=kept)
+
+
+def template(name: str) -> str:
+    """Return the text of a workspace's file as the package carries it."""
+    return (Path(__file__).parent / "templates" / TEMPLATES[name]).read_text(encoding="utf-8")
+
+
+def _files() -> dict[str, str]:
+    return {name: template(name) for name in TEMPLATES} | {".gitignore": _GITIGNORE}
+
+
+def _write_new(path: Path, content: str) -> bool:
+    if path.exists():
+        return False
+    with replacing(path) as partial:
+        partial.write_text(content, encoding="utf-8")
+    return True
+
+
+def _link_code(directory: Path) -> bool:
+    """Link the installed package into the workspace; a link to another installation is replaced."""
+    package = Path(deepfakestream.__file__).resolve().parent
+    link = directory / CODE_LINK
+    if link.exists() and link.resolve() == package:
+        return False
+    if link.exists() and not link.is_symlink():
+        raise DataError(f"{link}: is not the running deepfakestream; move it away or run the one installed there")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(package, target_is_directory=True)
+    return True
