@@ -1,1 +1,1 @@
-"""The HTTP shape (BentoML); nothing is computed here."""
+"""The HTTP shape: what BentoML runs, scales and probes."""

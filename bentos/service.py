@@ -1,0 +1,55 @@
+"""The inference service: `bentoml serve bentos.service:DeepfakeStream`.
+
+BentoML runs the workers, gives each its device, and answers /livez, /readyz and /metrics. The endpoints are a
+mounted ASGI application and not BentoML methods, because a BentoML file field reads the whole upload into
+memory on the event loop, downloads from an address where it gets text instead of a file, and answers a
+malformed form with 500.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import bentoml
+
+from deepfakestream.service.admission import Admission
+from deepfakestream.service.app import create_app
+from deepfakestream.service.runtime import SCAN_TIMEOUT_S, Runtime
+
+NAME = "deepfakestream"
+REQUEST_TIMEOUT_S = 240
+"""BentoML's own limit on a request: the last resort behind upload (120 s) and scan time limits."""
+assert REQUEST_TIMEOUT_S > SCAN_TIMEOUT_S + 120
+
+RUNTIME = Runtime()
+
+
+def _resources(device: str) -> dict[str, Any]:
+    """Return one GPU where the settings allow one and the machine has one; a CPU needs no request."""
+    has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
+    return {"gpu": 1} if device != "cpu" and has_gpu else {}
+
+
+@bentoml.service(
+    name=NAME,
+    workers=1,
+    resources=_resources(RUNTIME.settings.device),
+    traffic={"timeout": REQUEST_TIMEOUT_S},
+)
+@bentoml.asgi_app(create_app(RUNTIME, docs_assets="static_content"))
+class DeepfakeStream:
+    """Verdicts on the faces in pictures and videos."""
+
+    def __is_ready__(self) -> bool:
+        """Return whether a model that passed its canary can answer; BentoML's /readyz asks."""
+        return RUNTIME.ready
+
+
+cast("Any", DeepfakeStream).add_asgi_middleware(
+    Admission,
+    policy=lambda: RUNTIME.policy,
+    gate=RUNTIME.gate,
+    ready=lambda: RUNTIME.ready,
+    on_refusal=lambda kind: RUNTIME.metrics.shed(kind),
+)

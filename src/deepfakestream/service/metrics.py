@@ -1,0 +1,83 @@
+"""What the service counts, for `/metrics`; the names are listed in docs/API_DESIGN.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from deepfakestream.scan.result import ModelInfo, ScanResult
+
+_STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class ServiceMetrics:
+    """The service's own Prometheus metrics, next to BentoML's `bentoml_service_*`."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        """Register the metrics; once a registry."""
+        self._predictions = Counter(
+            "deepfakestream_predictions", "Answered predictions", ["kind", "verdict"], registry=registry
+        )
+        self._p_fake = Histogram(
+            "deepfakestream_p_fake",
+            "Calibrated scores of answered predictions",
+            buckets=[tenth / 10 for tenth in range(1, 11)],
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "deepfakestream_stage_seconds",
+            "Time by stage of a prediction",
+            ["stage"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._shed = Counter(
+            "deepfakestream_shed", "Requests refused at the door", ["reason"], registry=registry
+        )
+        self._refused = Counter(
+            "deepfakestream_refused", "Files that could not be scanned", ["reason"], registry=registry
+        )
+        self._nan = Counter("deepfakestream_nan", "Scores that were not numbers", registry=registry)
+        self._swaps = Counter(
+            "deepfakestream_model_loads", "Attempts to load a model", ["outcome"], registry=registry
+        )
+        self._model = Gauge(
+            "deepfakestream_model_info",
+            "1 for the model that answers, 0 for models that did",
+            ["name", "version", "weights_sha256"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
+    def predicted(self, result: ScanResult, times_s: Mapping[str, float]) -> None:
+        """Count an answer and the time of its stages."""
+        kind = result.media.kind if result.media else "unknown"
+        self._predictions.labels(kind, result.verdict).inc()
+        if result.p_fake is not None:
+            self._p_fake.observe(result.p_fake)
+        for stage, seconds in times_s.items():
+            self._stages.labels(stage).observe(seconds)
+
+    def shed(self, reason: str) -> None:
+        """Count a request that was refused before its file was looked at."""
+        self._shed.labels(reason).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a file that could not be scanned."""
+        self._refused.labels(reason).inc()
+
+    def not_a_number(self) -> None:
+        """Count a score that was not a number."""
+        self._nan.inc()
+
+    def model_failed(self) -> None:
+        """Count a model that could not be loaded or failed its canary."""
+        self._swaps.labels("failed").inc()
+
+    def model_serves(self, model: ModelInfo, previous: ModelInfo | None) -> None:
+        """Record which model answers from now on."""
+        self._swaps.labels("served").inc()
+        if previous is not None:
+            self._model.labels(previous.name, previous.version, previous.weights_sha256).set(0)
+        self._model.labels(model.name, model.version, model.weights_sha256).set(1)

@@ -1,0 +1,143 @@
+"""The model that answers: loaded once, tried on a canary, swapped whole when the champion alias moves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepfakestream.errors import DeepfakeStreamError, WeightsError
+from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.service.champion import PACKAGED, ModelChoice, ModelSource
+from deepfakestream.service.metrics import ServiceMetrics
+
+CANARY_TOLERANCE = 1e-3
+"""Largest difference between the logits of the same crop in batches of one and of three."""
+CARD_FILE = "MODEL_CARD.md"
+_LOG = logging.getLogger(__name__)
+
+EngineFactory = Callable[[Path, str], ScanEngine]
+"""Opens the engine of a model folder and version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model that passed its canary."""
+
+    choice: ModelChoice
+    engine: ScanEngine
+    card: str | None
+
+
+class ModelProvider:
+    """Keeps the champion loaded. `current` never changes under a request that has read it."""
+
+    def __init__(self, source: ModelSource, open_engine: EngineFactory, metrics: ServiceMetrics) -> None:
+        self._source = source
+        self._open_engine = open_engine
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failed: ModelChoice | None = None
+        self.current: ServedModel | None = None
+
+    def start(self, poll_s: float) -> None:
+        """Load a model in the background, then look for a new champion every `poll_s` seconds."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, args=(poll_s,), name="model-provider", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the background thread; returns once it has ended."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30.0)
+
+    def refresh(self) -> None:
+        """Serve the champion if it is not served already; keep what is served if anything fails.
+
+        Where nothing is served yet and there is no champion to be had, the packaged model is.
+        """
+        wanted = self._wanted()
+        if wanted is not None and not self._serve(wanted) and self.current is None:
+            self._serve(PACKAGED)
+
+    def _run(self, poll_s: float) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
+                _LOG.exception("looking for a new model failed; what is served stays")
+            self._stop.wait(poll_s)
+
+    def _wanted(self) -> ModelChoice | None:
+        """Return what to load, or None where nothing needs to be."""
+        try:
+            champion = self._source.champion()
+        except DeepfakeStreamError as error:
+            _LOG.warning("the registry cannot be asked for the champion: %s", error)
+            return PACKAGED if self.current is None else None
+        if champion is None:
+            if self.current is None:
+                _LOG.info("no champion is registered; serving the packaged model, version 0")
+                return PACKAGED
+            return None
+        is_served = self.current is not None and self.current.choice == champion
+        return None if is_served else champion
+
+    def _serve(self, choice: ModelChoice) -> bool:
+        """Load, try and swap in; True where the choice answers from now on."""
+        try:
+            model = self._load(choice)
+        except DeepfakeStreamError as error:
+            self._report_failure(choice, error)
+            return False
+        previous, self.current = self.current, model
+        self._failed = None if self._failed == choice else self._failed
+        self._metrics.model_serves(model.engine.model, previous.engine.model if previous else None)
+        _LOG.info("serving model version %s from the %s", choice.version, choice.source)
+        return True
+
+    def _load(self, choice: ModelChoice) -> ServedModel:
+        directory = self._source.directory(choice)
+        engine = self._open_engine(directory, choice.version)
+        run_canary(engine)
+        card = directory / CARD_FILE
+        text = card.read_text(encoding="utf-8") if card.is_file() else None
+        return ServedModel(choice=choice, engine=engine, card=text)
+
+    def _report_failure(self, choice: ModelChoice, error: DeepfakeStreamError) -> None:
+        if choice != self._failed:  # the next polls fail the same way
+            _LOG.error("model version %s is not served: %s", choice.version, error)
+            self._metrics.model_failed()
+        self._failed = choice
+
+
+def run_canary(engine: ScanEngine) -> None:
+    """Run detector and model once on made-up pictures.
+
+    Raises:
+        WeightsError: a score is not a number or depends on the batch, or the detector sees a face in nothing.
+    """
+    version = engine.model.version
+    size_px = engine.scorer.spec.extraction.crop_size_px
+    crops = np.random.default_rng(0).integers(0, 256, (3, size_px, size_px, 3), dtype=np.uint8)
+    together = engine.scorer.logits(crops)
+    alone = engine.scorer.logits(crops[:1])
+    if together.shape != (3,) or not np.isfinite(together).all():
+        raise WeightsError(
+            f"model version {version}: the canary's scores are not numbers; promote another version"
+        )
+    if abs(float(together[0]) - float(alone[0])) > CANARY_TOLERANCE:
+        raise WeightsError(
+            f"model version {version}: the canary's score depends on the batch; promote another version"
+        )
+    grey = np.full((240, 320, 3), 127, dtype=np.uint8)
+    if engine.detector.detect([grey]) != [[]]:
+        raise WeightsError(
+            f"model version {version}: its detector sees a face in an empty picture; check its weights"
+        )

@@ -1,0 +1,173 @@
+"""Everything that a running service holds, made when it starts and not when it is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.params import ServeParams, load_params
+from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.service import problems
+from deepfakestream.service.admission import Gate, Policy
+from deepfakestream.service.champion import ModelSource, RegistrySource
+from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.service.models import EngineFactory, ModelProvider
+from deepfakestream.service.prediction import MediaKind, Predictor
+from deepfakestream.service.problems import Refused
+from deepfakestream.service.schemas import Prediction
+from deepfakestream.service.uploads import stored
+from deepfakestream.settings import Settings, load_settings
+
+IMAGES_PATH = "/v1/images"
+VIDEOS_PATH = "/v1/videos"
+SCAN_TIMEOUT_S = 100.0
+"""Longest time from a complete upload to its answer."""
+DECODE_BUDGET_S = 60.0
+_MULTIPART_BYTES = 4096
+"""Room for the multipart headers around a file of the largest size."""
+_LOG = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Settings, model, prediction log and worker threads of one service process."""
+
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Settings] = load_settings,
+        source: Callable[[Settings], ModelSource] = RegistrySource,
+        open_engine: EngineFactory | None = None,
+        metrics: Callable[[], ServiceMetrics] = ServiceMetrics,
+        scan_timeout_s: float = SCAN_TIMEOUT_S,
+    ) -> None:
+        """Remember how to make the parts; nothing is read or loaded before `start`.
+
+        Args:
+            settings: gives the settings.
+            source: makes the source of models.
+            open_engine: opens a model folder; default: the engine of the scan room.
+            metrics: makes the metrics; the default registers them in the process's registry.
+            scan_timeout_s: longest time from a complete upload to its answer.
+        """
+        self._load_settings = settings
+        self._make_source = source
+        self._open_engine = open_engine or self._open
+        self._make_metrics = metrics
+        self.scan_timeout_s = scan_timeout_s
+        self.gate = Gate()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._load_settings()
+
+    @cached_property
+    def params(self) -> ServeParams:
+        """The `serve` section of the workspace's `params.yaml`."""
+        return load_params(self.settings.workspace / "params.yaml").serve
+
+    @cached_property
+    def metrics(self) -> ServiceMetrics:
+        """The service's own metrics."""
+        return self._make_metrics()
+
+    @cached_property
+    def provider(self) -> ModelProvider:
+        """Keeps the champion loaded."""
+        return ModelProvider(self._make_source(self.settings), self._open_engine, self.metrics)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What may come in."""
+        return Policy(
+            upload_bytes={
+                IMAGES_PATH: self.params.max_image_bytes + _MULTIPART_BYTES,
+                VIDEOS_PATH: self.params.max_video_bytes + _MULTIPART_BYTES,
+            },
+            max_concurrency=self.params.max_concurrency,
+        )
+
+    @cached_property
+    def _budget(self) -> MediaBudget:
+        return MediaBudget(
+            max_pixels=self.params.max_pixels,
+            max_duration_s=self.params.max_duration_s,
+            max_wall_s=DECODE_BUDGET_S,
+        )
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        log = PredictionLog(self.settings.prediction_log_db)
+        return Predictor(log=log, metrics=self.metrics, budget=self._budget)
+
+    @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        count = max(1, min(self.params.max_concurrency, len(os.sched_getaffinity(0))))
+        return ThreadPoolExecutor(count, thread_name_prefix="scan")
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model that passed its canary can answer."""
+        return self.provider.current is not None
+
+    def start(self) -> None:
+        """Open the prediction log and load a model in the background.
+
+        Raises:
+            ParamsError: settings or parameters are wrong.
+            DataError: the prediction log cannot be used.
+        """
+        _ = self._predictor, self._workers, self.policy
+        self.provider.start(self.settings.model_poll_s)
+
+    def stop(self) -> None:
+        """End the threads; scans that run are waited for."""
+        self.provider.stop()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    async def predict(self, content: IO[bytes], *, kind: MediaKind, request_id: str) -> Prediction:
+        """Return the answer for an upload.
+
+        Raises:
+            Refused: there is no model yet, the file cannot be scanned, or the scan took too long.
+        """
+        model = self.provider.current
+        if model is None:
+            raise Refused(problems.not_ready(self.policy.retry_after_s))
+        accepted_at = time.perf_counter()
+
+        def scan() -> Prediction:
+            with stored(content) as path:
+                return self._predictor.predict(
+                    path, kind=kind, model=model, request_id=request_id, accepted_at=accepted_at
+                )
+
+        work = self._workers.submit(scan)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), self.scan_timeout_s)
+        except TimeoutError as error:
+            self._hold_place(work)
+            _LOG.warning("request %s: no answer within %g s", request_id, self.scan_timeout_s)
+            raise Refused(problems.deadline(self.scan_timeout_s)) from error
+
+    def _hold_place(self, work: Future[Prediction]) -> None:
+        """Count a scan that outlived its request as in work until it ends."""
+        if work.cancel():
+            return
+        self.gate.hold()
+        loop = asyncio.get_running_loop()
+        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self.gate.leave))
+
+    def _open(self, directory: Path, version: str) -> ScanEngine:
+        return open_engine(
+            directory, version, self.settings, self.params.operating_point, budget=self._budget
+        )

@@ -1,0 +1,205 @@
+"""The endpoints: what they answer, how they refuse, and that nothing of an upload stays behind."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepfakestream.monitoring.prediction_log import PredictionLog
+
+Starter = Callable[..., Any]
+Picture = Callable[[int], bytes]
+
+
+def assert_problem(response: Any, status: int, kind: str) -> dict[str, Any]:
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["type"]) == (status, f"urn:deepfakestream:problem:{kind}"), (
+        document
+    )
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["status"] == status
+    assert document["instance"] == f"urn:deepfakestream:request:{response.headers['x-request-id']}"
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+def test_a_picture_gets_a_prediction(start_service: Starter, picture: Picture) -> None:
+    service = start_service()
+    response = service.post("/v1/images", picture(204))
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["verdict"] == "likely_fake"
+    assert answer["p_fake"] == pytest.approx(0.8)
+    assert answer["file"] == "upload"
+    assert answer["model"]["version"] == "3"
+    assert answer["request_id"] == response.headers["x-request-id"]
+    assert {"queue", "extract", "total"} <= set(answer["timings_ms"])
+    assert "extract;dur=250" in response.headers["server-timing"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_video_gets_a_prediction(start_service: Starter, clip: bytes) -> None:
+    assert start_service().post("/v1/videos", clip).status_code == 200
+
+
+def test_no_face_is_an_answer_not_an_error(start_service: Starter, picture: Picture) -> None:
+    response = start_service().post("/v1/images", picture(0))
+    assert response.status_code == 200
+    assert (response.json()["verdict"], response.json()["p_fake"]) == ("not_applicable", None)
+
+
+def test_every_answer_is_in_the_log_without_the_name_of_the_file(
+    start_service: Starter, picture: Picture, tmp_path: Path
+) -> None:
+    service = start_service()
+    ids = [service.post("/v1/images", picture(red)).json()["prediction_id"] for red in (204, 0)]
+    service.post("/v1/images", b"refused")
+    table = PredictionLog(tmp_path / "work" / "predictions.db").newest(10)
+    assert list(table["prediction_id"]) == ids
+    assert list(table["channel"]) == ["http", "http"]
+    assert not any(b"holiday" in file.read_bytes() for file in (tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind"),
+    [(b"", 400, "empty-file"), (b"text that calls itself a jpeg", 400, "corrupt-media")],
+)
+def test_a_bad_file_is_a_problem(start_service: Starter, content: bytes, status: int, kind: str) -> None:
+    service = start_service()
+    document = assert_problem(service.post("/v1/images", content), status, kind)
+    assert document["reason"] in {"empty_file", "unreadable"}
+    assert service.metric("deepfakestream_refused_total", reason=document["reason"]) == 1
+
+
+def test_a_file_of_the_other_kind_is_sent_to_the_other_endpoint(
+    start_service: Starter, picture: Picture, clip: bytes
+) -> None:
+    service = start_service()
+    document = assert_problem(service.post("/v1/images", clip), 415, "content-mismatch")
+    assert document["detail"] == "The file is a video; this endpoint takes a image. Send it to /v1/videos."
+    assert_problem(service.post("/v1/videos", picture(9)), 415, "content-mismatch")
+
+
+@pytest.mark.parametrize(
+    "request_options",
+    [
+        {"data": {"file": "http://169.254.169.254/latest/meta-data"}, "files": {"other": b"x"}},
+        {"data": {"file": "/etc/passwd"}, "files": {"other": b"x"}},
+        {"json": {"file": "http://localhost/x.jpg"}},
+        {"content": b"http://localhost/x.jpg", "headers": {"content-type": "text/plain"}},
+        {"content": b"\xff\xd8", "headers": {"content-type": "image/jpeg"}},
+        {"content": b""},
+    ],
+)
+def test_an_address_or_text_is_no_file(start_service: Starter, request_options: dict[str, Any]) -> None:
+    response = start_service().client.post("/v1/images", **request_options)
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+def test_a_form_without_the_field_says_which_is_missing(start_service: Starter) -> None:
+    response = start_service().client.post("/v1/images", files={"picture": b"x"})
+    assert "no field 'file'" in assert_problem(response, 400, "bad-request")["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_a_malformed_form_is_a_bad_request(start_service: Starter, content_type: str) -> None:
+    response = start_service().client.post(
+        "/v1/images", content=b"--y\r\nnonsense", headers={"content-type": content_type}
+    )
+    assert_problem(response, 400, "bad-request")
+
+
+def test_paths_and_methods(start_service: Starter) -> None:
+    client = start_service().client
+    assert_problem(client.get("/v2/images"), 404, "not-found")
+    response = client.get("/v1/images")
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_fault_of_ours_is_an_internal_problem_without_details(
+    start_service: Starter, picture: Picture
+) -> None:
+    service = start_service()
+    assert_problem(service.post("/v1/images", picture(1)), 500, "internal-error")
+    assert service.metric("deepfakestream_nan_total") == 1
+    document = assert_problem(service.post("/v1/images", picture(2)), 500, "internal-error")
+    assert "a bug" not in str(document)
+
+
+def test_a_scan_that_takes_too_long_is_given_up_and_keeps_its_place(
+    start_service: Starter, picture: Picture
+) -> None:
+    service = start_service(scan_timeout_s=0.3, max_concurrency=1)
+    service.hold.clear()
+    assert_problem(service.post("/v1/images", picture(9)), 504, "deadline-exceeded")
+    assert service.runtime.gate.in_work == 1
+    assert_problem(service.post("/v1/images", picture(9)), 503, "overloaded")
+    service.hold.set()
+    for _ in range(100):
+        if service.runtime.gate.in_work == 0:
+            break
+        service.client.get("/v1/model")
+    assert service.post("/v1/images", picture(9)).status_code == 200
+
+
+def test_no_upload_stays_on_disk(
+    start_service: Starter, picture: Picture, tmp_path: Path, monkeypatch: Any
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spool))
+    service = start_service()
+    for content in (picture(9), picture(2), b"", b"bad"):
+        service.post("/v1/images", content)
+    assert list(spool.iterdir()) == []
+
+
+def test_many_at_once_all_get_their_own_answer(start_service: Starter, picture: Picture) -> None:
+    service = start_service(max_concurrency=32)
+    reds = list(range(10, 42))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda red: service.post("/v1/images", picture(red)).json(), reds))
+    assert [answer["p_fake"] for answer in answers] == pytest.approx([red / 255 for red in reds])
+    assert len({answer["prediction_id"] for answer in answers}) == len(reds)
+
+
+def test_the_model_is_described(start_service: Starter) -> None:
+    answer = start_service().client.get("/v1/model").json()
+    assert (answer["name"], answer["version"], answer["source"]) == ("stub", "3", "registry")
+    assert answer["operating_point"] == "balanced"
+    assert answer["operating_points"]["balanced"]["fpr"] == 0.05
+    assert answer["card"] is None
+
+
+def test_predictions_are_counted(start_service: Starter, picture: Picture) -> None:
+    service = start_service()
+    service.post("/v1/images", picture(204))
+    service.post("/v1/images", b"", headers={"content-encoding": "gzip"})
+    assert service.metric("deepfakestream_predictions_total", kind="image", verdict="likely_fake") == 1
+    assert service.metric("deepfakestream_p_fake_count") == 1
+    assert service.metric("deepfakestream_stage_seconds_count", stage="extract") == 1
+    assert service.metric("deepfakestream_shed_total", reason="unsupported-media-type") == 1
+    assert service.metric("deepfakestream_model_info", name="stub", version="3", weights_sha256="ff3") == 1
+
+
+def test_the_docs_page_fetches_nothing_from_elsewhere(start_service: Starter) -> None:
+    response = start_service().client.get("/")
+    assert response.url.path == "/docs"
+    assert "http" not in response.text.replace("http-equiv", "")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'; connect-src 'self'")
+
+
+def test_the_specification_names_every_status(start_service: Starter) -> None:
+    paths = start_service().client.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/v1/images", "/v1/videos", "/v1/model"}
+    assert {"200", "400", "408", "413", "415", "422", "503", "504"} <= set(
+        paths["/v1/images"]["post"]["responses"]
+    )

@@ -1,0 +1,121 @@
+"""The provider: champion, fallback, swap; what is served never gets worse by a failing load."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepfakestream.errors import WeightsError
+from deepfakestream.service.champion import PACKAGED, RegistrySource
+from deepfakestream.settings import Settings
+
+Starter = Callable[..., Any]
+
+
+@pytest.fixture
+def served(start_service: Starter) -> Any:
+    return start_service()
+
+
+def version(service: Any) -> str:
+    return str(service.runtime.provider.current.engine.model.version)
+
+
+def test_the_champion_is_served_and_followed(served: Any) -> None:
+    assert version(served) == "3"
+    before = served.runtime.provider.current
+    served.source.version = "4"
+    served.runtime.provider.refresh()
+    assert version(served) == "4"
+    assert before.engine.model.version == "3"
+    info = [
+        served.metric("deepfakestream_model_info", name="stub", version=v, weights_sha256="ff" + v)
+        for v in "34"
+    ]
+    assert info == [0, 1]
+
+
+def test_the_same_champion_is_not_loaded_again(served: Any) -> None:
+    before = served.runtime.provider.current
+    served.runtime.provider.refresh()
+    assert served.runtime.provider.current is before
+
+
+@pytest.mark.parametrize("bad", ["66", "67"])
+def test_a_model_that_fails_its_canary_never_answers(served: Any, bad: str) -> None:
+    served.source.version = bad
+    for _ in range(3):
+        served.runtime.provider.refresh()
+    assert version(served) == "3"
+    assert served.metric("deepfakestream_model_loads_total", outcome="failed") == 1
+
+
+def test_a_registry_that_goes_down_or_loses_its_champion_changes_nothing(served: Any) -> None:
+    served.source.down = True
+    served.runtime.provider.refresh()
+    assert version(served) == "3"
+    served.source.down, served.source.version = False, None
+    served.runtime.provider.refresh()
+    assert version(served) == "3"
+
+
+def test_without_a_champion_the_packaged_model_speaks(start_service: Starter, served: Any) -> None:
+    service = start_service(source=type(served.source)(version=None))
+    assert version(service) == "0"
+    assert service.client.get("/v1/model").json()["source"] == "package"
+    service.source.version = "5"
+    service.runtime.provider.refresh()
+    assert version(service) == "5"
+
+
+@pytest.mark.parametrize("trouble", [{"down": True}, {"missing": {"3"}}])
+def test_with_a_registry_in_trouble_at_start_the_packaged_model_speaks(
+    start_service: Starter, served: Any, trouble: dict[str, Any]
+) -> None:
+    service = start_service(source=type(served.source)(**trouble))
+    assert version(service) == "0"
+
+
+def test_nothing_is_answered_before_a_model_is_there(start_service: Starter, served: Any) -> None:
+    service = start_service(source=type(served.source)(version=None, missing={"0"}), wait=False)
+    assert not service.runtime.ready
+    response = service.post("/v1/images", b"x")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+    assert service.client.get("/v1/model").status_code == 503
+
+
+def test_requests_during_a_swap_keep_the_model_they_started_with(
+    served: Any, picture: Callable[[int], bytes]
+) -> None:
+    served.hold.clear()
+    answers: list[Any] = []
+    request = threading.Thread(target=lambda: answers.append(served.post("/v1/images", picture(9)).json()))
+    request.start()
+    while served.runtime.gate.in_work == 0:
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.1)
+    served.source.version = "4"
+    served.runtime.provider.refresh()
+    served.hold.set()
+    request.join(timeout=20)
+    assert answers[0]["model"]["version"] == "3"
+    assert served.post("/v1/images", picture(9)).json()["model"]["version"] == "4"
+
+
+def test_a_workspace_without_a_registry_has_no_champion_and_gets_none_made(tmp_path: Path) -> None:
+    source = RegistrySource(Settings(workspace=tmp_path))
+    assert source.champion() is None
+    assert list(tmp_path.iterdir()) == []
+    assert (source.directory(PACKAGED) / "spec.json").is_file()
+
+
+def test_canary_errors_name_the_version(served: Any) -> None:
+    from deepfakestream.service.models import run_canary
+
+    engine = type(served.runtime.provider.current.engine)("66", served.hold)
+    with pytest.raises(WeightsError, match="version 66: the canary's scores are not numbers"):
+        run_canary(engine)
