@@ -1,0 +1,124 @@
+"""Augmentations that a real and its fake share: framing, colour, and the wear of cameras, encoders and uploads.
+
+Both pictures of a pair pass through the same draws, so that nothing here tells the classes apart; the reals
+need the compression and resizing of the world as much as the fakes do. The list and its reasons are in
+`docs/AUGMENTATIONS.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import albumentations as A  # noqa: N812  (the library's own convention)
+import cv2
+import numpy as np
+
+from deepfakestream.forge.degrade import video_world
+from deepfakestream.media.types import RGBImage
+
+Strength = Literal["full", "light", "none"]
+PARTNER = "partner"
+
+
+class VideoWorld(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Resize and re-encode with H.264, the same way for both pictures of a pair."""
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the seed that both pictures share."""
+        return {"seed": int(self.py_random.randint(0, 2**31 - 1))}
+
+    def apply(self, img: RGBImage, seed: int, **_: Any) -> RGBImage:
+        """Return the picture as it comes out of a video."""
+        return video_world(img, np.random.default_rng(seed))
+
+
+def pair_augmentation(strength: Strength, *, size_px: int, seed: int) -> A.Compose:
+    """Return a transform that is called with `image` and `partner` and treats both alike."""
+    steps = {"full": _full, "light": _light, "none": _none}[strength](size_px)
+    return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
+
+
+def _none(size_px: int) -> list[Any]:
+    return [A.Resize(size_px, size_px, interpolation=cv2.INTER_AREA)]
+
+
+def _light(size_px: int) -> list[Any]:
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.RandomBrightnessContrast(0.15, 0.15, p=0.4),
+        A.ImageCompression(quality_range=(50, 100), p=0.4),
+        *_none(size_px),
+    ]
+
+
+def _full(size_px: int) -> list[Any]:
+    return [
+        A.HorizontalFlip(p=0.5),
+        *_framing(size_px),
+        *_colour(),
+        *_detail(),
+        *_coding(),
+        *_hidden(size_px),
+    ]
+
+
+def _framing(size_px: int) -> list[Any]:
+    """Boxes of other detectors: another margin, another centre, a slight turn, a slight squeeze."""
+    return [
+        A.Affine(
+            rotate=(-8, 8), translate_percent=(-0.04, 0.04), scale=(0.94, 1.06), keep_ratio=False,
+            border_mode=cv2.BORDER_REFLECT_101, p=0.4,
+        ),  # fmt: skip
+        A.RandomResizedCrop(
+            (size_px, size_px), scale=(0.72, 1.0), ratio=(0.93, 1.07), interpolation=cv2.INTER_LINEAR, p=0.7
+        ),
+        A.Resize(size_px, size_px, interpolation=cv2.INTER_LINEAR),
+    ]
+
+
+def _colour() -> list[Any]:
+    return [
+        A.OneOf(
+            [
+                A.RandomBrightnessContrast(0.25, 0.25),
+                A.ColorJitter(0.2, 0.2, 0.2, 0.05),
+                A.FancyPCA(alpha=0.1),
+                A.RandomGamma((70, 140)),
+                A.HueSaturationValue(8, 25, 15),
+            ],
+            p=0.6,
+        ),
+        A.ToGray(p=0.04),
+    ]
+
+
+def _detail() -> list[Any]:
+    return [
+        A.OneOf(
+            [
+                A.GaussianBlur(blur_limit=(3, 7)),
+                A.MotionBlur(blur_limit=(3, 7)),
+                A.Downscale(
+                    scale_range=(0.3, 0.85),
+                    interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+                ),
+                A.Sharpen(alpha=(0.1, 0.35), lightness=(0.9, 1.1)),
+            ],
+            p=0.35,
+        ),
+        A.OneOf([A.GaussNoise(std_range=(0.005, 0.04)), A.ISONoise((0.01, 0.04), (0.05, 0.3))], p=0.2),
+    ]
+
+
+def _coding() -> list[Any]:
+    return [
+        VideoWorld(p=0.4),
+        A.ImageCompression(quality_range=(35, 98), p=0.4),
+    ]
+
+
+def _hidden(size_px: int) -> list[Any]:
+    side = size_px // 6, size_px // 3
+    return [
+        A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=side, hole_width_range=side, fill="random_uniform", p=0.12)
+    ]

@@ -1,0 +1,39 @@
+"""Checkpoints of a run in progress: everything needed to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointStore:
+    """The one checkpoint of a run; a run with other parameters, code or data has another directory."""
+
+    directory: Path
+
+    @property
+    def _path(self) -> Path:
+        return self.directory / "last.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint; a kill at any moment leaves the old or the new one."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self._path)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last, or None."""
+        if not self._path.exists():
+            return None
+        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        return state
+
+    def remove(self) -> None:
+        """Forget the run once its result is stored."""
+        self._path.unlink(missing_ok=True)

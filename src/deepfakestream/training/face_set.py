@@ -1,0 +1,76 @@
+"""The faces that training sees, in memory: pictures, labels, groups and meshes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfakestream.errors import DataError
+from deepfakestream.forge.mesh import NUM_POINTS, FaceMesh
+from deepfakestream.progress import track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceSet:
+    """Face crops of one split."""
+
+    images: NDArray[np.uint8]
+    """`(N, S, S, 3)` RGB."""
+    is_fake: NDArray[np.bool_]
+    media_ids: NDArray[np.str_]
+    track_ids: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    """Name of the set that each face came from."""
+    points: NDArray[np.float32]
+    """`(N, 468, 2)` mesh in pixels of the crop; NaN where no mesh was found."""
+
+    @property
+    def reals(self) -> NDArray[np.intp]:
+        """Positions of the real faces."""
+        return np.flatnonzero(~self.is_fake)
+
+    @property
+    def fakes(self) -> NDArray[np.intp]:
+        """Positions of the fake faces."""
+        return np.flatnonzero(self.is_fake)
+
+    @property
+    def has_mesh(self) -> NDArray[np.bool_]:
+        """Which faces have a mesh, and so can be forged."""
+        return np.asarray(np.isfinite(self.points[:, 0, 0]))
+
+    @property
+    def has_fakes_in_source(self) -> NDArray[np.bool_]:
+        """Which faces come from a set that holds fakes too."""
+        return np.asarray(np.isin(self.sources, np.unique(self.sources[self.is_fake])))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def find_meshes(images: NDArray[np.uint8], wanted: NDArray[np.bool_], *, crop_scale: float) -> NDArray[np.float32]:
+    """Return the meshes `(N, 468, 2)` of the wanted crops; NaN for the others and where none is found."""
+    mesh = FaceMesh()
+    points = np.full((len(images), NUM_POINTS, 2), np.nan, dtype=np.float32)
+    for index in track(np.flatnonzero(wanted), description="meshes", unit="face"):
+        found = mesh.find(images[index], crop_scale=crop_scale)
+        if found is not None:
+            points[index] = found
+    return points
+
+
+def require_both_sides(faces: FaceSet, *, split: str, needs_dataset_fakes: bool) -> None:
+    """Refuse a split that cannot be learnt from.
+
+    Raises:
+        DataError: there is no real face, or fakes are asked for and there is none.
+    """
+    if len(faces.reals) == 0:
+        raise DataError(f"split '{split}' has no real face; ingest real media or change ingest.split_salt")
+    if needs_dataset_fakes and len(faces.fakes) == 0:
+        raise DataError(
+            f"split '{split}' has no fake face but train.fake_mix.dataset is above 0; ingest fakes or set it to 0"
+        )

@@ -1,0 +1,139 @@
+"""Training samples: a real face and a fake beside it, from the data set, self-blended or swapped.
+
+A batch holds as many reals as fakes, and wherever possible a fake and the real of the same picture or source,
+so that scene, person, camera and coding say nothing about the class (GenD, WACV 2026, found this pairing
+decisive). Every sample follows from (seed, epoch, index): workers and restarts change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from deepfakestream.forge.self_blend import self_blend
+from deepfakestream.forge.swap import pose_distance, swap_face
+from deepfakestream.media.types import RGBImage
+from deepfakestream.params import FakeMix
+from deepfakestream.training.augment import PARTNER, Strength, pair_augmentation
+from deepfakestream.training.face_set import FaceSet
+
+NUM_DONORS = 48
+"""Random people among whom a swap takes the one whose pose is nearest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSpec:
+    """What decides the samples besides the faces."""
+
+    mix: FakeMix
+    augment: Strength
+    seed: int
+
+
+class PairDataset(Dataset[Tensor]):
+    """Item `i` is a uint8 tensor `(2, 3, S, S)`: the `i`-th real, or its source's, and a fake."""
+
+    def __init__(self, faces: FaceSet, spec: PairSpec) -> None:
+        self._faces = faces
+        self._spec = spec
+        self._transform = pair_augmentation(spec.augment, size_px=faces.images.shape[1], seed=spec.seed)
+        self._reals = faces.reals
+        self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
+        self._fakes_by_group = _by_group(faces, faces.fakes)
+        self._reals_by_group = _by_group(faces, faces.reals)
+        # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
+        self._labelled_source = faces.has_fakes_in_source
+
+    def __len__(self) -> int:
+        return len(self._reals)
+
+    def __getitem__(self, draw: int) -> Tensor:
+        """Return the pair of a draw: `epoch * len(self) + index`, so that workers need no epoch of their own."""
+        epoch, index = divmod(draw, len(self))
+        rng = np.random.default_rng([self._spec.seed, epoch, index])
+        real, fake = self.pair(int(self._reals[index]), rng)
+        self._transform.set_random_seed(int(rng.integers(2**31)))
+        out = self._transform(image=real, **{PARTNER: fake})
+        return torch.from_numpy(np.stack([out["image"], out[PARTNER]]).transpose(0, 3, 1, 2).copy())
+
+    def pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
+        """Return a real and a fake, not augmented, drawn for the real face at that position."""
+        kind = self._kind(position, rng)
+        faces = self._faces
+        if kind == "dataset":
+            return self._dataset_pair(position, rng)
+        if kind == "swap":
+            donor = self._donor(position, rng)
+            forgery = swap_face(
+                faces.images[position], faces.points[position], faces.images[donor], faces.points[donor], rng
+            )
+        else:
+            forgery = self_blend(faces.images[position], faces.points[position], rng)
+        return forgery.real, forgery.fake
+
+    def _kind(self, position: int, rng: np.random.Generator) -> str:
+        """Draw the kind of fake; a face that cannot be forged, or has no fakes, takes what it can."""
+        mix = self._spec.mix
+        forgeable = bool(self._faces.has_mesh[position])
+        weights = np.array(
+            [
+                mix.dataset * (len(self._faces.fakes) > 0 and self._labelled_source[position]),
+                mix.self_blend * forgeable,
+                mix.swap * (forgeable and len(self._donors) > 1),
+            ]
+        )
+        if weights.sum() == 0:
+            return "self_blend" if forgeable else "dataset"
+        return str(rng.choice(["dataset", "self_blend", "swap"], p=weights / weights.sum()))
+
+    def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
+        """Return a fake of the real's group if there is one, else any fake with the nearest real of its own."""
+        faces = self._faces
+        own = self._fakes_by_group.get(str(faces.groups[position]))
+        if own is not None:
+            return faces.images[position], faces.images[int(rng.choice(own))]
+        fake = int(rng.choice(faces.fakes))
+        siblings = self._reals_by_group.get(str(faces.groups[fake]))
+        real = int(rng.choice(siblings)) if siblings is not None else position
+        return faces.images[real], faces.images[fake]
+
+    def _donor(self, position: int, rng: np.random.Generator) -> int:
+        candidates = rng.choice(self._donors, size=min(NUM_DONORS, len(self._donors)), replace=False)
+        candidates = candidates[self._faces.groups[candidates] != self._faces.groups[position]]
+        if len(candidates) == 0:
+            candidates = self._donors[self._donors != position]
+        distance = pose_distance(self._faces.points[position], self._faces.points[candidates])
+        return int(candidates[int(distance.argmin())])
+
+
+def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
+    groups = faces.groups[positions]
+    order = np.argsort(groups, kind="stable")
+    names, starts = np.unique(groups[order], return_index=True)
+    return {str(name): part for name, part in zip(names, np.split(positions[order], starts[1:]), strict=True)}
+
+
+class DrawSampler(Sampler[int]):
+    """The draws of one epoch in random order, `num_draws` of them, the same for the same seed and epoch."""
+
+    def __init__(self, dataset: PairDataset, *, num_draws: int, seed: int) -> None:
+        self._size = len(dataset)
+        self._num_draws = num_draws
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._num_draws
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self._seed, self.epoch, 1])
+        passes = -(-self._num_draws // self._size)
+        order = np.concatenate([rng.permutation(self._size) + p * self._size for p in range(passes)])
+        first = self.epoch * passes * self._size
+        yield from (int(first + draw) for draw in order[: self._num_draws])

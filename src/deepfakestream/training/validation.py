@@ -1,0 +1,85 @@
+"""What decides between epochs: faces of people that training never saw, with fakes of several kinds.
+
+Kinds are measured one by one and weigh alike, so that a network cannot be chosen for the one kind of fake that
+its set happens to hold: fakes of the data set, self-blends, swaps, and the set again as it looks after a
+video encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from deepfakestream.forge.degrade import video_world
+from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.params import FakeMix
+from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.pairs import PairDataset, PairSpec
+
+MAX_FORGED = 400
+SCORE_BATCH = 64
+KINDS = {
+    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0),
+    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImages:
+    """Pictures of one kind of fake and reals to tell them from."""
+
+    images: NDArray[np.uint8]
+    is_fake: NDArray[np.bool_]
+
+
+def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
+    """Return the pictures to validate on, by kind; kinds that the split cannot show are left out."""
+    sets = {}
+    if len(faces.reals) and len(faces.fakes):
+        plain = LabelledImages(images=faces.images, is_fake=faces.is_fake)
+        sets["dataset"] = plain
+        sets["dataset_coded"] = _coded(plain, seed)
+    forgeable = len(np.flatnonzero(~faces.is_fake & faces.has_mesh))
+    for kind, mix in KINDS.items():
+        if forgeable > 1:
+            sets[kind] = _forged(faces, mix, seed)
+    return sets
+
+
+def _coded(plain: LabelledImages, seed: int) -> LabelledImages:
+    images = [video_world(image, np.random.default_rng([seed, i])) for i, image in enumerate(plain.images)]
+    return LabelledImages(images=np.stack(images), is_fake=plain.is_fake)
+
+
+def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
+    pairs = PairDataset(faces, PairSpec(mix=mix, augment="none", seed=seed))
+    forgeable = np.flatnonzero(~faces.is_fake & faces.has_mesh)[:MAX_FORGED]
+    made = [pairs.pair(int(p), np.random.default_rng([seed, int(p)])) for p in forgeable]
+    images = np.stack([real for real, _ in made] + [fake for _, fake in made])
+    return LabelledImages(images=images, is_fake=np.repeat([False, True], len(made)))
+
+
+def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.float64]:
+    """Return the logits `(N,)` of uint8 RGB pictures `(N, S, S, 3)`."""
+    network.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), SCORE_BATCH):
+            batch = torch.from_numpy(images[start : start + SCORE_BATCH]).to(device).permute(0, 3, 1, 2).float()
+            parts.append(network(batch).float().cpu().numpy())
+    return np.concatenate(parts).astype(np.float64)
+
+
+def measure_kinds(
+    network: DetectorNetwork, sets: dict[str, LabelledImages], device: torch.device
+) -> dict[str, float]:
+    """Return the AUC on each kind, and their mean as `val_auc`."""
+    metrics = {
+        f"val_auc_{kind}": float(roc_auc_score(part.is_fake, score(network, part.images, device)))
+        for kind, part in sets.items()
+    }
+    return {"val_auc": float(np.mean(list(metrics.values()))), **metrics}
