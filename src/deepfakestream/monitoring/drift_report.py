@@ -63,6 +63,26 @@ class DriftReport(Finding):
         lines = [head, *(f"  {_line(column)}" for column in self.drifted)]
         return "\n".join([*lines, f"  report: {self.html}"] if self.html else lines)
 
+    def as_markdown(self) -> str:
+        """Return the findings as a heading, a sentence and a table of the judged columns."""
+        rows = [
+            f"| {column.name} | {_number(column.value)} | {_number(column.threshold)} "
+            f"| {'**drifted**' if column.drifted else ''} {column.note} |"
+            for column in self.columns
+        ]
+        table = ["| column | PSI | threshold | finding |", "|---|---|---|---|", *rows] if rows else []
+        sizes = f"{self.n_current} predictions against {self.n_reference} of the reference"
+        head = [
+            f"## Drift: {self.status}",
+            "",
+            f"Model version {self.model_version}, {sizes}: {self.reason}.",
+        ]
+        return "\n".join([*head, "", *table])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
 
 def _strength(column: ColumnDrift) -> float:
     if column.value is None or not column.threshold:

@@ -1,0 +1,34 @@
+"""Run what is out of date, then let the gate decide about the champion."""
+
+from __future__ import annotations
+
+from prefect import flow, get_run_logger, task
+
+from deepfakestream.monitoring.governor import Outcome
+from deepfakestream.pipeline.retrain import promote_if_better
+from deepfakestream.pipeline.stages import STAGES, reproduce
+from flows.workspace import workspace
+
+
+@task(task_run_name="{stage}")
+def run_stage(stage: str) -> bool:
+    """Run one stage of dvc.yaml where it is out of date."""
+    _, settings = workspace()
+    return reproduce(settings, stage)
+
+
+@task(retries=2, retry_delay_seconds=[10, 60])
+def promote() -> tuple[Outcome, str]:
+    """Register the trained model and move the alias if the gate agrees; safe to repeat."""
+    _, settings = workspace()
+    return promote_if_better(settings)
+
+
+@flow(name="train")
+def train() -> str:
+    """Extract, validate, train, evaluate, promote."""
+    for stage in STAGES:
+        run_stage(stage)
+    _, summary = promote()
+    get_run_logger().info(summary)
+    return summary

@@ -1,0 +1,120 @@
+"""Compare the newest predictions with the champion's reference; tell the governor and, on drift, a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from deepfakestream.errors import DataError
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+from deepfakestream.monitoring.alerts import Alert, raise_alert
+from deepfakestream.monitoring.drift import check
+from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.monitoring.governor import RetrainGovernor
+from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.params import DriftParams
+from deepfakestream.registry import versions
+from deepfakestream.settings import Settings
+
+REFERENCE_FILE = "reference.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The version that is served, and its files on this machine."""
+
+    version: str
+    directory: Path
+
+
+def run(params: DriftParams, *, settings: Settings, champion: Champion | None = None) -> DriftReport:
+    """Check the newest predictions of the champion and write `artifacts/drift`.
+
+    A window that drifted raises an alert once and is recorded for the governor once: a check that sees fewer
+    than `min_window` new predictions looks at the same window again.
+
+    Args:
+        params: window sizes and thresholds.
+        settings: where log, governor, alerts and artifacts are.
+        champion: whose predictions and reference to compare; default: the registry's champion.
+
+    Raises:
+        DataError: the champion has no drift reference.
+        ServerError: the registry does not answer.
+    """
+    champion = champion or find_champion(settings)
+    version = champion.version
+    current = PredictionLog(settings.prediction_log_db).newest(params.window_size, model_version=version)
+    governor = RetrainGovernor(settings.governor_db)
+    report = check(
+        current,
+        read_reference(champion.directory),
+        params,
+        out_dir=settings.artifacts_dir / "drift",
+        model_version=version,
+        window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
+    )
+    now = datetime.now(UTC)
+    if governor.record_window(report, now) and report.status == "drift":
+        _alert(report, settings, now)
+    return report
+
+
+def champion_version(settings: Settings) -> str:
+    """Return the champion's version; that of the model inside the package where there is no champion."""
+    number = versions.get_alias(settings, versions.CHAMPION)
+    return PACKAGED_VERSION if number is None else str(number)
+
+
+def find_champion(settings: Settings) -> Champion:
+    """Return the registry's champion, fetched and verified, or the model inside the package."""
+    version = champion_version(settings)
+    if version == PACKAGED_VERSION:
+        return Champion(version, packaged_model_dir())
+    return Champion(version, versions.fetch(settings, int(version)))
+
+
+def read_reference(directory: Path) -> pd.DataFrame:
+    """Return the drift reference of a model folder.
+
+    Raises:
+        DataError: the folder has none, or it cannot be read.
+    """
+    path = directory / REFERENCE_FILE
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: no readable drift reference ({error}); evaluate and promote a version that has one"
+        ) from error
+
+
+def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
+    """Return the id of the window: its newest prediction, or `last` where too few predictions are new.
+
+    Args:
+        current: the window, oldest first.
+        last: id of the window that was recorded before.
+        min_new: predictions after `last` that make another window.
+    """
+    ids = current["prediction_id"].tolist()
+    if not ids:
+        return ""
+    num_new = len(ids) - 1 - ids.index(last) if last in ids else len(ids)
+    return last if last is not None and num_new < min_new else str(ids[-1])
+
+
+def _alert(report: DriftReport, settings: Settings, now: datetime) -> None:
+    raise_alert(
+        Alert(
+            kind="drift.confirmed",
+            summary=f"model version {report.model_version}: {report.reason}",
+            raised_at=now,
+            facts=report.model_dump(mode="json"),
+        ),
+        directory=settings.alerts_dir,
+        webhook_url=settings.alert_webhook_url,
+    )

@@ -1,0 +1,63 @@
+"""The stages of `dvc.yaml`, run one at a time and shared by the commands and the flows."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import ParamsError
+from deepfakestream.settings import Settings
+
+STAGES = ("extract", "validate", "train", "evaluate")
+_SEED = re.compile(r"^seed:[ \t]*(\d+)", flags=re.MULTILINE)
+
+
+def reproduce(settings: Settings, stage: str) -> bool:
+    """Run a stage and what it needs where they are out of date; return whether anything changed.
+
+    DVC cannot run two stages of a workspace at once, so callers in any process wait for each other.
+    """
+    with one_at_a_time(settings):
+        return DvcRepo(settings.workspace).repro(stage)
+
+
+def renew(settings: Settings, stage: str) -> None:
+    """Run a stage for a retraining: as `reproduce`, but `train` always makes another model.
+
+    Where neither data nor parameters changed DVC would keep the trained model, and training it again from the
+    same seed would give it again. Then the next seed is written to params.yaml, so that the stage is out of
+    date: the new model is another one, and dvc.lock and MLflow say what made it.
+    """
+    if not reproduce(settings, stage) and stage == "train":
+        draw_next_seed(settings.workspace / "params.yaml")
+        reproduce(settings, stage)
+
+
+def draw_next_seed(path: Path) -> int:
+    """Add one to `seed` in a params.yaml, leave every other character as it is, and return the new seed.
+
+    Raises:
+        ParamsError: the file has no line `seed: <number>`.
+    """
+    text = path.read_text(encoding="utf-8")
+    found = _SEED.search(text)
+    if not found:
+        raise ParamsError(f"{path}: no line 'seed: <number>' at top level; add one")
+    seed = int(found[1]) + 1
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text[: found.start(1)] + str(seed) + text[found.end(1) :], encoding="utf-8")
+    partial.replace(path)
+    return seed
+
+
+@contextmanager
+def one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Hold the workspace's stages for the block; wait for whoever holds them."""
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.work_dir / "stages.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfakestream.errors import DataError
+from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.monitoring.governor import RetrainGovernor
+from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
+from deepfakestream.params import DriftParams
+from deepfakestream.pipeline.drift import Champion, run, window_id
+from deepfakestream.scan.result import ModelInfo, ScanResult
+from deepfakestream.settings import Settings
+
+PARAMS = DriftParams(window_size=60, min_window=30, num_threshold=0.2, share_threshold=0.4)
+POINT = OperatingPoint(threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="nothing")
+
+
+def scores(n: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    table = {name: rng.normal(100.0, 10.0, n) for name in FEATURES}
+    return pd.DataFrame({"p_fake": np.clip(rng.beta(2, 2, n) * (1 - shift) + shift, 0, 1), **table})
+
+
+def append(settings: Settings, table: pd.DataFrame, *, version: str = "3", prefix: str = "p") -> None:
+    log = PredictionLog(settings.prediction_log_db)
+    for index, row in enumerate(table.to_dict("records")):
+        p_fake = row.pop("p_fake")
+        result = ScanResult(
+            file="x", verdict="likely_real", p_fake=p_fake, interval=None, reasons=(), tracks=(),
+            model=ModelInfo(name="m", version=version, weights_sha256="0"),
+            operating_point="balanced", threshold=POINT, media=None, features=row,
+        )  # fmt: skip
+        log.append(result, prediction_id=f"{prefix}{index}", channel="http")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(workspace=tmp_path / "ws")
+
+
+@pytest.fixture
+def champion(tmp_path: Path) -> Champion:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    scores(120, seed=0).to_parquet(directory / "reference.parquet")
+    return Champion("3", directory)
+
+
+def alerts(settings: Settings) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(settings.alerts_dir.glob("*.json"))]
+
+
+def test_an_empty_log_is_too_few(settings, champion):
+    report = run(PARAMS, settings=settings, champion=champion)
+    assert (report.status, report.n_current, report.window_id) == ("too_few", 0, "")
+    assert (settings.artifacts_dir / "drift" / "drift.json").exists()
+
+
+def test_predictions_of_another_version_are_not_looked_at(settings, champion):
+    append(settings, scores(60, seed=1, shift=0.9), version="2")
+    assert run(PARAMS, settings=settings, champion=champion).n_current == 0
+
+
+def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
+    append(settings, scores(40, seed=1))
+    assert run(PARAMS, settings=settings, champion=champion).status == "ok"
+    assert alerts(settings) == []
+    append(settings, scores(60, seed=2, shift=0.6), prefix="shifted")
+    for _ in range(2):
+        report = run(PARAMS, settings=settings, champion=champion)
+        assert report.status == "drift"
+        assert report.window_id == "shifted59"
+    (alert,) = alerts(settings)
+    assert alert["kind"] == "drift.confirmed"
+    assert alert["facts"]["columns"][0]["name"] == "p_fake"
+    assert RetrainGovernor(settings.governor_db).last_window_id("3") == "shifted59"
+
+
+def test_a_champion_without_reference_is_named(settings, tmp_path):
+    with pytest.raises(DataError, match=r"reference\.parquet: no readable drift reference"):
+        run(PARAMS, settings=settings, champion=Champion("3", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("ids", "last", "expected"),
+    [
+        ([], None, ""),
+        ([], "a", ""),
+        (["a"], None, "a"),
+        (["a", "b", "c"], "a", "c"),
+        (["a", "b", "c"], "b", "b"),
+        (["a", "b", "c"], "c", "c"),
+        (["a", "b", "c"], "gone", "c"),
+    ],
+)
+def test_a_window_is_another_one_once_enough_predictions_are_new(ids, last, expected):
+    assert window_id(pd.DataFrame({"prediction_id": ids}), last, min_new=2) == expected

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deepfakestream.errors import ParamsError
+from deepfakestream.pipeline.stages import draw_next_seed, one_at_a_time, renew, reproduce
+from deepfakestream.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("seed: 7\n", "seed: 8\n"),
+        (
+            "# seed: 1\nseed:  99   # of everything\ntrain:\n  seed: 3\n",
+            "# seed: 1\nseed:  100   # of everything\ntrain:\n  seed: 3\n",
+        ),
+    ],
+)
+def test_the_next_seed_changes_nothing_else(before, after, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(before)
+    seed = draw_next_seed(path)
+    assert path.read_text() == after
+    assert yaml.safe_load(after)["seed"] == seed
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_without_a_seed_is_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("train:\n  seed: 3\n")
+    with pytest.raises(ParamsError, match=r"params\.yaml: no line 'seed: <number>'"):
+        draw_next_seed(path)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Settings:
+    """A DVC repository whose stages append a line to a file outside of DVC's sight."""
+
+    def stage(name: str, needs: list[str]) -> dict[str, object]:
+        script = f"mkdir -p artifacts && echo {name} >> runs.txt && echo {name} > artifacts/{name}"
+        return {
+            "cmd": script,
+            "deps": needs,
+            "outs": [f"artifacts/{name}"],
+            "params": ["seed"] * (name == "train"),
+        }
+
+    stages = {"extract": stage("extract", []), "train": stage("train", ["artifacts/extract"])}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (tmp_path / "params.yaml").write_text("seed: 7\n")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    return Settings(workspace=tmp_path)
+
+
+def test_a_retraining_on_unchanged_inputs_makes_another_model(workspace):
+    runs = workspace.workspace / "runs.txt"
+    assert reproduce(workspace, "train")
+    assert not reproduce(workspace, "train")
+    assert runs.read_text().split() == ["extract", "train"]
+    for stage in ("extract", "train"):
+        renew(workspace, stage)
+    assert runs.read_text().split() == ["extract", "train", "train"]
+    assert (workspace.workspace / "params.yaml").read_text() == "seed: 8\n"
+    assert not reproduce(workspace, "train")
+
+
+def test_a_retraining_on_changed_inputs_keeps_the_seed(workspace):
+    reproduce(workspace, "train")
+    (workspace.workspace / "artifacts" / "extract").write_text("other faces\n")
+    params = workspace.workspace / "params.yaml"
+    params.write_text("seed: 20\n")
+    renew(workspace, "train")
+    assert params.read_text() == "seed: 20\n"
+
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.settings import Settings
+with one_at_a_time(Settings(workspace=Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(0.5)
+    Path(sys.argv[1], "released").touch()
+"""
+
+
+def test_processes_wait_for_each_other(tmp_path):
+    command = [sys.executable, "-c", _HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with one_at_a_time(Settings(workspace=tmp_path)):
+            assert (tmp_path / "released").exists()
