@@ -1,0 +1,44 @@
+"""Resampling by source group: a fake and its original are not two independent items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MIN_DEFINED_SHARE = 0.5
+"""An interval needs at least this share of resamples in which the statistic is defined."""
+
+
+def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> Iterator[IntArray]:
+    """Yield item indices of each resample: as many groups as there are, with replacement.
+
+    A drawn group comes with all its items (cluster bootstrap; Davison and Hinkley 1997, section 3.8).
+    The same seed and groups give the same resamples.
+    """
+    if num_bootstrap == 0 or np.size(group_ids) == 0:
+        return
+    _, codes = np.unique(np.asarray(group_ids, dtype=object).astype(str), return_inverse=True)
+    sizes = np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
+    order = np.argsort(codes, kind="stable")
+    rng = np.random.default_rng(seed)
+    for _ in range(num_bootstrap):
+        drawn = rng.integers(0, len(sizes), len(sizes))
+        lengths = sizes[drawn]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        yield order[np.repeat(starts[drawn], lengths) + within]
+
+
+def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN)."""
+    defined = resampled[np.isfinite(resampled)]
+    if len(defined) == 0 or len(defined) < MIN_DEFINED_SHARE * len(resampled):
+        return None
+    found: Any = np.quantile(defined, levels)
+    return tuple(float(value) for value in found)

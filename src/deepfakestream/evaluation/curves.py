@@ -1,0 +1,74 @@
+"""Numbers that one ROC curve holds: areas, the equal error rate, sensitivity at a false-positive rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sklearn_metrics
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RocCurve:
+    """The ROC of scores with both classes: one point a distinct score, from (0, 0) to (1, 1)."""
+
+    fpr: FloatArray
+    tpr: FloatArray
+    num_real: int
+    num_fake: int
+
+    @property
+    def auc(self) -> float:
+        """Probability that a random fake scores above a random real, ties counting half."""
+        return float(sklearn_metrics.auc(self.fpr, self.tpr))
+
+    @property
+    def average_precision(self) -> float:
+        """Precision averaged over recall as a step function, as scikit-learn defines it."""
+        caught, alarms = self.tpr * self.num_fake, self.fpr * self.num_real
+        precision = caught[1:] / (caught[1:] + alarms[1:])
+        return float(np.sum(np.diff(self.tpr) * precision))
+
+    @property
+    def equal_error_rate(self) -> float:
+        """The rate where false positives and misses are equally frequent, on the interpolated curve."""
+        return float(np.interp(0.0, self.fpr + self.tpr - 1.0, self.fpr))
+
+    def tpr_at(self, fpr: float) -> float:
+        """Share of fakes caught at a false-positive rate, on the interpolated curve."""
+        return float(np.interp(fpr, self.fpr, self.tpr))
+
+
+def roc_curve(is_fake: BoolArray, scores: FloatArray) -> RocCurve | None:
+    """Return the ROC of scores (higher = more likely fake), or None without both classes."""
+    num_fake = int(is_fake.sum())
+    num_real = len(is_fake) - num_fake
+    if num_fake == 0 or num_real == 0:
+        return None
+    fpr, tpr, _ = sklearn_metrics.roc_curve(is_fake, scores, drop_intermediate=False)
+    return RocCurve(fpr=fpr, tpr=tpr, num_real=num_real, num_fake=num_fake)
+
+
+def calibration_error(is_fake: BoolArray, p_fake: FloatArray, *, max_bins: int = 15) -> float:
+    """Return the expected calibration error over bins of equal mass; NaN without items.
+
+    At most `max_bins` bins (Naeini et al. 2015, with equal-mass bins), fewer where a bin would hold fewer
+    than 10 items. Equal scores share a bin, so that the order of the rows changes nothing.
+    """
+    bins = mass_bins(p_fake, max_bins=max_bins)
+    if len(bins) == 0:
+        return float("nan")
+    gaps = np.bincount(bins, weights=p_fake) - np.bincount(bins, weights=is_fake.astype(float))
+    return float(np.abs(gaps).sum() / len(bins))
+
+
+def mass_bins(p_fake: FloatArray, *, max_bins: int = 15) -> NDArray[np.int64]:
+    """Return the bin `(N,)` of each score: about equally many in each bin, equal scores together."""
+    n = len(p_fake)
+    num_bins = int(np.clip(n // 10, 1, max_bins))
+    first_rank = np.searchsorted(np.sort(p_fake), p_fake, side="left")
+    return np.asarray(first_rank * num_bins // max(n, 1), dtype=np.int64)

@@ -1,0 +1,214 @@
+"""How good scores are, at the level of files, each number with an interval.
+
+A number that the data cannot give (one class only, no item) is None, never 0.5: `status` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from deepfakestream.errors import DataError
+from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.curves import calibration_error, roc_curve
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+FPR_LEVELS = (0.01, 0.05)
+INTERVAL = (0.025, 0.975)
+REQUIRED_COLUMNS = ("media_id", "label", "group_id", "p_fake")
+
+Status = Literal["ok", "one_class", "empty"]
+
+
+class Estimate(BaseModel):
+    """A number and its 95 % interval; None where it is undefined, or too few groups give an interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "not defined"
+        bounds = "no interval" if self.low is None or self.high is None else f"{self.low:.3f}–{self.high:.3f}"
+        return f"{self.value:.3f} ({bounds})"
+
+
+class Metrics(BaseModel):
+    """What was measured on which files. `metrics["auc"]` gives one estimate by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Status
+    """`ok`; `one_class`: only reals or only fakes have a score; `empty`: no file has one."""
+    n: int
+    """Files with a score."""
+    n_real: int
+    n_fake: int
+    num_groups: int
+    share_not_applicable: float | None
+    """Share of all files that have no score; None without files."""
+    threshold: float
+    """p_fake from which a file counts as fake, for `f1`, `accuracy`, `tpr` and `fpr`."""
+    num_bootstrap: int
+    estimates: dict[str, Estimate]
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.estimates[name]
+
+    def scalars(self, prefix: str) -> dict[str, float | None]:
+        """Return the numbers by prefixed name, e.g. `test_auc`, with the bounds of the AUC, for MLflow."""
+        auc = self.estimates["auc"]
+        values = {name: estimate.value for name, estimate in self.estimates.items()}
+        counts = {"n": self.n, "n_real": self.n_real, "n_fake": self.n_fake}
+        rest = {"auc_low": auc.low, "auc_high": auc.high, "share_not_applicable": self.share_not_applicable}
+        return {f"{prefix}{name}": value for name, value in (values | counts | rest).items()}
+
+    def describe(self) -> str:
+        """Return one line for a person."""
+        if self.status == "empty":
+            return "no file has a score: nothing was measured"
+        counts = f"{self.n} files ({self.n_real} real, {self.n_fake} fake, {self.num_groups} source groups)"
+        if self.status == "one_class":
+            return f"{counts}: one class only, so AUC and the like are not defined"
+        return f"AUC {self['auc']}, EER {self['eer']}, ECE {self['ece']} on {counts}"
+
+
+def measure(
+    scores: pd.DataFrame,
+    *,
+    num_bootstrap: int,
+    seed: int,
+    threshold: float = 0.5,
+    fpr_levels: Sequence[float] = FPR_LEVELS,
+) -> Metrics:
+    """Return the metrics of scored files.
+
+    Args:
+        scores: one row a file: `media_id`, `label` (real | fake), `group_id` and `p_fake` (0-1; NaN where the
+            file has no score, which counts in `share_not_applicable` alone).
+        num_bootstrap: resamples of the source groups behind each interval.
+        seed: of the resamples; the same seed gives the same intervals.
+        threshold: p_fake from which a file counts as fake.
+        fpr_levels: false-positive rates at which the share of caught fakes is read off the ROC.
+
+    Raises:
+        DataError: a column is missing, a file has two rows, or a value is out of range.
+    """
+    check_scores(scores)
+    scored = scores[scores["p_fake"].notna()]
+    is_fake = (scored["label"] == "fake").to_numpy()
+    p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
+    groups = scored["group_id"].to_numpy()
+    num_groups = len(set(groups))
+
+    def compute(chosen: NDArray[np.int64] | slice) -> dict[str, float]:
+        return _numbers(is_fake[chosen], p_fake[chosen], threshold=threshold, fpr_levels=fpr_levels)
+
+    point = compute(slice(None))
+    # Resampling a single group gives the same items every time: an interval without width or meaning.
+    draws = num_bootstrap if num_groups > 1 else 0
+    resamples = [compute(items) for items in resample_groups(groups, num_bootstrap=draws, seed=seed)]
+    return Metrics(
+        status=_status(is_fake),
+        n=len(scored),
+        n_real=int((~is_fake).sum()),
+        n_fake=int(is_fake.sum()),
+        num_groups=num_groups,
+        share_not_applicable=1.0 - len(scored) / len(scores) if len(scores) else None,
+        threshold=threshold,
+        num_bootstrap=draws,
+        estimates={
+            name: _estimate(value, [each[name] for each in resamples]) for name, value in point.items()
+        },
+    )
+
+
+def check_scores(scores: pd.DataFrame) -> None:
+    """Return if the table can be measured.
+
+    Raises:
+        DataError: a column is missing, a file has two rows, or a value is out of range.
+    """
+    missing = [name for name in REQUIRED_COLUMNS if name not in scores]
+    if missing:
+        raise DataError(f"scores: the columns {', '.join(missing)} are missing; score the files again")
+    doubled = scores["media_id"].duplicated()
+    if doubled.any():
+        raise DataError(
+            f"scores: file {scores['media_id'][doubled].iloc[0]} has two rows; each file counts once"
+        )
+    wrong = sorted(set(scores["label"].astype(str)) - {"real", "fake"})
+    if wrong:
+        raise DataError(f"scores: label '{wrong[0]}' is neither real nor fake; correct the manifest")
+    known = scores["p_fake"].dropna()
+    if not known.between(0.0, 1.0).all():
+        raise DataError(
+            "scores: p_fake holds values outside 0-1; score the files again with a calibrated model"
+        )
+
+
+def fpr_metric_name(fpr: float) -> str:
+    """Return the name of the metric "share of fakes caught at this FPR", e.g. `tpr_at_fpr_1pct`."""
+    return f"tpr_at_fpr_{fpr * 100:g}pct".replace(".", "_")
+
+
+def _numbers(
+    is_fake: BoolArray, p_fake: FloatArray, *, threshold: float, fpr_levels: Sequence[float]
+) -> dict[str, float]:
+    """Return every metric; NaN where it is not defined."""
+    nan = float("nan")
+    curve = roc_curve(is_fake, p_fake)
+    at_levels = {fpr_metric_name(level): curve.tpr_at(level) if curve else nan for level in fpr_levels}
+    return {
+        "auc": curve.auc if curve else nan,
+        "ap": curve.average_precision if curve else nan,
+        "eer": curve.equal_error_rate if curve else nan,
+        **at_levels,
+        **_at_threshold(is_fake, p_fake >= threshold),
+        "log_loss": _log_loss(is_fake, p_fake),
+        "brier": float(np.mean((p_fake - is_fake) ** 2)) if len(p_fake) else nan,
+        "ece": calibration_error(is_fake, p_fake),
+    }
+
+
+def _at_threshold(is_fake: BoolArray, called_fake: BoolArray) -> dict[str, float]:
+    caught, alarms = int((is_fake & called_fake).sum()), int((~is_fake & called_fake).sum())
+    num_fake, num_real = int(is_fake.sum()), int((~is_fake).sum())
+    both = num_fake > 0 and num_real > 0
+    return {
+        "f1": 2 * caught / (num_fake + caught + alarms) if both else float("nan"),
+        "accuracy": float(np.mean(is_fake == called_fake)) if both else float("nan"),
+        "tpr": caught / num_fake if num_fake else float("nan"),
+        "fpr": alarms / num_real if num_real else float("nan"),
+    }
+
+
+def _log_loss(is_fake: BoolArray, p_fake: FloatArray) -> float:
+    if len(p_fake) == 0:
+        return float("nan")
+    eps = np.finfo(np.float64).eps
+    of_truth = np.where(is_fake, p_fake, 1.0 - p_fake)
+    return float(-np.log(np.clip(of_truth, eps, 1.0)).mean())
+
+
+def _status(is_fake: BoolArray) -> Status:
+    if len(is_fake) == 0:
+        return "empty"
+    return "ok" if is_fake.any() and not is_fake.all() else "one_class"
+
+
+def _estimate(value: float, resampled: list[float]) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(value=None)
+    bounds = quantiles(np.array(resampled), INTERVAL)
+    return Estimate(value=value) if bounds is None else Estimate(value=value, low=bounds[0], high=bounds[1])

@@ -1,0 +1,113 @@
+"""Scores of files from a crop store: one row a file, with what the drift reference needs.
+
+Evaluation and promotion score with the same function, and with the same aggregation as scan and service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepfakestream.errors import WeightsError
+from deepfakestream.media.types import RGBImage
+from deepfakestream.model.aggregation import aggregate
+from deepfakestream.model.spec import DetectorSpec
+from deepfakestream.progress import track
+from deepfakestream.scan.features import FEATURE_NAMES, media_features
+
+BATCH_SIZE = 64
+IDENTITY_COLUMNS = ("media_id", "label", "manipulation", "group_id", "source", "original_name")
+SCORE_COLUMNS = ("p_fake", "logit", "p_fake_low", "p_fake_high")
+
+
+class Scorer(Protocol):
+    """What scoring needs of `model.scoring.FaceScorer`."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """What decides a score besides the weights."""
+        ...
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the logits `(N,)` of RGB crops `(N, S, S, 3)`."""
+        ...
+
+
+def score_crops(
+    scorer: Scorer, images: Iterable[RGBImage], *, total: int, description: str
+) -> NDArray[np.float32]:
+    """Return the logits `(total,)` of face crops, in their order; a bar shows the progress.
+
+    The pictures are read batch by batch: a store larger than the memory is no problem.
+
+    Raises:
+        WeightsError: the model gave a score that is not a number.
+    """
+    remaining = iter(images)
+    batches = range(0, total, BATCH_SIZE)
+    logits = [
+        scorer.logits(np.stack(list(islice(remaining, BATCH_SIZE))))
+        for _ in track(batches, description=description, total=len(batches), unit="batch")
+    ]
+    found = np.concatenate(logits) if logits else np.empty(0, dtype=np.float32)
+    if not np.isfinite(found).all():  # in the table NaN would read as "no face"
+        raise WeightsError(
+            "the model gave a score that is not a number; train again with a lower learning rate"
+        )
+    return found
+
+
+def score_media(
+    media: pd.DataFrame, crops: pd.DataFrame, logits: NDArray[np.floating], spec: DetectorSpec
+) -> pd.DataFrame:
+    """Return the score of each file; NaN where it has no face crop.
+
+    Args:
+        media: rows of the manifest, one a file; all of them are in the result.
+        crops: rows of the crop table that belong to them.
+        logits: `(len(crops),)`, in the order of `crops`.
+        spec: aggregation and calibration of the model that made the logits.
+
+    Returns:
+        One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), the score (`SCORE_COLUMNS`) and
+        the drift features (`scan.features.FEATURE_NAMES`).
+    """
+    scored = crops.assign(logit=logits)
+    by_media = {str(media_id): rows for media_id, rows in scored.groupby("media_id")}
+    nothing = scored.iloc[:0]
+    rows = [
+        {name: item[name] for name in IDENTITY_COLUMNS}
+        | _score(by_media.get(item["media_id"], nothing), spec)
+        | _features(item, by_media.get(item["media_id"], nothing))
+        for item in media.sort_values("media_id").to_dict("records")
+    ]
+    columns = [*IDENTITY_COLUMNS, *SCORE_COLUMNS, *FEATURE_NAMES]
+    numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES), "float64")
+    return pd.DataFrame(rows, columns=columns).astype(numbers)
+
+
+def _score(faces: pd.DataFrame, spec: DetectorSpec) -> dict[str, float]:
+    if faces.empty:
+        return {}
+    score = aggregate(faces["logit"].to_numpy(), faces["track_id"].to_numpy(), spec)
+    low, high = score.interval or (float("nan"), float("nan"))
+    return {"p_fake": score.p_fake, "logit": score.logit, "p_fake_low": low, "p_fake_high": high}
+
+
+def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
+    return media_features(
+        face_px=faces["face_px"],
+        sharpness=faces["sharpness"],
+        luma=faces["luma"],
+        score=faces["score"],
+        track_ids=[int(track_id) for track_id in faces["track_id"]],
+        width_px=item["width_px"],
+        height_px=item["height_px"],
+        duration_s=item["duration_s"],
+        fps=item["fps"],
+    )
