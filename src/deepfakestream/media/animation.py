@@ -1,0 +1,84 @@
+"""Animated GIF, WebP, PNG and AVIF as short clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+
+from PIL import Image
+
+from deepfakestream.errors import Reason
+from deepfakestream.media.limits import check_duration, check_num_frames
+from deepfakestream.media.schedule import spread
+from deepfakestream.media.stills import DAMAGED, to_rgb
+from deepfakestream.media.stopwatch import Stopwatch
+from deepfakestream.media.types import Frame, MediaBudget, MediaInfo
+
+DEFAULT_FRAME_MS = 100
+"""How long browsers show a frame whose duration is given as (nearly) zero."""
+_TOO_SHORT_MS = 11
+
+
+def animation_info(path: Path, picture: Image.Image, budget: MediaBudget) -> MediaInfo:
+    """Return the facts of an animation; its duration comes from reading through the frames once.
+
+    Raises:
+        MediaError: it has more frames or is longer than the budget allows.
+    """
+    check_num_frames(path, getattr(picture, "n_frames", 1), budget)
+    durations = _durations_ms(picture, budget, Stopwatch())
+    total_ms = sum(durations)
+    check_duration(path, total_ms / 1000, budget)
+    kind = (picture.format or "").lower()
+    return MediaInfo(
+        kind="video",
+        container=kind,
+        codec=kind,
+        width_px=picture.size[0],
+        height_px=picture.size[1],
+        size_bytes=path.stat().st_size,
+        duration_s=total_ms / 1000,
+        fps=len(durations) * 1000 / total_ms,
+        num_frames=len(durations),
+    )
+
+
+def animation_frames(
+    path: Path, picture: Image.Image, num_frames: int, budget: MediaBudget, notes: set[Reason]
+) -> Iterator[Frame]:
+    """Yield frames spread evenly over the animation; adds to `notes` what cut it short."""
+    watch = Stopwatch()
+    durations = _durations_ms(picture, budget, watch)
+    if len(durations) < getattr(picture, "n_frames", 1):
+        notes.add(Reason.TIME_BUDGET if watch.elapsed_s > budget.max_wall_s else Reason.TRUNCATED)
+    starts = [0, *accumulate(durations)][: len(durations)]
+    for index, ordinal in enumerate(spread(starts, durations[-1], num_frames)):
+        if watch.elapsed_s > budget.max_wall_s:
+            notes.add(Reason.TIME_BUDGET)
+            return
+        try:
+            picture.seek(ordinal)
+            picture.load()
+        except DAMAGED:
+            notes.add(Reason.TRUNCATED)
+            return
+        frame = Frame(index=index, time_s=starts[ordinal] / 1000, rgb=to_rgb(path, picture))
+        watch.pause()
+        yield frame
+        watch.resume()
+
+
+def _durations_ms(picture: Image.Image, budget: MediaBudget, watch: Stopwatch) -> list[int]:
+    durations: list[int] = []
+    for ordinal in range(getattr(picture, "n_frames", 1)):
+        if watch.elapsed_s > budget.max_wall_s:
+            break
+        try:
+            picture.seek(ordinal)
+            picture.load()
+        except DAMAGED:
+            break
+        shown_ms = round(picture.info.get("duration", 0))
+        durations.append(shown_ms if shown_ms >= _TOO_SHORT_MS else DEFAULT_FRAME_MS)
+    return durations or [DEFAULT_FRAME_MS]
