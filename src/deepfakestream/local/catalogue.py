@@ -1,0 +1,137 @@
+"""The four servers: how each is started, where it listens and how one knows that it is ready."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepfakestream.settings import Settings
+from deepfakestream.telemetry import SWITCHES
+
+SERVICE = "bentos.service:DeepfakeStream"
+FLOWS_READY = "Your deployments are being served"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """One server of the local system."""
+
+    name: str
+    command: tuple[str, ...]
+    """Program and arguments."""
+    needs: tuple[str, ...] = ()
+    """Servers that must be ready before this one starts, where they are started at all."""
+    port: int | None = None
+    port_setting: str = ""
+    ready_url: str = ""
+    """Answers 200 when the server is ready."""
+    ready_words: str = ""
+    """For a server without a port: words in its output."""
+    address: str = ""
+    """What a person opens."""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def mlflow_server(settings: Settings) -> ServerSpec:
+    """Return the MLflow server over the workspace's SQLite store."""
+    store, artifacts = settings.mlflow_store_uri, settings.mlflow_artifacts_dir
+    # MLflow answers 403 to any other Host header; the port is part of the name.
+    hosts = ",".join(f"{host}:{settings.mlflow_port}" for host in {settings.host, "127.0.0.1", "localhost"})
+    return ServerSpec(
+        name="mlflow",
+        command=_python(
+            *("mlflow", "server", "--host", settings.host, "--port", str(settings.mlflow_port)),
+            *("--backend-store-uri", store, "--artifacts-destination", artifacts.as_uri()),
+            *("--allowed-hosts", hosts, "--workers", "1"),
+        ),
+        port=settings.mlflow_port,
+        port_setting="DEEPFAKESTREAM_MLFLOW_PORT",
+        ready_url=f"{settings.mlflow_url}/health",
+        address=settings.mlflow_url,
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+
+
+def prefect_server(settings: Settings) -> ServerSpec:
+    """Return the Prefect server with its scheduler, its database in the workspace."""
+    return ServerSpec(
+        name="prefect",
+        command=_python(
+            "prefect", "server", "start", "--host", settings.host, "--port", str(settings.prefect_port)
+        ),
+        port=settings.prefect_port,
+        port_setting="DEEPFAKESTREAM_PREFECT_PORT",
+        ready_url=f"{settings.prefect_api_url}/health",
+        address=settings.prefect_api_url.removesuffix("/api"),
+        environment=prefect_environment(settings),
+    )
+
+
+def flows_server(settings: Settings) -> ServerSpec:
+    """Return the process that serves the flows' deployments."""
+    return ServerSpec(
+        name="flows",
+        command=_python("flows.deployments"),
+        needs=("mlflow", "prefect"),
+        ready_words=FLOWS_READY,
+        address=settings.prefect_api_url.removesuffix("/api") + "/deployments",
+        environment=prefect_environment(settings),
+    )
+
+
+def service_server(settings: Settings) -> ServerSpec:
+    """Return the inference service."""
+    return ServerSpec(
+        name="service",
+        command=_python(
+            "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.service_port)
+        ),
+        needs=("mlflow",),
+        port=settings.service_port,
+        port_setting="DEEPFAKESTREAM_SERVICE_PORT",
+        ready_url=f"{settings.service_url}/readyz",
+        address=settings.service_url,
+        environment={"BENTOML_HOME": str((settings.work_dir / "bentoml").resolve())},
+    )
+
+
+CATALOGUE: dict[str, Callable[[Settings], ServerSpec]] = {
+    "mlflow": mlflow_server,
+    "prefect": prefect_server,
+    "flows": flows_server,
+    "service": service_server,
+}
+"""The servers in starting order."""
+
+
+def _python(*module_and_arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *module_and_arguments)
+
+
+def prefect_environment(settings: Settings) -> dict[str, str]:
+    """Return what every Prefect process of this workspace needs, beside the common environment."""
+    return {
+        "PREFECT_HOME": str((settings.work_dir / "prefect").resolve()),
+        "PREFECT_API_URL": settings.prefect_api_url,
+        "PREFECT_LOGGING_COLORS": "false",
+        "PREFECT_CLI_COLORS": "false",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+
+
+def common_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of every child: ours, quiet libraries, and these settings in full.
+
+    A child may run in any folder and must not read another `.env`, so every setting is passed, the workspace
+    as an absolute path.
+    """
+    values = settings.model_dump(mode="json") | {"workspace": str(settings.workspace.resolve())}
+    own = {
+        f"DEEPFAKESTREAM_{name.upper()}": str(value) for name, value in values.items() if value is not None
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DEEPFAKESTREAM_")}
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return SWITCHES | kept | own | {"PATH": programs, "PYTHONUNBUFFERED": "1"}

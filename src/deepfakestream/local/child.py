@@ -1,0 +1,107 @@
+"""One server as a child: in its own process group, its output in a log file and passed on line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+Listener = Callable[[str, str], None]
+"""Gets the server's name and a line of its output."""
+
+GRACE_S = 10.0
+"""From TERM to KILL."""
+_NUM_LAST_LINES = 12
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Child:
+    """A running server process."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        listener: Listener,
+    ) -> None:
+        """Start the process.
+
+        Args:
+            name: short name of the server.
+            command: program and arguments.
+            environment: the whole environment of the process.
+            cwd: folder to run in.
+            log: file that gets every line; begun anew.
+            listener: is called with each line, from a thread.
+        """
+        self.name = name
+        self.log = log
+        self._listener = listener
+        self._last: deque[str] = deque(maxlen=_NUM_LAST_LINES)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C in the terminal must reach us alone, and stopping must reach the server's own children.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"log-{name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def exit_status(self) -> int | None:
+        """Exit status, or None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_lines(self) -> str:
+        """The end of the output, for an error message."""
+        if self.exit_status is not None:
+            self._reader.join(timeout=2.0)
+        return "\n".join(f"  {line}" for line in self._last)
+
+    def has_said(self, words: str) -> bool:
+        """Tell whether the words have appeared in the output."""
+        return words in self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else False
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Ask the process group to end, insist after the grace, and wait until its output is read."""
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while self.exit_status is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(timeout=5.0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream, self.log.open("w", encoding="utf-8") as log:
+            for raw in stream:
+                line = _ANSI.sub("", raw.rstrip())
+                log.write(line + "\n")
+                log.flush()
+                if line.strip():
+                    self._last.append(line)
+                    self._listener(self.name, line)

@@ -1,0 +1,26 @@
+"""Whether a port is free, and a sentence for whoever has to choose another."""
+
+from __future__ import annotations
+
+import socket
+
+from deepfakestream.errors import ServerError
+
+
+def require_free(host: str, port: int, *, server: str, setting: str) -> None:
+    """Return if a server could listen on the port.
+
+    Raises:
+        ServerError: something else listens there, or the host is not an address of this machine.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ServerError(
+                f"{server}: port {port} on {host} cannot be used ({error.strerror}); stop what listens there "
+                f"or set {setting} to a free port"
+            ) from error

@@ -1,0 +1,139 @@
+"""Starts the system on this machine, watches it, and stops it: MLflow, Prefect, the flows, the service.
+
+Every server listens on `settings.host` and keeps its store in `work/`. Whatever happens while they start or
+run (Ctrl-C, TERM, a server that ends), those that were started are stopped, the last one first.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
+from deepfakestream.local.child import Child, Listener
+from deepfakestream.local.console import Console
+from deepfakestream.local.ports import require_free
+from deepfakestream.local.starting import ended, start
+from deepfakestream.registry.store import is_server, prepare_store
+from deepfakestream.settings import Settings
+
+ALL = tuple(CATALOGUE)
+_WATCH_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServers:
+    """Servers that answer."""
+
+    settings: Settings
+    """The settings that reach them: with the address of the MLflow server, where one was started."""
+    addresses: dict[str, str]
+    """Server name to the address that a person opens."""
+    children: tuple[Child, ...]
+
+    def check(self) -> None:
+        """Do nothing while all of them run.
+
+        Raises:
+            ServerError: one has ended; the message has its last lines.
+        """
+        for child in self.children:
+            if error := ended(child):
+                raise error
+
+
+def up(settings: Settings) -> None:
+    """Start everything, print the addresses and one log, and stop everything on Ctrl-C or TERM.
+
+    Raises:
+        ServerError: a port is busy, a server does not start in time, or one ends by itself.
+    """
+    _foreground(settings, ALL)
+
+
+def serve(settings: Settings, port: int | None = None) -> None:
+    """Run the service alone until Ctrl-C or TERM.
+
+    Args:
+        settings: the workspace.
+        port: where to listen; default: `settings.service_port`.
+
+    Raises:
+        ServerError: as `up`.
+    """
+    _foreground(settings.model_copy(update={"service_port": port or settings.service_port}), ("service",))
+
+
+@contextmanager
+def running(
+    settings: Settings, which: Sequence[str] = ALL, *, listener: Listener = lambda _name, _line: None
+) -> Iterator[RunningServers]:
+    """Start servers, yield them when each answers, stop them when the block ends.
+
+    Args:
+        settings: ports, stores and workspace.
+        which: names out of `ALL`. MLflow is left out where the settings name a tracking server.
+        listener: gets every line that a server prints; the logs are in `work/logs/` in any case.
+
+    Raises:
+        ServerError: a port is busy (nothing is started then), or a server ends or does not answer in time.
+    """
+    specs, served = _choose(settings, which)
+    for spec in specs:
+        if spec.port is not None:
+            require_free(settings.host, spec.port, server=spec.name, setting=spec.port_setting)
+    if any(spec.name == "mlflow" for spec in specs):
+        prepare_store(settings)
+    children: list[Child] = []
+    try:
+        start(specs, served, listener, children)
+        yield RunningServers(served, {spec.name: spec.address for spec in specs}, tuple(children))
+    finally:
+        for child in reversed(children):
+            child.stop()
+
+
+def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec], Settings]:
+    """Return what to start, in order, and the settings that they get: with the address of MLflow in them."""
+    names = [name for name in ALL if name in which and (name != "mlflow" or not is_server(settings))]
+    update = {"tracking_uri": settings.mlflow_url} if "mlflow" in names else {}
+    # MLflow itself opens the store, so it alone is made from the settings as they were.
+    return [CATALOGUE[name](settings) for name in names], settings.model_copy(update=update)
+
+
+def _foreground(settings: Settings, which: Sequence[str]) -> None:
+    console = Console(ALL, sys.stdout)
+    with _stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
+        for name, address in servers.addresses.items():
+            console.line(f"{name:8} is ready: {address}")
+        console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))
+        while True:
+            servers.check()
+            time.sleep(_WATCH_S)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Leave the block quietly on Ctrl-C or TERM; a second signal does not disturb the stopping."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import io
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deepfakestream.errors import ServerError
+from deepfakestream.local import servers, starting
+from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, common_environment
+from deepfakestream.local.child import Child
+from deepfakestream.local.console import Console
+from deepfakestream.local.ports import require_free
+from deepfakestream.settings import Settings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        workspace=tmp_path, mlflow_port=free_port(), prefect_port=free_port(), service_port=free_port()
+    )
+
+
+def spec(name: str, script: str, **more: object) -> ServerSpec:
+    """A server that is a Python script."""
+    return ServerSpec(name=name, command=(sys.executable, "-u", "-c", script), **more)  # type: ignore[arg-type]
+
+
+def start(specs: list[ServerSpec], settings: Settings) -> list[tuple[str, str]]:
+    """Start, stop, and return what the servers said."""
+    said: list[tuple[str, str]] = []
+    children: list[Child] = []
+    try:
+        starting.start(specs, settings, lambda name, line: said.append((name, line)), children)
+    finally:
+        for child in reversed(children):
+            child.stop(grace_s=2.0)
+    assert all(child.exit_status is not None for child in children)
+    return said
+
+
+SLEEP = "import time; print('ready now'); time.sleep(600)"
+
+
+@pytest.mark.parametrize("name", ["mlflow", "prefect", "service"])
+def test_a_busy_port_is_named_before_anything_starts(name, settings):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        busy = settings.model_copy(update={f"{name}_port": port})
+        with pytest.raises(ServerError) as refusal, servers.running(busy):
+            pytest.fail("it started")
+    assert f"{name}: port {port} on 127.0.0.1 cannot be used" in str(refusal.value)
+    assert f"DEEPFAKESTREAM_{name.upper()}_PORT" in str(refusal.value)
+    assert list(settings.workspace.iterdir()) == []
+
+
+def test_an_address_of_another_machine_is_refused():
+    with pytest.raises(ServerError, match=r"port 9 on 192\.0\.2\.1"):
+        require_free("192.0.2.1", 9, server="x", setting="X")
+
+
+def test_a_server_starts_when_those_it_needs_are_ready(settings):
+    said = start(
+        [
+            spec("second", SLEEP, needs=("first", "absent"), ready_words="ready now"),
+            spec("first", SLEEP, ready_words="ready now"),
+        ],
+        settings,
+    )
+    assert said == [("first", "ready now"), ("second", "ready now")]
+    assert (settings.work_dir / "logs" / "first.log").read_text() == "ready now\n"
+
+
+def test_a_server_that_ends_is_reported_with_its_last_lines(settings):
+    broken = spec(
+        "broken", "import sys; print('\\x1b[31mno database\\x1b[0m'); sys.exit(3)", ready_words="never"
+    )
+    with pytest.raises(ServerError, match=r"(?s)broken ended with status 3; .*broken\.log, .*no database$"):
+        start([spec("first", SLEEP, ready_words="ready now"), broken], settings)
+
+
+def test_a_server_that_never_answers_is_given_up(settings, monkeypatch):
+    monkeypatch.setattr(starting, "START_TIMEOUT_S", 0.3)
+    with pytest.raises(ServerError, match="silent did not answer within 0 s"):
+        start([spec("silent", SLEEP, ready_url=f"http://127.0.0.1:{free_port()}/")], settings)
+
+
+def test_a_server_that_ignores_term_is_killed_with_its_own_children(settings, tmp_path):
+    pid_file = tmp_path / "grandchild"
+    script = (
+        "import signal, subprocess, time, pathlib\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "other = subprocess.Popen(['sleep', '600'])\n"
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(other.pid))\n"
+        "print('ready now')\n"
+        "time.sleep(600)"
+    )
+    start([spec("stubborn", script, ready_words="ready now")], settings)
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        if "Z" in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):
+    monkeypatch.setenv("DEEPFAKESTREAM_SERVICE_PORT", "1")
+    monkeypatch.chdir(settings.workspace)
+    environment = common_environment(settings.model_copy(update={"workspace": Path()}))
+    assert environment["DEEPFAKESTREAM_WORKSPACE"] == str(settings.workspace.resolve())
+    assert environment["DEEPFAKESTREAM_SERVICE_PORT"] == str(settings.service_port)
+    assert "DEEPFAKESTREAM_TRACKING_URI" not in environment
+    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):
+    remote = settings.model_copy(update={"tracking_uri": "http://mlflow.example:5000"})
+    chosen, served = servers._choose(remote, servers.ALL)
+    assert [each.name for each in chosen] == ["prefect", "flows", "service"]
+    assert served.tracking_uri == "http://mlflow.example:5000"
+    chosen, served = servers._choose(settings, servers.ALL)
+    assert [each.name for each in chosen] == list(CATALOGUE)
+    assert served.tracking_uri == settings.mlflow_url
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "line"), [(io.StringIO(), "a   | x\n"), (Terminal(), "\x1b[36ma   |\x1b[0m x\n")]
+)
+def test_names_are_coloured_on_terminals_only(stream, line, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Console(["a", "bcd"], stream).server_line("a", "x")
+    assert stream.getvalue() == line
