@@ -8,11 +8,14 @@ malformed form with 500.
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import bentoml
 
+from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
 from deepfakestream.service.runtime import SCAN_TIMEOUT_S, Runtime
@@ -40,6 +43,19 @@ def _resources(device: str) -> dict[str, Any]:
 @bentoml.asgi_app(create_app(RUNTIME, docs_assets="static_content"))
 class DeepfakeStream:
     """Verdicts on the faces in pictures and videos."""
+
+    def __init__(self) -> None:
+        """Let our own records through; BentoML's root handler takes them from INFO on."""
+        logging.getLogger("deepfakestream").setLevel(logging.INFO)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_workspace() -> None:
+        """Refuse to start, in one sentence, where a worker would fail to."""
+        try:
+            RUNTIME.check()
+        except DeepfakeStreamError as error:
+            sys.exit(f"deepfakestream: {error}")
 
     def __is_ready__(self) -> bool:
         """Return whether a model that passed its canary can answer; BentoML's /readyz asks."""

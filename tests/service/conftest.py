@@ -76,7 +76,7 @@ class BlindDetector:
 
 
 class StubEngine:
-    """Answers by the first pixel's red: 0 no face, else that share as p_fake. Waits while `hold` is not set."""
+    """Answers by the first pixel's red: 0 no face, else that share as p_fake; waits until `hold` is set."""
 
     operating_point = "balanced"
 
@@ -110,9 +110,9 @@ class StubEngine:
             duration_s=None, fps=None, frames_searched=1,
         )  # fmt: skip
         return ScanResult(
-            file=name, verdict="not_applicable" if p_fake is None else "likely_fake", p_fake=p_fake, interval=None,
-            reasons=reasons, tracks=(), model=self.model, operating_point="balanced", threshold=POINT,
-            media=facts if media else None, features={"num_faces": 1.0} if media else {}, message=f"{name}: said",
+            file=name, verdict="not_applicable" if p_fake is None else "likely_fake", p_fake=p_fake,
+            interval=None, reasons=reasons, tracks=(), model=self.model, operating_point="balanced",
+            threshold=POINT, media=facts if media else None, features={}, message=f"{name}: said",
         )  # fmt: skip
 
 
@@ -149,7 +149,7 @@ class Service:
     def post(self, route: str, content: bytes, **options: Any) -> Any:
         return self.client.post(route, files={"file": ("holiday.jpg", content, "image/jpeg")}, **options)
 
-    def metric(self, name: str, **labels: str) -> float | None:
+    def metric(self, name: str, /, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
 
 

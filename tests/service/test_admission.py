@@ -143,7 +143,7 @@ def test_not_ready() -> None:
 
 @pytest.mark.parametrize("given", ["", "a" * 129, "with space", "new\tline", "ü"])
 def test_a_request_id_that_cannot_be_trusted_is_replaced(given: str) -> None:
-    headers = Door().request(b"x", **{"x_request_id": given})[1]
+    headers = Door().request(b"x", x_request_id=given)[1]
     assert len(headers["x-request-id"]) == 32
 
 

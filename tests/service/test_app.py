@@ -83,7 +83,7 @@ def test_a_file_of_the_other_kind_is_sent_to_the_other_endpoint(
 ) -> None:
     service = start_service()
     document = assert_problem(service.post("/v1/images", clip), 415, "content-mismatch")
-    assert document["detail"] == "The file is a video; this endpoint takes a image. Send it to /v1/videos."
+    assert document["detail"] == "The file is a video and this endpoint takes images; send it to /v1/videos."
     assert_problem(service.post("/v1/videos", picture(9)), 415, "content-mismatch")
 
 

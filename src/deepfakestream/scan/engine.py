@@ -201,7 +201,8 @@ def open_engine(
 
 def _sentence(error: MediaError, path: Path, file: str) -> str:
     """Return the error's sentence with the caller's name for the file in place of our path."""
-    return str(error).replace(str(path), file)
+    sentence = str(error)
+    return sentence.replace(str(path) if str(path) in sentence else path.name, file)
 
 
 @contextmanager

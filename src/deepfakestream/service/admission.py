@@ -103,6 +103,7 @@ class Admission:
         exchange.max_bytes = policy.upload_bytes[scope["path"]] if is_upload else policy.other_bytes
         refusal = self._refusal(headers, exchange.max_bytes, policy, is_upload=is_upload)
         if refusal is not None:
+            exchange.refusal = refusal
             await exchange.refuse(refusal)
         else:
             await self._pass_on(scope, exchange, is_upload=is_upload)

@@ -73,7 +73,7 @@ def content_mismatch(*, found: str, expected: str) -> Problem:
         type="content-mismatch",
         status=415,
         title="The file is of the other kind",
-        detail=f"The file is a {found}; this endpoint takes a {expected}. Send it to /v1/{found}s.",
+        detail=f"The file is a {found} and this endpoint takes {expected}s; send it to /v1/{found}s.",
     )
 
 

@@ -119,6 +119,16 @@ class Runtime:
         """Whether a model that passed its canary can answer."""
         return self.provider.current is not None
 
+    def check(self) -> None:
+        """See that the service could start here, without loading anything.
+
+        Raises:
+            ParamsError: settings or parameters are wrong.
+            DataError: the prediction log cannot be used.
+        """
+        _ = self.policy
+        PredictionLog(self.settings.prediction_log_db)
+
     def start(self) -> None:
         """Open the prediction log and load a model in the background.
 
