@@ -41,7 +41,7 @@ def copy_verified(source: Path, target: Path, *, sha256: str) -> None:
             digest.update(chunk)
             writer.write(chunk)
         if digest.hexdigest() != sha256:
-            raise DataError(f"{source}: changed while it was being ingested; ingest again when it is complete")
+            raise DataError(f"{source}: changed while it was being ingested; ingest again once it is done")
 
 
 def remove_partials(directory: Path) -> None:

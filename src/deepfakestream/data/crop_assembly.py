@@ -103,9 +103,15 @@ def _empty(row: dict[str, Any], stored: StoredFaces) -> EmptyItem:
         source=row["source"],
         original_name=row["original_name"],
         path=row["path"],
-        reason=stored.notes[0] if stored.notes else Reason.NO_FACE,
+        reason=_reason(stored),
         message=stored.message or f"no usable face in {stored.num_frames} frames",
     )
+
+
+def _reason(stored: StoredFaces) -> Reason:
+    if stored.message:
+        return stored.notes[0]
+    return next((note for note in stored.notes if note in _FACE_REASONS), Reason.NO_FACE)
 
 
 def _write_summary(path: Path, summary: Summary, spec: ExtractionSpec) -> None:

@@ -1,9 +1,9 @@
 """The crop store: every face crop of the set, packed in shards, with one table that describes them.
 
-`crops.parquet` has one row a crop (`data.columns.CROP_COLUMNS`); `crops/shard-00000.arrow` holds the pictures.
-The shards are uncompressed Arrow files (the pictures are compressed already), mapped into memory: a row is
-read without its neighbours, and a shard costs no memory until it is touched. Pictures are stored as PNG, or as
-the source's own JPEG bytes where the source was a crop of the right size: no second lossy step.
+`crops.parquet` has one row a crop (`data.columns.CROP_COLUMNS`), `crops/shard-00000.arrow` the pictures. The
+shards are uncompressed Arrow files (the pictures are compressed already), mapped into memory: a row is read
+without its neighbours, and a shard costs no memory until it is touched. Pictures are stored as PNG, or as the
+source's own JPEG bytes where the source was a crop of the right size: no second lossy step.
 """
 
 from __future__ import annotations
@@ -147,7 +147,12 @@ def read_crop_table(extract_dir: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: damaged ({error}); make it again with 'dvc repro --force extract'") from error
+        raise DataError(
+            f"{path}: damaged ({error}); make it again with 'dvc repro --force extract'"
+        ) from error
+    missing = [name for name in CROP_COLUMNS if name not in frame.columns]
+    if missing:
+        raise DataError(f"{path}: lacks the columns {', '.join(missing)}; run 'dvc repro --force extract'")
     return frame
 
 
@@ -164,7 +169,9 @@ def read_images(extract_dir: Path, rows: pd.DataFrame) -> Iterator[RGBImage]:
 
 def encode_image(rgb: RGBImage) -> bytes:
     """Return a picture as PNG bytes: without loss, so that no compression artefact is added."""
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, encoded = cv2.imencode(
+        ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    )
     assert done, "an 8-bit RGB picture can always be encoded"
     return bytes(encoded.tobytes())
 
@@ -178,8 +185,7 @@ def decode_image(encoded: bytes, *, name: str) -> RGBImage:
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise DataError(f"{name}: not a picture; make the crops again with 'dvc repro --force extract'")
-    rgb: RGBImage = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return rgb
+    return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
 
 
 def _map_images(path: Path) -> Any:

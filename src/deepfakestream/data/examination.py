@@ -1,4 +1,4 @@
-"""Opening the files of a source: each becomes an item with its digest and facts, or a refusal with its reason."""
+"""Opening the files of a source: each becomes an item with its digest and facts, or a refusal."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def _label(item: SourceItem) -> Label:
     label = read_label(item.label)
     if label is None:
         told = f"label '{item.label}' is neither real nor fake" if item.label else "no label"
-        raise MediaError(Reason.LABEL_MISSING, f"{item.name}: {told}; label it in its source and ingest again")
+        raise MediaError(
+            Reason.LABEL_MISSING, f"{item.name}: {told}; label it in its source and ingest again"
+        )
     return label
 
 
@@ -118,7 +120,7 @@ def _probe(item: SourceItem, limits: Limits) -> MediaInfo:
     if info.kind == "video" and info.duration_s is not None and info.duration_s < limits.min_duration_s:
         raise MediaError(
             Reason.TOO_SHORT,
-            f"{item.name}: lasts {info.duration_s:.2f} s, ingest.min_duration_s is {limits.min_duration_s:g}; "
+            f"{item.name}: lasts {info.duration_s:.2f} s, less than ingest.min_duration_s; "
             "give a longer clip or lower the limit in params.yaml",
         )
     return info

@@ -72,7 +72,7 @@ def run_jobs(
 def _run_until_broken(
     waiting: deque[FaceJob], open_detector: DetectorFactory, num_workers: int
 ) -> Generator[FaceJob, None, list[FaceJob]]:
-    """Take jobs from the queue until it is empty or a worker dies; return the jobs that may have killed it."""
+    """Take jobs from the queue until it is empty or a worker dies; return the jobs that may be why."""
     running: dict[Future[None], FaceJob] = {}
     with _pool(open_detector, num_workers) as pool:
         try:

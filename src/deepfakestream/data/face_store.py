@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from deepfakestream.data.atomic import replacing, remove_partials
+from deepfakestream.data.atomic import remove_partials, replacing
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 
@@ -89,7 +89,7 @@ class FaceStore:
         self._dir = root / key
 
     def index(self) -> dict[str, Path]:
-        """Return the file that holds each stored item, by media id, and clear what a kill left half-written."""
+        """Return the file that holds each stored item, by media id, less what a kill left half-written."""
         self._dir.mkdir(parents=True, exist_ok=True)
         remove_partials(self._dir)
         found: dict[str, Path] = {}

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from deepfakestream import __version__
 from deepfakestream.data.atomic import copy_verified
 from deepfakestream.data.examination import ExaminedItem, suffix_of
-from deepfakestream.data.manifest import to_frame
+from deepfakestream.data.manifest import to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.data.splits import SPLITS
 from deepfakestream.errors import DataError, Reason
@@ -29,7 +29,7 @@ MEDIA_DIR = "media"
 PACKS_DIR = "packs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Selection:
     """Which of the examined items are new, which are there already, which are refused."""
 
@@ -45,55 +45,60 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
     A file whose content the set holds under another name is refused as a duplicate. Content that comes with
     both labels is refused and both sources are named; an item that is in the set already stays.
     """
-    examined: list[ExaminedItem] = []
-    refused: list[Refusal] = []
+    selection = Selection()
+    by_content: dict[str, list[ExaminedItem]] = {}
     for outcome in outcomes:
         if isinstance(outcome, Refusal):
-            refused.append(outcome)
+            selection.refused.append(outcome)
         else:
-            examined.append(outcome)
-    by_content: dict[str, list[ExaminedItem]] = {}
-    for item in examined:
-        by_content.setdefault(item.media_id, []).append(item)
-    holders = {row.media_id: row for row in present.itertuples() if row.media_id in by_content}
-    new: list[ExaminedItem] = []
-    num_known = 0
+            by_content.setdefault(outcome.media_id, []).append(outcome)
+    held = to_rows(present[present["media_id"].isin(set(by_content))])
+    holders = {row["media_id"]: _Holder(row["source"], row["original_name"], row["label"]) for row in held}
     for media_id, same in by_content.items():
-        held = holders.get(media_id)
-        if held is not None:
-            known = [item for item in same if (item.source, item.item.name) == (held.source, held.original_name)]
-            known = [item for item in known if item.label == held.label]
-            num_known += len(known)
-            rest = [item for item in same if item not in known]
-            refused += [_refuse_copy(item, held.label, f"{held.source}/{held.original_name}") for item in rest]
+        if media_id in holders:
+            _select_held(same, holders[media_id], selection)
         elif len({item.label for item in same}) > 1:
-            refused += [_refuse_conflict(item, same) for item in same]
+            selection.refused.extend(_refuse_copy(item, _other_label(item, same)) for item in same)
         else:
-            first, *copies = same
-            new.append(first)
-            refused += [_refuse_copy(item, first.label, _full_name(first)) for item in copies]
-    return Selection(new=new, num_known=num_known, refused=refused)
+            selection.new.append(same[0])
+            selection.refused.extend(_refuse_copy(item, _holder(same[0])) for item in same[1:])
+    return selection
 
 
-def _refuse_copy(item: ExaminedItem, label: str, holder: str) -> Refusal:
-    if item.label != label:
-        return _refuse(
-            item,
-            Reason.LABEL_CONFLICT,
-            f"{_full_name(item)} says {item.label}, but {holder} has the same bytes and says {label}; "
-            "correct the wrong label and ingest again",
+class _Holder(NamedTuple):
+    """Under which name and label some content is known."""
+
+    source: str
+    name: str
+    label: str
+
+
+def _holder(item: ExaminedItem) -> _Holder:
+    return _Holder(item.source, item.item.name, item.label)
+
+
+def _select_held(same: list[ExaminedItem], holder: _Holder, selection: Selection) -> None:
+    for item in same:
+        if _holder(item) == holder:
+            selection.num_known += 1
+        else:
+            selection.refused.append(_refuse_copy(item, holder))
+
+
+def _other_label(item: ExaminedItem, same: list[ExaminedItem]) -> _Holder:
+    return next(_holder(other) for other in same if other.label != item.label)
+
+
+def _refuse_copy(item: ExaminedItem, holder: _Holder) -> Refusal:
+    here, there = f"{item.source}/{item.item.name}", f"{holder.source}/{holder.name}"
+    if item.label == holder.label:
+        reason, message = Reason.DUPLICATE, f"{here} has the same bytes as {there}; one of them is enough"
+    else:
+        reason = Reason.LABEL_CONFLICT
+        message = (
+            f"{here} says {item.label}, but {there} has the same bytes and says {holder.label}; "
+            "correct the wrong label and ingest again"
         )
-    return _refuse(
-        item, Reason.DUPLICATE, f"{_full_name(item)} has the same bytes as {holder}; nothing has to be done"
-    )
-
-
-def _refuse_conflict(item: ExaminedItem, same: list[ExaminedItem]) -> Refusal:
-    other = next(candidate for candidate in same if candidate.label != item.label)
-    return _refuse_copy(item, other.label, _full_name(other))
-
-
-def _refuse(item: ExaminedItem, reason: Reason, message: str) -> Refusal:
     return Refusal(
         source=item.source,
         original_name=item.item.name,
@@ -102,10 +107,6 @@ def _refuse(item: ExaminedItem, reason: Reason, message: str) -> Refusal:
         path=str(item.item.path),
         media_id=item.media_id,
     )
-
-
-def _full_name(item: ExaminedItem) -> str:
-    return f"{item.source}/{item.item.name}"
 
 
 def manifest_rows(
@@ -128,7 +129,12 @@ def manifest_rows(
 
 
 def _row(
-    examined: ExaminedItem, *, licence: str, assign: Callable[[str], str], split_of: Mapping[str, str], now: str
+    examined: ExaminedItem,
+    *,
+    licence: str,
+    assign: Callable[[str], str],
+    split_of: Mapping[str, str],
+    now: str,
 ) -> dict[str, Any]:
     item, info = examined.item, examined.info
     assert info is not None, "a new item was probed"
@@ -189,7 +195,7 @@ def copy_into(data_dir: Path, new: Iterable[ExaminedItem]) -> Iterator[str]:
 
 
 def ingestion_time() -> str:
-    """Return the time of ingestion, ISO 8601, UTC: now, or `SOURCE_DATE_EPOCH` for a reproducible manifest."""
+    """Return the time of ingestion, ISO 8601, UTC: now, or `SOURCE_DATE_EPOCH` where that is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return moment.isoformat(timespec="seconds")

@@ -35,11 +35,15 @@ def read_manifest(data_dir: Path) -> pd.DataFrame:
     """
     path = data_dir / MANIFEST_FILE
     if not path.exists():
-        raise DataError(f"{path}: missing; take media in with 'deepfakestream ingest SOURCE' or run 'dvc pull'")
+        raise DataError(
+            f"{path}: missing; take media in with 'deepfakestream ingest SOURCE' or run 'dvc pull'"
+        )
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: damaged ({error}); restore it with 'dvc checkout data.dvc --force'") from error
+        raise DataError(
+            f"{path}: damaged ({error}); restore it with 'dvc checkout data.dvc --force'"
+        ) from error
     missing = [name for name in MANIFEST_COLUMNS if name not in frame.columns]
     if missing:
         raise DataError(f"{path}: lacks the columns {', '.join(missing)}; ingest the sources again")
@@ -57,6 +61,12 @@ def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a table with the manifest's columns and types."""
     frame: pd.DataFrame = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA).to_pandas()
     return frame
+
+
+def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows, with None where a value is missing."""
+    present = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in present.to_dict("records")]
 
 
 def write_manifest(data_dir: Path, frame: pd.DataFrame) -> None:

@@ -32,6 +32,12 @@ ON CONFLICT (source, original_name, reason) DO UPDATE SET
     message = excluded.message, path = excluded.path, media_id = excluded.media_id,
     last_seen = excluded.last_seen, tool_version = excluded.tool_version
 """
+_LIST = """
+SELECT * FROM quarantine WHERE reason = coalesce(?, reason) ORDER BY source, original_name, reason
+"""
+_RELEASE = """
+DELETE FROM quarantine WHERE source = ? AND original_name = ? AND reason = coalesce(?, reason)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +87,8 @@ class Quarantine:
         """Return the refused items in the order of source and name, all or those of one reason."""
         if not self._path.exists():
             return []
-        query = "SELECT * FROM quarantine WHERE reason = coalesce(?, reason) ORDER BY source, original_name, reason"
         with closing(self._connect()) as connection:
-            return [_entry(row) for row in connection.execute(query, (reason and str(reason),))]
+            return [_entry(row) for row in connection.execute(_LIST, (reason and str(reason),))]
 
     def release(self, items: Iterable[tuple[str, str]], *, reason: Reason | None = None) -> int:
         """Drop the entries of items that are in the set after all; return how many there were.
@@ -92,12 +97,11 @@ class Quarantine:
             items: `(source, original_name)` of each.
             reason: only entries of this reason; default all.
         """
-        query = "DELETE FROM quarantine WHERE source = ? AND original_name = ? AND reason = coalesce(?, reason)"
         keys = [(source, name, reason and str(reason)) for source, name in items]
         if not keys or not self._path.exists():
             return 0
         with closing(self._connect()) as connection, connection:
-            return connection.executemany(query, keys).rowcount
+            return connection.executemany(_RELEASE, keys).rowcount
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The split of a source group: decided by a stable hash, so that it never depends on what else is in the set."""
+"""The split of a source group: decided by a stable hash, whatever else is in the set."""
 
 from __future__ import annotations
 

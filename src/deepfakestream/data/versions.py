@@ -1,7 +1,7 @@
 """The DVC adapter: the only place that runs DVC, as a subprocess of this Python with a captured log.
 
-Stage commands are `deepfakestream VERB`; the folder of this Python's programs is put in front of `PATH`, so that
-they are found although the virtual environment is not activated.
+Stage commands are `deepfakestream VERB`; the folder of this Python's programs is put in front of `PATH`, so
+that they are found although the virtual environment is not activated.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DvcRepo:
         """Make a folder under `work/` the default remote, with analytics off."""
         self._run("config", "core.analytics", "false")
         self._run("config", "core.autostage", "false")
-        self._run("remote", "add", "--force", "--default", REMOTE_NAME, str(self._root / REMOTE_DIR))
+        self._run("remote", "add", "--force", "--default", REMOTE_NAME, REMOTE_DIR)
 
     def add_data(self) -> None:
         """Record the whole of `data/` as a version in `data.dvc`."""
@@ -111,7 +111,9 @@ def _init_flags(root: Path) -> list[str]:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

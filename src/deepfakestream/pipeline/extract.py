@@ -14,7 +14,7 @@ import pandas as pd
 from deepfakestream.data.crop_assembly import EmptyItem, Summary, assemble
 from deepfakestream.data.face_jobs import DetectorFactory, FaceJob, JobItem, run_jobs
 from deepfakestream.data.face_store import FaceStore, read_stored, store_key
-from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.manifest import read_manifest, to_rows
 from deepfakestream.data.quarantine import Quarantine, Refusal
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.detectors import open_detector
@@ -46,13 +46,13 @@ class ExtractReport:
     def describe(self) -> str:
         """Return the report as a few lines."""
         num_new = self.num_items - self.num_reused
-        return "\n".join(
-            [
-                f"extracted {self.num_crops} face crops from {self.num_items} items in {self.seconds:.1f} s: "
-                f"{num_new} new ({num_new / max(self.seconds, 1e-6):.1f}/s), {self.num_reused} from the face store",
-                f"no face in {self.num_without_face} items, {self.num_unreadable} unreadable"
-                + ("; see artifacts/extract/summary.json" if self.num_without_face + self.num_unreadable else ""),
-            ]
+        rate = num_new / max(self.seconds, 1e-6)
+        num_empty = self.num_without_face + self.num_unreadable
+        return (
+            f"extracted {self.num_crops} face crops from {self.num_items} items in {self.seconds:.1f} s: "
+            f"{num_new} new ({rate:.1f}/s), {self.num_reused} from the face store\n"
+            f"no face in {self.num_without_face} items, {self.num_unreadable} unreadable"
+            + ("; see artifacts/extract/summary.json" if num_empty else "")
         )
 
 
@@ -80,7 +80,7 @@ def run(
         open_detector, params.detector, weights=settings.retinaface_r50_weights, device=settings.device
     )
     stored, num_reused = _fill_store(manifest, spec, factory, settings)
-    rows: list[dict[str, Any]] = manifest.astype(object).where(manifest.notna(), None).to_dict("records")
+    rows = to_rows(manifest)
     summary = assemble(
         settings.artifacts_dir / EXTRACT_DIR,
         ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in rows),
@@ -138,12 +138,8 @@ def _plan(
     items: pd.DataFrame, spec: ExtractionSpec, key: str, batch_size: int, settings: Settings
 ) -> list[FaceJob]:
     job_items = [
-        JobItem(
-            media_id=row.media_id,
-            path=settings.data_dir / row.path,
-            member=None if pd.isna(row.member) else row.member,
-        )
-        for row in items.itertuples()
+        JobItem(media_id=row["media_id"], path=settings.data_dir / row["path"], member=row["member"])
+        for row in to_rows(items)
     ]
     return [
         FaceJob(

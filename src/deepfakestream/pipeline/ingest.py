@@ -1,4 +1,4 @@
-"""The step ingest: labelled media enter `data/`, the quarantine gets what was refused, DVC gets the version."""
+"""The step ingest: labelled media enter `data/`, refused ones the quarantine, and DVC gets the version."""
 
 from __future__ import annotations
 
@@ -167,11 +167,11 @@ def _require_something(source: Path, selection: Selection) -> None:
 def _count_lines(added: pd.DataFrame) -> list[str]:
     if not len(added):
         return []
-    table = added.groupby(["label", "manipulation", "split"]).size().unstack("split", fill_value=0)
-    table = table.reindex(columns=[split for split in SPLITS if split in table.columns])
-    lines = [f"  {'label':8}{'manipulation':24}" + "".join(f"{split:>8}" for split in table.columns)]
-    for (label, manipulation), counts in table.iterrows():
-        lines.append(f"  {label:8}{manipulation:24}" + "".join(f"{count:>8}" for count in counts))
+    counts = Counter(zip(added["label"], added["manipulation"], added["split"], strict=True))
+    lines = [f"  {'label':8}{'manipulation':24}" + "".join(f"{split:>8}" for split in SPLITS)]
+    for label, method in sorted({(label, method) for label, method, _ in counts}):
+        numbers = "".join(f"{counts[label, method, split]:>8}" for split in SPLITS)
+        lines.append(f"  {label:8}{method:24}{numbers}")
     return lines
 
 

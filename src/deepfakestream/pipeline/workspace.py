@@ -1,8 +1,8 @@
 """Making a workspace: a folder with params.yaml, dvc.yaml and a DVC repository, in which every step runs.
 
-The templates are the project's own `params.yaml`, `dvc.yaml` and `.dvcignore`: the package holds links to them.
-The stage graph names source folders as `src/deepfakestream/...`; a workspace elsewhere gets a link of that name
-to the installed package, so that the graph is the same file everywhere and a change of code is seen.
+The templates are the project's own `params.yaml`, `dvc.yaml` and `.dvcignore`: the package holds links to
+them. The stage graph names source folders as `src/deepfakestream/...`; a workspace elsewhere gets a link of
+that name to the installed package, so that the graph is the same file everywhere and DVC sees new code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ TEMPLATES = {"params.yaml": "params.yaml", "dvc.yaml": "dvc.yaml.in", ".dvcignor
 """File of a workspace to its template in `pipeline/templates/`."""
 
 CODE_LINK = "src/deepfakestream"
-_GITIGNORE = "# data is versioned by DVC, the rest is made again\n/data/\n/artifacts/\n/work/\n/src/deepfakestream\n"
+_GITIGNORE = (
+    "# data is versioned by DVC, the rest is made again\n/data/\n/artifacts/\n/work/\n/src/deepfakestream\n"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,10 @@ class WorkspaceReport:
 
     def describe(self) -> str:
         """Return the report as a few lines."""
-        lines = [f"workspace {self.directory}: " + (f"made {', '.join(self.created)}" if self.created else "complete")]
+        lines = [
+            f"workspace {self.directory}: "
+            + (f"made {', '.join(self.created)}" if self.created else "complete")
+        ]
         if self.kept:
             lines.append(f"kept as they were: {', '.join(self.kept)}")
         lines.append(f"next: cd {self.directory}; deepfakestream ingest SOURCE; dvc repro")
@@ -87,7 +92,9 @@ def _link_code(directory: Path) -> bool:
     if link.exists() and link.resolve() == package:
         return False
     if link.exists() and not link.is_symlink():
-        raise DataError(f"{link}: is not the running deepfakestream; move it away or run the one installed there")
+        raise DataError(
+            f"{link}: is not the running deepfakestream; move it away or run the one installed there"
+        )
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(package, target_is_directory=True)

@@ -1,6 +1,6 @@
 """Layouts of labelled media: each a small class; detected, or chosen by name.
 
-To add one: write a module with a class that has `name`, `summary`, `matches` and `items` (see `types.Layout`),
+To add one: write a module with a class that has `name`, `summary`, `matches` and `items` (`types.Layout`),
 list it in `LAYOUTS` before any layout whose folders it would also match, and add a tree to
 `tests/data/test_layouts.py`.
 """
@@ -41,7 +41,7 @@ def choose_layout(source: Path, name: str | None = None) -> Layout:
         if layout.matches(source):
             return layout
     known = "; ".join(f"{layout.name}: {layout.summary}" for layout in LAYOUTS)
-    raise DataError(f"{source}: no known layout; arrange it as one of these, or name one with --layout ({known})")
+    raise DataError(f"{source}: no known layout; arrange it as one of these ({known})")
 
 
 def _by_name(name: str) -> Layout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepfakestream.data.layouts.tables import find_table, read_table, table_columns
+from deepfakestream.data.layouts.tables import find_table, optional_cells, read_table, table_columns
 from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
 
@@ -30,7 +30,9 @@ class CropShardsLayout:
         """Yield one item a row, in the order of the table."""
         table = find_table(_home(source))
         if table is None:
-            raise DataError(f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}")
+            raise DataError(
+                f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}"
+            )
         for row in read_table(table, required=REQUIRED):
             if _is_tar(source) and row["shard"] != source.name:
                 continue
@@ -41,7 +43,7 @@ class CropShardsLayout:
                 label=row["label"] or None,
                 is_crop=True,
                 group=_group(row),
-                **{key: row.get(key) or None for key in ("manipulation", "identity", "split", "source", "licence")},
+                **optional_cells(row),
             )
 
 

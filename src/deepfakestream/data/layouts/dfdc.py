@@ -30,7 +30,9 @@ class DfdcLayout:
         """Yield the videos of every part, by name; a fake belongs to its original's group."""
         parts = _parts(source)
         if not parts:
-            raise DataError(f"{source}: no {METADATA_FILE} here or one folder down; name the folder of a part")
+            raise DataError(
+                f"{source}: no {METADATA_FILE} here or one folder down; name the folder of a part"
+            )
         for metadata in parts:
             for name, entry in sorted(_read(metadata).items()):
                 path = metadata.parent / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepfakestream.data.layouts.tables import find_table, read_table, table_columns
+from deepfakestream.data.layouts.tables import find_table, optional_cells, read_table, table_columns
 from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
 
@@ -38,7 +38,7 @@ class ManifestLayout:
                 label=row["label"] or None,
                 is_crop=row.get("kind", "") == "crop",
                 group=_group(row),
-                **{key: row.get(key) or None for key in ("manipulation", "identity", "split", "source", "licence")},
+                **optional_cells(row),
             )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from deepfakestream.errors import DataError
 
+OPTIONAL_COLUMNS = ("manipulation", "identity", "split", "source", "licence")
 TABLE_NAMES = ("manifest.csv", "manifest.parquet")
 
 
@@ -43,7 +44,12 @@ def read_table(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
         )
     if frame.empty:
         raise DataError(f"{path}: has no rows; list at least one file")
-    return frame.to_dict("records")
+    return [{str(name): str(cell) for name, cell in row.items()} for row in frame.to_dict("records")]
+
+
+def optional_cells(row: dict[str, str]) -> dict[str, str | None]:
+    """Return the cells that any table may have, by the names of `SourceItem`; None where empty or absent."""
+    return {name: row.get(name) or None for name in OPTIONAL_COLUMNS}
 
 
 def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
@@ -52,7 +58,13 @@ def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=num_rows, encoding="utf-8-sig")
         else:
             frame = pd.read_parquet(path).astype(object).fillna("").astype(str)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
+    except (
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+        pa.ArrowInvalid,
+        OSError,
+    ) as error:
         raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 CSV or Parquet") from error
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame.map(str.strip)

@@ -1,0 +1,1 @@
+"""The gate before training: rules over items, crops and splits, checked with Great Expectations."""

@@ -1,0 +1,123 @@
+"""Running suites with Great Expectations and reading what they found into our own values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.checkpoint.actions import UpdateDataDocsAction
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+SITE_NAME = "data_docs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """How one rule fared."""
+
+    table: str
+    rule: str
+    severity: Literal["critical", "warning"]
+    passed: bool
+    observed: float | str | None
+    """What was measured, for rules over the whole table."""
+    num_failed: int
+    """Rows that broke it, for rules over rows."""
+    failed_ids: list[str] = field(default_factory=list)
+    remedy: str = ""
+
+    def describe(self) -> str:
+        """Return the breach and its remedy in one line."""
+        if self.failed_ids:
+            shown = ", ".join(_short(name) for name in self.failed_ids[:3])
+            what = f"{self.num_failed} rows, e.g. {shown}"
+        else:
+            what = f"found {self.observed}"
+        return f"{self.table}.{self.rule} ({what}): {self.remedy}"
+
+
+class Checker:
+    """Checks tables in an own Great Expectations context, fresh each time; writes Data Docs on request."""
+
+    def __init__(self, docs_dir: Path) -> None:
+        self._context = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._context.add_data_docs_site(
+            site_name=SITE_NAME,
+            site_config={
+                "class_name": "SiteBuilder",
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                "store_backend": {
+                    "class_name": "TupleFilesystemStoreBackend",
+                    "base_directory": str(docs_dir.resolve()),
+                },
+            },
+        )
+
+    def check(
+        self, name: str, table: pd.DataFrame, rules: Sequence[Any], *, id_column: str
+    ) -> list[RuleResult]:
+        """Return how each rule fared on a table and add a page to the Data Docs.
+
+        Args:
+            name: name of the table in results and pages.
+            table: rows with a plain index.
+            rules: expectations with `meta` keys `rule` and `remedy`.
+            id_column: column that names a row in the results.
+        """
+        context = self._context
+        source = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+        batch = source.add_batch_definition_whole_dataframe("all")
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=list(rules)))
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        )
+        checkpoint = context.checkpoints.add(
+            gx.Checkpoint(
+                name=name,
+                validation_definitions=[definition],
+                actions=[UpdateDataDocsAction(name=SITE_NAME)],
+                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [id_column]},
+            )
+        )
+        outcome = checkpoint.run(batch_parameters={"dataframe": table})
+        (validation,) = outcome.run_results.values()
+        results = [_read(name, result, id_column) for result in validation.results]
+        return sorted(results, key=lambda result: result.rule)
+
+
+def _read(table: str, result: Any, id_column: str) -> RuleResult:
+    config, details = result.expectation_config, result.result
+    failed = details.get("unexpected_index_list") or []
+    return RuleResult(
+        table=table,
+        rule=config.meta["rule"],
+        severity=config.severity.value,
+        passed=bool(result.success),
+        observed=_observed(details),
+        num_failed=int(details.get("unexpected_count", 0)),
+        failed_ids=[str(row[id_column]) for row in failed],
+        remedy=config.meta["remedy"],
+    )
+
+
+def _observed(details: Any) -> float | str | None:
+    if not details:
+        return "a column that is not there"
+    value = details.get("observed_value")
+    if isinstance(value, list | set | tuple):
+        missing = details.get("details", {}).get("mismatched", {}).get("missing", [])
+        return f"no column {', '.join(missing)}" if missing else ", ".join(sorted(map(str, value)))
+    if value is None or math.isnan(value):
+        return None
+    return round(float(value), 6)
+
+
+def _short(name: str) -> str:
+    digest, _, rest = name.partition(":")
+    return f"{digest[:12]}:{rest}" if rest else digest[:12]

@@ -1,0 +1,123 @@
+"""The rules, as Great Expectations suites built in code: what is expected, how grave a breach is, what to do.
+
+A `warning` sets rows aside and lets the pipeline go on; a `critical` breach stops it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import great_expectations.expectations as gxe
+
+from deepfakestream.data.columns import CROP_COLUMNS, MANIFEST_COLUMNS
+from deepfakestream.data.splits import SPLITS
+from deepfakestream.params import ValidateParams
+
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+LABELS = ["real", "fake"]
+KINDS = ["video", "image", "crop"]
+_ABSENT_FROM_VIEW = {"box_xyxy", "landmarks_xy"}
+
+
+def item_rules(params: ValidateParams) -> list[Any]:
+    """Return the expectations over the manifest (`views.items_view`)."""
+    again = "restore data/ with 'dvc checkout data.dvc --force' or ingest the source again"
+    anew = "in their source and ingest into a new workspace"
+    return [
+        *_shape_rules(list(MANIFEST_COLUMNS), "media_id", min_rows=params.min_items, remedy=again),
+        _rule("ColumnValuesToMatchRegex", "digest", again, column="media_id", regex=SHA256_PATTERN),
+        _rule("ColumnValuesToBeInSet", "kind_words", again, column="kind", value_set=KINDS),
+        _rule("ColumnValuesToBeBetween", "not_empty", again, column="size_bytes", min_value=1),
+        _holds("method_fits_label", "a real has the manipulation 'none', a fake another; correct the source"),
+        _never("group_crosses_splits", f"give these items one split, or no split, {anew}"),
+        _never("identity_crosses_splits", f"give all items of a person the same group_id {anew}"),
+        _mean(
+            "is_fake",
+            "fake_share",
+            "ingest more of the rarer label, or widen validate.fake_share",
+            min_value=params.fake_share[0],
+            max_value=params.fake_share[1],
+        ),
+        _mean(
+            "has_face",
+            "share_with_face",
+            "look at artifacts/extract/summary.json; remove media without faces or lower extract.min_score",
+            min_value=1.0 - params.max_share_without_face,
+        ),
+    ]
+
+
+def crop_rules(params: ValidateParams) -> list[Any]:
+    """Return the expectations over the crops (`views.crops_view`); those on quality are warnings."""
+    again = "make the crops again with 'dvc repro --force extract'"
+    columns = [name for name in CROP_COLUMNS if name not in _ABSENT_FROM_VIEW]
+    regroup = "give the items that show the same picture the same group_id and ingest into a new workspace"
+    thin_out = "remove stills and repeated clips from the sources, or raise validate.max_duplicate_share"
+    return [
+        *_shape_rules(columns, "crop_id", min_rows=1, remedy=again),
+        _rule("ColumnValuesToMatchRegex", "digest", again, column="crop_sha256", regex=SHA256_PATTERN),
+        _holds("agrees_with_item", again),
+        _never("digest_crosses_splits", regroup),
+        _mean("is_copy", "share_of_copies", thin_out, max_value=params.max_duplicate_share),
+        _quality("face_px", "validate.min_face_px", min_value=params.min_face_px),
+        _quality("luma", "validate.luma", min_value=params.luma[0], max_value=params.luma[1]),
+        _quality("sharpness", "validate.min_sharpness", min_value=params.min_sharpness),
+        _quality("score", "the detector", min_value=0.0, max_value=1.0),
+    ]
+
+
+def split_rules(params: ValidateParams) -> list[Any]:
+    """Return the expectations over the splits (`views.splits_view`)."""
+    more = "ingest more source groups, or change ingest.split_fractions and ingest into a new workspace"
+    return [
+        _at_least("num_groups", "groups_per_split", more, params.min_groups_per_split),
+        _at_least("num_real", "reals_per_split", more, 1),
+        _at_least("num_fake", "fakes_per_split", more, 1),
+        _rule(
+            "ColumnDistinctValuesToContainSet",
+            "test_split",
+            f"evaluate has nothing to measure on; {more}",
+            severity="warning",
+            column="split",
+            value_set=["test"],
+        ),
+    ]
+
+
+def _shape_rules(columns: list[str], identity: str, *, min_rows: int, remedy: str) -> list[Any]:
+    """Rules that every table keeps: its columns, its size, one row an identity, its vocabulary."""
+    filled = ("media_id", "label", "manipulation", "group_id", "split", "source")
+    return [
+        _rule("TableColumnsToMatchSet", "columns", remedy, column_set=columns, exact_match=False),
+        _rule("TableRowCountToBeBetween", "row_count", "ingest more media", min_value=min_rows),
+        _rule("ColumnValuesToBeUnique", "unique_id", remedy, column=identity),
+        *(_rule("ColumnValuesToNotBeNull", f"{name}_present", remedy, column=name) for name in filled),
+        _rule("ColumnValuesToBeInSet", "label_words", remedy, column="label", value_set=LABELS),
+        _rule("ColumnValuesToBeInSet", "split_words", remedy, column="split", value_set=list(SPLITS)),
+    ]
+
+
+def _rule(kind: str, name: str, remedy: str, *, severity: str = "critical", **arguments: Any) -> Any:
+    expectation = getattr(gxe, f"Expect{kind}")
+    return expectation(severity=severity, meta={"rule": name, "remedy": remedy}, **arguments)
+
+
+def _holds(column: str, remedy: str) -> Any:
+    return _rule("ColumnValuesToBeInSet", column, remedy, column=column, value_set=[True])
+
+
+def _never(column: str, remedy: str) -> Any:
+    return _rule("ColumnValuesToBeInSet", f"no_{column}", remedy, column=column, value_set=[False])
+
+
+def _mean(column: str, name: str, remedy: str, **bounds: Any) -> Any:
+    return _rule("ColumnMeanToBeBetween", name, remedy, column=column, **bounds)
+
+
+def _at_least(column: str, name: str, remedy: str, minimum: int) -> Any:
+    return _rule("ColumnValuesToBeBetween", name, remedy, column=column, min_value=minimum)
+
+
+def _quality(column: str, where: str, **bounds: Any) -> Any:
+    remedy = f"set aside; look at the pictures, or change {where}"
+    return _rule("ColumnValuesToBeBetween", column, remedy, severity="warning", column=column, **bounds)
