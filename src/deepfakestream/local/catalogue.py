@@ -39,13 +39,15 @@ def mlflow_server(settings: Settings) -> ServerSpec:
     """Return the MLflow server over the workspace's SQLite store."""
     store, artifacts = settings.mlflow_store_uri, settings.mlflow_artifacts_dir
     # MLflow answers 403 to any other Host header; the port is part of the name.
-    hosts = ",".join(f"{host}:{settings.mlflow_port}" for host in {settings.host, "127.0.0.1", "localhost"})
+    hosts = ",".join(
+        f"{host}:{settings.mlflow_port}" for host in dict.fromkeys([settings.host, "127.0.0.1", "localhost"])
+    )
     return ServerSpec(
         name="mlflow",
         command=_python(
             *("mlflow", "server", "--host", settings.host, "--port", str(settings.mlflow_port)),
             *("--backend-store-uri", store, "--artifacts-destination", artifacts.as_uri()),
-            *("--allowed-hosts", hosts, "--workers", "1"),
+            *("--allowed-hosts", hosts, "--workers", "1", "--uvicorn-opts", "--log-level warning"),
         ),
         port=settings.mlflow_port,
         port_setting="DEEPFAKESTREAM_MLFLOW_PORT",
