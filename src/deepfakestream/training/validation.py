@@ -23,8 +23,8 @@ from deepfakestream.training.pairs import PairDataset, PairSpec
 MAX_FORGED = 400
 SCORE_BATCH = 64
 KINDS = {
-    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0),
-    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0),
+    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0, rerender=0.0),
+    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0, rerender=0.0),
 }
 
 
