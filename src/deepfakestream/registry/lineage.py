@@ -9,19 +9,21 @@ from pathlib import Path
 import yaml
 
 from deepfakestream import __version__
+from deepfakestream.data.versions import DvcRepo
 from deepfakestream.settings import Settings
 
 UNKNOWN = "unknown"
+LINEAGE = ("git_commit", "dvc_data_md5", "params_sha256", "tool_version")
 
 
 def lineage_tags(settings: Settings) -> dict[str, str]:
-    """Return `git_commit`, `dvc_data_md5`, `params_sha256` and `tool_version` of the workspace.
+    """Return the tags named in `LINEAGE` for the workspace as it is now.
 
     What cannot be told is `unknown`: a workspace outside Git or without ingested data is no error.
     """
     return {
         "git_commit": git_commit(settings.workspace) or UNKNOWN,
-        "dvc_data_md5": _data_md5(settings.workspace / "data.dvc") or UNKNOWN,
+        "dvc_data_md5": DvcRepo(settings.workspace).data_digest() or UNKNOWN,
         "params_sha256": _params_sha256(settings.workspace / "params.yaml") or UNKNOWN,
         "tool_version": __version__,
     }
@@ -73,14 +75,6 @@ def _first_line(path: Path) -> str | None:
     if not path.is_file():
         return None
     return path.read_text(encoding="utf-8").partition("\n")[0].strip() or None
-
-
-def _data_md5(pointer: Path) -> str | None:
-    if not pointer.is_file():
-        return None
-    outputs = (yaml.safe_load(pointer.read_text(encoding="utf-8")) or {}).get("outs") or [{}]
-    md5 = outputs[0].get("md5")
-    return None if md5 is None else str(md5)
 
 
 def _params_sha256(path: Path) -> str | None:

@@ -16,8 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepfakestream.errors import DataError
-from deepfakestream.registry.lineage import UNKNOWN, lineage_tags
-from deepfakestream.registry.store import as_server_error, ensure_experiment, is_missing, open_client
+from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
+from deepfakestream.registry.store import (
+    as_server_error,
+    ensure_experiment,
+    is_missing,
+    open_client,
+    redacted,
+)
 from deepfakestream.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,8 +193,8 @@ def resume_run(
         known.flush()
 
 
-def read_metrics(settings: Settings, run_id: str) -> dict[str, float]:
-    """Return the last value of every metric of a run.
+def lineage_of(settings: Settings, run_id: str) -> dict[str, str]:
+    """Return the lineage tags that a run was started with: code, data and parameters of the training.
 
     Raises:
         DataError: the store has no such run.
@@ -196,10 +202,11 @@ def read_metrics(settings: Settings, run_id: str) -> dict[str, float]:
     """
     client = open_client(settings)
     if _find(client, settings, run_id) is None:
-        raise DataError(
-            f"MLflow run {run_id}: not in {settings.mlflow_store_uri}; train again or name its store"
-        )
-    return dict(client.get_run(run_id).data.metrics)
+        store = redacted(settings.mlflow_store_uri)
+        raise DataError(f"MLflow run {run_id}: not in {store}; train again or name its store")
+    with as_server_error(settings):
+        tags = client.get_run(run_id).data.tags
+    return {name: tags.get(name, UNKNOWN) for name in LINEAGE}
 
 
 def _create(client: MlflowClient, settings: Settings, *, name: str, tags: Mapping[str, str]) -> TrackedRun:

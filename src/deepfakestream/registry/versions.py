@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ def register(
     model_dir: Path,
     tags: Mapping[str, str],
     attachments: Mapping[str, Path] | None = None,
+    metrics: Mapping[str, float] | None = None,
     description: str = "",
 ) -> int:
     """Register a model folder as a new version and return its number.
@@ -59,6 +61,7 @@ def register(
         model_dir: folder with model.safetensors, model.onnx and spec.json.
         tags: lineage and results; the digest of the files is added.
         attachments: more files to keep with the version, by name, e.g. the drift reference.
+        metrics: numbers shown beside the version.
         description: what the version is, for readers of the MLflow page.
 
     Raises:
@@ -73,6 +76,7 @@ def register(
         model_id = _log_model(
             client, settings, run_id=run_id, files={**files, **(attachments or {})}, tags=all_tags
         )
+        _log_model_metrics(client, run_id, model_id, metrics or {})
         version = client.create_model_version(
             settings.registered_model,
             source=f"models:/{model_id}",
@@ -218,6 +222,19 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _log_model_metrics(
+    client: MlflowClient, run_id: str, model_id: str, metrics: Mapping[str, float]
+) -> None:
+    from mlflow.entities import Metric
+
+    now_ms = int(time.time() * 1000)
+    entries = [
+        Metric(name, value, now_ms, 0, model_id=model_id, run_id=run_id) for name, value in metrics.items()
+    ]
+    if entries:
+        client.log_batch(run_id, metrics=entries)
 
 
 def _log_model(

@@ -1,0 +1,259 @@
+"""The step promote: the trained model becomes challenger, and champion if the gate says so.
+
+With no champion registered the floors alone decide: a registry starts on the owner's own data. After that the
+two models are compared on the same test files, whatever each was measured on before.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepfakestream.errors import DataError, GateError
+from deepfakestream.evaluation.gate import Decision, Outcome, decide
+from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.params import PromoteParams
+from deepfakestream.pipeline.evaluate import (
+    EVALUATE_DIR,
+    METRICS_FILE,
+    REFERENCE_FILE,
+    SCORES_FILE,
+    TRAIN_DIR,
+)
+from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, append_entry, read_entries
+from deepfakestream.pipeline.scoring import read_test_items, score_items, set_sha256
+from deepfakestream.registry import versions
+from deepfakestream.registry.champion import make_champion
+from deepfakestream.registry.model_files import model_sha256
+from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
+from deepfakestream.settings import Settings
+
+GATE_SEED = 0
+"""Fixed: asking the gate again about the same models and files gives the same answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What came of a challenger."""
+
+    version: int
+    champion_before: int | None
+    promoted: bool
+    """Whether the version is champion now."""
+    decision: Decision | None
+    """None where the version was champion already: there was nothing to decide."""
+    test_set_uses: int
+    """Decisions that this test set has carried, this one included."""
+
+    def describe(self) -> str:
+        """Return the outcome and every rule's sentence."""
+        if self.decision is None:
+            return f"version {self.version} is champion already; nothing changed"
+        before = "no version" if self.champion_before is None else f"version {self.champion_before}"
+        change = (
+            f"version {self.version} is champion now, {before} before"
+            if self.promoted
+            else f"version {self.version} stays challenger, {before} stays champion"
+        )
+        lines = [f"{self.decision.outcome}: {change}"]
+        lines += [f"  {_MARKS[rule.outcome]} {rule.text}" for rule in self.decision.rules]
+        if self.test_set_uses > MANY_USES:
+            lines.append(f"  note: this test set has decided {self.test_set_uses} times; draw another")
+        return "\n".join(lines)
+
+
+MANY_USES = 20
+"""After so many decisions a test set has been looked at too often to be unseen."""
+_MARKS = {Outcome.PROMOTE: "ok  ", Outcome.HOLD: "hold", Outcome.REJECT: "no  "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What `artifacts/evaluate` says about `artifacts/train`."""
+
+    facts: dict[str, Any]
+    metrics: Metrics
+    scores: pd.DataFrame
+    directory: Path
+
+
+def run(params: PromoteParams, *, settings: Settings) -> Promotion:
+    """Register `artifacts/train` as challenger and make it champion if the gate says so.
+
+    A model that is registered already keeps its version. Each decision is appended to `work/promotions.jsonl`
+    with all its numbers, and noted on the version and its run.
+
+    Raises:
+        DataError: the model was not evaluated, or on other weights or other test files.
+        WeightsError: files of a model are missing or damaged.
+        GateError: another champion was made while this one was compared; nothing is moved.
+        ServerError: the registry does not answer.
+    """
+    train_dir = settings.artifacts_dir / TRAIN_DIR
+    evaluation = read_evaluation(settings)
+    champion = versions.get_alias(settings, versions.CHAMPION)
+    with resume_run(
+        settings, run_id=evaluation.facts["run_id"], name=f"promote {model_sha256(train_dir)[:8]}", tags={}
+    ) as tracked:
+        version = _register(settings, train_dir, evaluation, tracked)
+        uses = _uses_of(evaluation, settings)
+        if version == champion:
+            return Promotion(
+                version=version, champion_before=champion, promoted=True, decision=None, test_set_uses=uses
+            )
+        versions.set_alias(settings, versions.CHALLENGER, version)
+        decision = decide(
+            challenger=evaluation.scores,
+            champion=None if champion is None else _champion_scores(settings, champion, evaluation),
+            policy=params,
+            seed=GATE_SEED,
+        )
+        promotion = Promotion(
+            version=version,
+            champion_before=champion,
+            promoted=decision.outcome == Outcome.PROMOTE,
+            decision=decision,
+            test_set_uses=uses + 1,
+        )
+        _carry_out(promotion, decision, params, settings=settings, evaluation=evaluation, tracked=tracked)
+    return promotion
+
+
+def read_evaluation(settings: Settings) -> Evaluation:
+    """Return the evaluation of `artifacts/train`.
+
+    Raises:
+        DataError: there is none, it is of another model, or the test split has changed since.
+        WeightsError: the model folder is incomplete.
+    """
+    directory = settings.artifacts_dir / EVALUATE_DIR
+    try:
+        facts = json.loads((directory / METRICS_FILE).read_text(encoding="utf-8"))
+        scores = pd.read_parquet(directory / SCORES_FILE)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{directory}: no readable evaluation ({error}); run 'dvc repro evaluate'") from error
+    if facts["model_sha256"] != model_sha256(settings.artifacts_dir / TRAIN_DIR):
+        raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
+    if facts["test_set_sha256"] != set_sha256(read_test_items(settings)):
+        raise DataError(f"{directory}: the test split has changed since; run 'dvc repro evaluate'")
+    return Evaluation(
+        facts=facts, metrics=Metrics.model_validate(facts["metrics"]), scores=scores, directory=directory
+    )
+
+
+def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, tracked: TrackedRun) -> int:
+    known = versions.find_version(settings, model_dir=train_dir)
+    if known is not None:
+        return known
+    auc = evaluation.metrics["auc"]
+    tags = {
+        **lineage_of(settings, tracked.run_id),
+        "weights_sha256": evaluation.facts["weights_sha256"],
+        "test_set_sha256": evaluation.facts["test_set_sha256"],
+        "test_auc": str(auc),
+        "test_ece": str(evaluation.metrics["ece"]),
+    }
+    return versions.register(
+        settings,
+        run_id=tracked.run_id,
+        model_dir=train_dir,
+        tags=tags,
+        attachments={name: evaluation.directory / name for name in (REFERENCE_FILE, METRICS_FILE)},
+        metrics={
+            name: value for name, value in evaluation.metrics.scalars("test_").items() if value is not None
+        },
+        description=f"Test files: {evaluation.metrics.describe()}.",
+    )
+
+
+def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) -> pd.DataFrame:
+    """Score the champion on the test files of today: what it was measured on may be another set."""
+    from deepfakestream.model.scoring import open_scorer
+
+    directory = versions.fetch(settings, champion)
+    scorer = open_scorer(directory, device=settings.device, version=str(champion))
+    scores = score_items(read_test_items(settings), scorer, settings, description="score champion")
+    assert set(scores["media_id"]) == set(evaluation.scores["media_id"]), "both are of the same test split"
+    return scores
+
+
+def _uses_of(evaluation: Evaluation, settings: Settings) -> int:
+    entries = read_entries(settings.work_dir / LEDGER_FILE)
+    return sum(entry.get("test_set_sha256") == evaluation.facts["test_set_sha256"] for entry in entries)
+
+
+def _carry_out(
+    promotion: Promotion,
+    decision: Decision,
+    params: PromoteParams,
+    *,
+    settings: Settings,
+    evaluation: Evaluation,
+    tracked: TrackedRun,
+) -> None:
+    entry = _entry(promotion, decision, params, evaluation)
+    ledger = settings.work_dir / LEDGER_FILE
+    append_entry(ledger, entry)
+    if promotion.promoted:
+        try:
+            make_champion(settings, promotion.version, expected=promotion.champion_before)
+        except GateError as error:
+            append_entry(
+                ledger, {**entry, "outcome": Outcome.HOLD, "reasons": [str(error)], "promoted": False}
+            )
+            raise
+    _note(promotion, decision, entry, settings=settings, tracked=tracked)
+
+
+def _entry(
+    promotion: Promotion, decision: Decision, params: PromoteParams, evaluation: Evaluation
+) -> dict[str, Any]:
+    return {
+        "decision_id": str(uuid.uuid4()),
+        "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "outcome": decision.outcome,
+        "promoted": promotion.promoted,
+        "version": promotion.version,
+        "champion_before": promotion.champion_before,
+        "reasons": list(decision.reasons),
+        "rules": [rule.model_dump(mode="json") for rule in decision.rules],
+        "difference": decision.difference.model_dump(mode="json") if decision.difference else None,
+        "policy": params.model_dump(mode="json"),
+        "test_set_sha256": evaluation.facts["test_set_sha256"],
+        "test_set_uses": promotion.test_set_uses,
+        "run_id": evaluation.facts["run_id"],
+    }
+
+
+def _note(
+    promotion: Promotion,
+    decision: Decision,
+    entry: dict[str, Any],
+    *,
+    settings: Settings,
+    tracked: TrackedRun,
+) -> None:
+    """Leave the decision where a reader of the MLflow pages looks: on the version and on its run."""
+    compared = "floors only" if promotion.champion_before is None else f"version {promotion.champion_before}"
+    versions.tag_version(
+        settings,
+        promotion.version,
+        {
+            "gate_outcome": str(decision.outcome),
+            "gate_reasons": "; ".join(decision.reasons),
+            "gate_compared_with": compared,
+            "gate_decision_id": entry["decision_id"],
+        },
+    )
+    tracked.set_tags({"gate_outcome": str(decision.outcome), "registered_version": str(promotion.version)})
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"decision-version-{promotion.version}.json"
+        path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+        tracked.log_artifact(path, "promote")

@@ -1,0 +1,118 @@
+"""Scores of the test split by any model folder: the one way in which evaluate and promote read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from deepfakestream.data.crop_assembly import SUMMARY_FILE
+from deepfakestream.data.crop_store import decode_image, read_crop_table, read_images
+from deepfakestream.data.face_store import read_stored
+from deepfakestream.data.manifest import read_manifest
+from deepfakestream.errors import DataError
+from deepfakestream.evaluation.scoring import Scorer, score_crops, score_media
+from deepfakestream.faces.detectors import open_detector
+from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.pipeline.extract import fill_store
+from deepfakestream.settings import Settings
+
+TEST_SPLIT = "test"
+FACE_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma"]
+
+
+def read_test_items(settings: Settings) -> pd.DataFrame:
+    """Return the manifest's rows of the test split, those without a face too.
+
+    Raises:
+        DataError: nothing has been ingested, or no item is in the test split.
+    """
+    manifest = read_manifest(settings.data_dir)
+    items = manifest[manifest["split"] == TEST_SPLIT].sort_values("media_id").reset_index(drop=True)
+    if items.empty:
+        raise DataError(
+            f"{settings.data_dir}: none of {len(manifest)} items is in the test split; raise "
+            "ingest.split_fractions.test in params.yaml or ingest more source groups"
+        )
+    return items
+
+
+def set_sha256(items: pd.DataFrame) -> str:
+    """Return the identity of a test set: the digest of its media ids."""
+    return hashlib.sha256("\n".join(sorted(items["media_id"])).encode()).hexdigest()
+
+
+def score_from_store(
+    items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str = "score"
+) -> pd.DataFrame:
+    """Return the scores of items from `artifacts/extract`; the columns are those of `score_media`.
+
+    All crops count, also those that validation set aside from training: the service would score them too.
+
+    Raises:
+        DataError: the crops are missing, or were made otherwise than the model expects.
+    """
+    extract_dir = settings.artifacts_dir / "extract"
+    differences = spec_differences(scorer.spec.extraction, extract_dir)
+    if differences:
+        raise DataError(
+            f"{extract_dir}: its crops are not what the model expects ({'; '.join(differences)}); "
+            "train again with 'dvc repro train'"
+        )
+    table = read_crop_table(extract_dir)
+    mine = table[table["media_id"].isin(items["media_id"])]
+    crops = mine.sort_values(["shard", "row"]).reset_index(drop=True)
+    images = read_images(extract_dir, crops)
+    logits = score_crops(scorer, images, total=len(crops), description=description)
+    return score_media(items, crops, logits, scorer.spec)
+
+
+def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str) -> pd.DataFrame:
+    """Return the scores of items as `score_from_store` does, whatever crops the model expects.
+
+    A champion of older extraction parameters gets the crops it was trained for: they are made again from the
+    media, or come from the face store.
+
+    Raises:
+        DataError: crops or media are missing or damaged.
+        WeightsError: the weights of the face detector that the model expects are missing.
+    """
+    spec = scorer.spec.extraction
+    if not spec_differences(spec, settings.artifacts_dir / "extract"):
+        return score_from_store(items, scorer, settings, description=description)
+    factory = partial(
+        open_detector, spec.detector, weights=settings.retinaface_r50_weights, device=settings.device
+    )
+    stored, _ = fill_store(items, spec, factory, settings)
+    faces = [
+        {"media_id": media_id, **face}
+        for media_id in items["media_id"]
+        for face in read_stored(stored[media_id], media_id).faces
+    ]
+    images = (decode_image(face["image"], name=f"face of item {face['media_id']}") for face in faces)
+    logits = score_crops(scorer, images, total=len(faces), description=description)
+    return score_media(items, pd.DataFrame(faces, columns=FACE_COLUMNS), logits, scorer.spec)
+
+
+def spec_differences(spec: ExtractionSpec, extract_dir: Path) -> list[str]:
+    """Return in words where the crops of a folder were made otherwise than the spec asks for.
+
+    Raises:
+        DataError: the folder does not say how its crops were made.
+    """
+    path = extract_dir / SUMMARY_FILE
+    try:
+        used = json.loads(path.read_text(encoding="utf-8"))["spec"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path}: does not say how the crops were made; make them with 'dvc repro --force extract'"
+        ) from error
+    return [
+        f"{name} {used.get(name)} instead of {value}"
+        for name, value in asdict(spec).items()
+        if used.get(name) != value
+    ]

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from deepfakestream.errors import DataError, ServerError, WeightsError
+from deepfakestream.model.aggregation import aggregate
+from deepfakestream.model.scoring import open_scorer
+from deepfakestream.params import EvaluateParams
+from deepfakestream.pipeline import evaluate
+from deepfakestream.registry.tracking import start_run
+from deepfakestream.scan.features import FEATURE_NAMES
+from deepfakestream.settings import Settings
+
+Make = Callable[..., Settings]
+PARAMS = EvaluateParams(num_bootstrap=50, low_fpr=0.01)
+
+
+def _change_spec(directory: Path, **extraction: object) -> None:
+    path = directory / "spec.json"
+    spec = json.loads(path.read_text())
+    spec["extraction"] |= extraction
+    path.write_text(json.dumps(spec))
+
+
+def test_no_manifest(make_workspace: Make) -> None:
+    settings = make_workspace()
+    (settings.data_dir / "manifest.parquet").unlink()
+    with pytest.raises(DataError, match=r"manifest\.parquet: missing"):
+        evaluate.run(PARAMS, settings=settings)
+    assert not (settings.artifacts_dir / "evaluate").exists()
+
+
+def test_no_test_items(make_workspace: Make) -> None:
+    settings = make_workspace()
+    path = settings.data_dir / "manifest.parquet"
+    pd.read_parquet(path).assign(split="train").to_parquet(path)
+    with pytest.raises(DataError, match="none of 80 items is in the test split"):
+        evaluate.run(PARAMS, settings=settings)
+
+
+def test_no_model(make_workspace: Make) -> None:
+    settings = make_workspace()
+    (settings.artifacts_dir / "train" / "model.onnx").unlink()
+    with pytest.raises(WeightsError, match=r"model\.onnx: missing"):
+        evaluate.run(PARAMS, settings=settings)
+
+
+def test_crops_of_other_extraction_are_refused(make_workspace: Make) -> None:
+    settings = make_workspace()
+    _change_spec(settings.artifacts_dir / "train", crop_scale=1.3)
+    with pytest.raises(DataError, match=r"crop_scale 1\.0 instead of 1\.3"):
+        evaluate.run(PARAMS, settings=settings)
+
+
+def test_server_down_names_address_and_leaves_nothing(make_workspace: Make) -> None:
+    settings = make_workspace().model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:9: .*start it"):
+        evaluate.run(PARAMS, settings=settings)
+    assert not (settings.artifacts_dir / "evaluate").exists()
+
+
+def test_outputs(make_workspace: Make) -> None:
+    settings = make_workspace(num_without_face=4)
+    report = evaluate.run(PARAMS, settings=settings)
+    directory = settings.artifacts_dir / "evaluate"
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "metrics.json",
+        "plots",
+        "reference.parquet",
+        "report.html",
+        "scores.parquet",
+    ]
+    scores = pd.read_parquet(directory / "scores.parquet")
+    reference = pd.read_parquet(directory / "reference.parquet")
+    found = json.loads((directory / "metrics.json").read_text())
+    assert list(reference.columns) == ["p_fake", *FEATURE_NAMES]
+    assert len(scores) == len(reference) == 40
+    assert int(scores["p_fake"].isna().sum()) == 2
+    assert found["metrics"]["share_not_applicable"] == pytest.approx(0.05)
+    assert found["metrics"]["n"] == 38
+    assert report.metrics["auc"].value is not None
+    assert 0.75 < report.metrics["auc"].value < 1.0
+    assert "AUC 0." in report.describe()
+    page = (directory / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_scores_are_those_of_model_and_aggregation(make_workspace: Make) -> None:
+    settings = make_workspace()
+    evaluate.run(PARAMS, settings=settings)
+    scores = pd.read_parquet(settings.artifacts_dir / "evaluate" / "scores.parquet")
+    scorer = open_scorer(settings.artifacts_dir / "train", device="cpu")
+    row = scores.iloc[5]
+    # Two crops of one track: their mean logit decides.
+    mean_level = 128 + 32 * row["logit"]
+    assert row["luma"] == pytest.approx(mean_level, abs=1e-3)
+    logits = pd.Series([row["logit"]]).to_numpy()
+    assert row["p_fake"] == pytest.approx(aggregate(logits, logits.astype(int) * 0, scorer.spec).p_fake)
+
+
+def test_same_input_gives_the_same_bytes(make_workspace: Make) -> None:
+    settings = make_workspace()
+    train = settings.artifacts_dir / "train"
+    with start_run(settings, name="train", tags={}) as run:
+        (train / "run.json").write_text(json.dumps({"run_id": run.run_id}))
+    contents = []
+    for _ in range(2):
+        evaluate.run(PARAMS, settings=settings)
+        files = sorted((settings.artifacts_dir / "evaluate").rglob("*.*"))
+        contents.append({path.name: path.read_bytes() for path in files if path.is_file()})
+    assert contents[0] == contents[1]
+
+
+def test_logs_to_the_run_that_trained(make_workspace: Make) -> None:
+    from deepfakestream.registry.store import open_client
+
+    settings = make_workspace()
+    with start_run(settings, name="train", tags={}) as run:
+        run.log_metrics({"val_auc": 0.8})
+    (settings.artifacts_dir / "train" / "run.json").write_text(json.dumps({"run_id": run.run_id}))
+    report = evaluate.run(PARAMS, settings=settings)
+    logged = open_client(settings).get_run(run.run_id).data.metrics
+    assert report.run_id == run.run_id
+    assert logged["val_auc"] == 0.8
+    assert logged["test_auc"] == pytest.approx(report.metrics["auc"].value)
+    assert logged["test_auc_low"] <= logged["test_auc"] <= logged["test_auc_high"]
+
+
+def test_unknown_run_is_continued_by_a_new_one(make_workspace: Make) -> None:
+    from deepfakestream.registry.store import open_client
+
+    settings = make_workspace()
+    report = evaluate.run(PARAMS, settings=settings)
+    tags = open_client(settings).get_run(report.run_id).data.tags
+    assert tags["continues_run"] == "unknown-run"
+    assert json.loads((report.directory / "metrics.json").read_text())["run_id"] == report.run_id
