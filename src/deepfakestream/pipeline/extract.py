@@ -79,7 +79,7 @@ def run(
     factory = detector_factory or partial(
         open_detector, params.detector, weights=settings.retinaface_r50_weights, device=settings.device
     )
-    stored, num_reused = _fill_store(manifest, spec, factory, settings)
+    stored, num_reused = fill_store(manifest, spec, factory, settings)
     rows = to_rows(manifest)
     summary = assemble(
         settings.artifacts_dir / EXTRACT_DIR,
@@ -103,7 +103,7 @@ def run(
     )
 
 
-def _fill_store(
+def fill_store(
     manifest: pd.DataFrame, spec: ExtractionSpec, factory: DetectorFactory, settings: Settings
 ) -> tuple[dict[str, Path], int]:
     """Extract what the store lacks; return the file of every item and how many were there before."""
