@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from deepfakestream.errors import DataError, GateError
+from deepfakestream.params import EvaluateParams, PromoteParams
+from deepfakestream.pipeline import evaluate, promote
+from deepfakestream.pipeline.promotion_ledger import append_entry, read_entries
+from deepfakestream.registry import champion, versions
+from deepfakestream.registry.store import open_client
+from deepfakestream.settings import Settings
+
+Make = Callable[..., Settings]
+Write = Callable[..., None]
+EVALUATE = EvaluateParams(num_bootstrap=20, low_fpr=0.01)
+POLICY = PromoteParams(min_auc=0.6, max_ece=0.5, auc_margin=0.02, confidence=0.9)
+
+
+def _train_and_promote(
+    settings: Settings, write_model: Write, *, slope: float, name: str, policy: PromoteParams = POLICY
+) -> promote.Promotion:
+    write_model(settings.artifacts_dir / "train", slope=slope, name=name)
+    evaluate.run(EVALUATE, settings=settings)
+    return promote.run(policy, settings=settings)
+
+
+def _ledger(settings: Settings) -> list[dict[str, Any]]:
+    return read_entries(settings.work_dir / "promotions.jsonl")
+
+
+def test_not_evaluated(make_workspace: Make) -> None:
+    settings = make_workspace()
+    with pytest.raises(DataError, match="no readable evaluation .*run 'dvc repro evaluate'"):
+        promote.run(POLICY, settings=settings)
+
+
+def test_evaluation_of_another_model(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    evaluate.run(EVALUATE, settings=settings)
+    write_model(settings.artifacts_dir / "train", slope=2.0)
+    with pytest.raises(DataError, match="about another model"):
+        promote.run(POLICY, settings=settings)
+
+
+def test_test_split_has_changed(make_workspace: Make) -> None:
+    settings = make_workspace()
+    evaluate.run(EVALUATE, settings=settings)
+    path = settings.data_dir / "manifest.parquet"
+    manifest = pd.read_parquet(path)
+    manifest.loc[manifest.index[0], "split"] = "val"
+    manifest.to_parquet(path)
+    with pytest.raises(DataError, match="test split has changed"):
+        promote.run(POLICY, settings=settings)
+
+
+def test_first_model_needs_the_floors_alone(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    first = _train_and_promote(settings, write_model, slope=1.0, name="first")
+    assert first.promoted
+    assert first.champion_before is None
+    assert first.describe().startswith("PROMOTE: version 1 is champion now, no version before")
+    assert versions.get_alias(settings, versions.CHAMPION) == 1
+    assert versions.get_alias(settings, versions.CHALLENGER) is None
+    folder = versions.fetch(settings, 1)
+    assert (folder / "reference.parquet").is_file()
+    assert versions.get_version(settings, 1).tags["gate_outcome"] == "PROMOTE"
+
+
+def test_again_changes_nothing(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    again = promote.run(POLICY, settings=settings)
+    assert again.promoted
+    assert again.describe() == "version 1 is champion already; nothing changed"
+    assert len(_ledger(settings)) == 1
+
+
+def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    bad = _train_and_promote(settings, write_model, slope=-1.0, name="reversed")
+    assert not bad.promoted
+    assert bad.describe().startswith("REJECT: version 1 stays challenger, no version stays champion")
+    assert "below the floor" in bad.describe()
+    assert versions.get_alias(settings, versions.CHAMPION) is None
+    assert versions.get_alias(settings, versions.CHALLENGER) == 1
+
+
+def test_worse_challenger_never_becomes_champion(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    lenient = POLICY.model_copy(update={"min_auc": 0.0, "max_ece": 1.0})
+    worse = _train_and_promote(settings, write_model, slope=-1.0, name="worse", policy=lenient)
+    assert not worse.promoted
+    assert worse.decision is not None
+    assert worse.decision.outcome == "REJECT"
+    assert versions.get_alias(settings, versions.CHAMPION) == 1
+    assert versions.get_alias(settings, versions.CHALLENGER) == 2
+    assert [entry["outcome"] for entry in _ledger(settings)] == ["PROMOTE", "REJECT"]
+    assert _ledger(settings)[1]["test_set_uses"] == 2
+
+
+def test_equal_challenger_replaces_and_rollback_returns(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    second = _train_and_promote(settings, write_model, slope=1.5, name="second")
+    assert second.promoted
+    assert second.champion_before == 1
+    assert versions.get_alias(settings, versions.PREVIOUS) == 1
+    assert champion.rollback(settings) == 1
+    assert versions.get_alias(settings, versions.CHAMPION) == 1
+    assert versions.get_alias(settings, versions.PREVIOUS) == 2
+
+
+def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    version = versions.get_version(settings, 1)
+    entry = _ledger(settings)[0]
+    assert version.tags["gate_decision_id"] == entry["decision_id"]
+    assert version.tags["gate_compared_with"] == "floors only"
+    assert {"git_commit", "dvc_data_md5", "params_sha256", "model_sha256"} <= set(version.tags)
+    client = open_client(settings)
+    run = client.get_run(version.run_id)
+    assert run.data.tags["registered_version"] == "1"
+    assert [file.path for file in client.list_artifacts(version.run_id, "promote")] == [
+        "promote/decision-version-1.json"
+    ]
+
+
+def test_champion_of_other_crops_is_scored_on_its_own(make_workspace: Make, write_model: Write) -> None:
+    """Items that are crops already are the same for every extraction; their files are read again."""
+    import cv2
+    import numpy as np
+
+    settings = make_workspace()
+    (settings.data_dir / "items").mkdir()
+    for index in range(80):
+        level = 150 if index % 2 else 106
+        cv2.imwrite(str(settings.data_dir / "items" / f"{index}.png"), np.full((8, 8, 3), level, np.uint8))
+    train = settings.artifacts_dir / "train"
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    for path in (settings.artifacts_dir / "extract" / "summary.json", train / "spec.json"):
+        content = json.loads(path.read_text())
+        (content.get("spec") or content["extraction"])["crop_scale"] = 1.3
+        path.write_text(json.dumps(content))
+    spec = (train / "spec.json").read_text()
+    write_model(train, slope=1.5, name="second")
+    (train / "spec.json").write_text(spec)
+    evaluate.run(EVALUATE, settings=settings)
+    decision = promote.run(POLICY, settings=settings).decision
+    assert decision is not None
+    assert decision.difference is not None
+    assert decision.difference.champion_auc == 1.0  # of the files, which are easier than the stored crops
+
+
+def test_champion_moved_meanwhile(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    with pytest.raises(GateError, match="version 1 became champion while version 7 was compared with 3"):
+        champion.make_champion(settings, 7, expected=3)
+    assert versions.get_alias(settings, versions.CHAMPION) == 1
+
+
+class TestLedger:
+    def test_missing(self, tmp_path: Path) -> None:
+        assert read_entries(tmp_path / "no.jsonl") == []
+
+    def test_appends(self, tmp_path: Path) -> None:
+        for number in (1, 2):
+            append_entry(tmp_path / "l.jsonl", {"n": number})
+        assert read_entries(tmp_path / "l.jsonl") == [{"n": 1}, {"n": 2}]
+
+    def test_line_cut_short_is_left_out(self, tmp_path: Path) -> None:
+        append_entry(tmp_path / "l.jsonl", {"n": 1})
+        with (tmp_path / "l.jsonl").open("a") as stream:
+            stream.write('{"n": 2, "outc')
+        assert read_entries(tmp_path / "l.jsonl") == [{"n": 1}]
