@@ -41,7 +41,7 @@ def make_spec() -> DetectorSpec:
                 threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files"
             ),
             "low_fpr": OperatingPoint(
-                threshold=0.95, inconclusive_from=0.7, fpr=None, tpr=None, measured_on="not measured (0 files)"
+                threshold=0.95, inconclusive_from=0.7, fpr=None, tpr=None, measured_on="not measured"
             ),
         },
         trained_on="nothing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from deepfakestream.errors import ParamsError, Reason, WeightsError
 from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.scan.command import to_json_line
 from deepfakestream.scan.engine import ScanEngine, verdict_of
 
 Engines = Callable[..., ScanEngine]
@@ -160,3 +163,10 @@ def test_stages_are_timed(make_engine: Engines, write_picture: Pictures) -> None
     make_engine().scan(write_picture("one.png", RED), times=times)
     assert set(times) == {"extract", "hash", "score"}
     assert all(seconds >= 0 for seconds in times.values())
+
+
+def test_a_name_that_is_no_unicode_is_escaped(make_engine: Engines, tmp_path: Path) -> None:
+    result = make_engine().scan(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    assert result.file.endswith("caf\\udce9.jpg")
+    assert result.reasons == (Reason.NOT_FOUND,)
+    assert json.loads(to_json_line(result))["file"] == result.file

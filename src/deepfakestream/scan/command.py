@@ -65,7 +65,8 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
     lines = [f"{result.file}: {verdict}{_score(result)}"]
     if result.p_fake is None:
-        return "\n".join([*lines, f"  why       {result.message}"])
+        codes = ", ".join(result.reasons)
+        return "\n".join([*lines, f"  why       {result.message} [{codes}]"])
     lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
     if len(result.tracks) > _MAX_TRACKS:
         lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")

@@ -101,7 +101,7 @@ class ScanEngine:
         Raises:
             WeightsError: the model gave a score that is not a number.
         """
-        file = name if name is not None else str(path)
+        file = _printable(name if name is not None else str(path))
         times = times if times is not None else {}
         try:
             with _timed(times, "extract"):
@@ -201,8 +201,13 @@ def open_engine(
 
 def _sentence(error: MediaError, path: Path, file: str) -> str:
     """Return the error's sentence with the caller's name for the file in place of our path."""
-    sentence = str(error)
+    sentence = _printable(str(error))
     return sentence.replace(str(path) if str(path) in sentence else path.name, file)
+
+
+def _printable(text: str) -> str:
+    """Return the text with what is no Unicode, as a file name may hold, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
