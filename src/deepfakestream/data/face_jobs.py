@@ -78,7 +78,8 @@ def _run_until_broken(
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * num_workers:
-                    running[pool.submit(run_job, waiting[0])] = waiting.popleft()
+                    future = pool.submit(run_job, waiting[0])
+                    running[future] = waiting.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()

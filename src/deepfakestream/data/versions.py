@@ -60,7 +60,7 @@ class DvcRepo:
             DataError: a stage failed; the message is the stage's own.
         """
         flags = ["--force"] if force else []
-        output = self._run("--wait-for-lock", "repro", *flags, *([stage] if stage else []))
+        output = self._run("--wait-for-lock", "repro", *flags, *([stage] if stage else []), show_stderr=True)
         return "Running stage" in output
 
     def data_digest(self) -> str | None:
@@ -76,10 +76,18 @@ class DvcRepo:
         """Return DVC's own account of what is out of date."""
         return self._run("status").strip()
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, show_stderr: bool = False) -> str:
         command = [sys.executable, "-m", "dvc", *arguments]
+        # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept for the message.
+        shown = show_stderr and sys.stderr.isatty()
         done = subprocess.run(
-            command, cwd=self._root, env=_environment(), capture_output=True, text=True, check=False
+            command,
+            cwd=self._root,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise DataError(_explain(self._root, arguments, done.stderr or done.stdout))

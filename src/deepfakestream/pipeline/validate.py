@@ -70,7 +70,9 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     results += checker.check("crops", crops_view(crops, manifest), crop_rules(params), id_column="crop_id")
     quarantined = set_aside(results)
     splits = splits_view(crops, {entry.crop_id for entry in quarantined})
-    results += checker.check("splits", splits, split_rules(params), id_column="split")
+    for name, is_test in (("splits", False), ("test_split", True)):
+        rows = splits[(splits["split"] == "test") == is_test].reset_index(drop=True)
+        results += checker.check(name, rows, split_rules(params, is_test=is_test), id_column="split")
     write_report(directory, results, quarantined, _facts(manifest, crops, splits))
     _stop_if_broken(results)
     return ValidateReport(

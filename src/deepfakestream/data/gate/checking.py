@@ -35,7 +35,7 @@ class RuleResult:
         """Return the breach and its remedy in one line."""
         if self.failed_ids:
             shown = ", ".join(_short(name) for name in self.failed_ids[:3])
-            what = f"{self.num_failed} rows, e.g. {shown}"
+            what = f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
         else:
             what = f"found {self.observed}"
         return f"{self.table}.{self.rule} ({what}): {self.remedy}"

@@ -66,21 +66,18 @@ def crop_rules(params: ValidateParams) -> list[Any]:
     ]
 
 
-def split_rules(params: ValidateParams) -> list[Any]:
-    """Return the expectations over the splits (`views.splits_view`)."""
+def split_rules(params: ValidateParams, *, is_test: bool) -> list[Any]:
+    """Return the expectations over splits (`views.splits_view`).
+
+    Without train or val nothing can be trained; without test nothing is measured, which is a warning.
+    """
     more = "ingest more source groups, or change ingest.split_fractions and ingest into a new workspace"
+    remedy = f"evaluate has too little to measure on; {more}" if is_test else more
+    severity = "warning" if is_test else "critical"
+    minima = {"num_groups": params.min_groups_per_split, "num_real": 1, "num_fake": 1}
     return [
-        _at_least("num_groups", "groups_per_split", more, params.min_groups_per_split),
-        _at_least("num_real", "reals_per_split", more, 1),
-        _at_least("num_fake", "fakes_per_split", more, 1),
-        _rule(
-            "ColumnDistinctValuesToContainSet",
-            "test_split",
-            f"evaluate has nothing to measure on; {more}",
-            severity="warning",
-            column="split",
-            value_set=["test"],
-        ),
+        _rule("ColumnValuesToBeBetween", column, remedy, severity=severity, column=column, min_value=minimum)
+        for column, minimum in minima.items()
     ]
 
 
@@ -112,10 +109,6 @@ def _never(column: str, remedy: str) -> Any:
 
 def _mean(column: str, name: str, remedy: str, **bounds: Any) -> Any:
     return _rule("ColumnMeanToBeBetween", name, remedy, column=column, **bounds)
-
-
-def _at_least(column: str, name: str, remedy: str, minimum: int) -> Any:
-    return _rule("ColumnValuesToBeBetween", name, remedy, column=column, min_value=minimum)
 
 
 def _quality(column: str, where: str, **bounds: Any) -> Any:

@@ -12,10 +12,6 @@ import pandas as pd
 
 from deepfakestream.data.splits import SPLITS
 
-REQUIRED_SPLITS = ("train", "val")
-"""Splits without which nothing can be trained; `test` is missed only by evaluation."""
-
-
 def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with `is_fake`, `has_face`, `method_fits_label` and the crossing columns."""
     view = manifest.reset_index(drop=True)
@@ -45,18 +41,17 @@ def crops_view(crops: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def splits_view(crops: pd.DataFrame, quarantined: Collection[str]) -> pd.DataFrame:
-    """Return one row a split with its usable items, groups, reals and fakes.
+    """Return one row for each of train, val and test, with its usable items, groups, reals and fakes.
 
     Args:
         crops: the crop table.
         quarantined: ids of crops that were set aside; an item counts while one of its crops is left.
     """
     usable = crops[~crops["crop_id"].isin(set(quarantined))].drop_duplicates("media_id")
-    names = [name for name in SPLITS if name in REQUIRED_SPLITS or (usable["split"] == name).any()]
-    parts = [usable[usable["split"] == name] for name in names]
+    parts = [usable[usable["split"] == name] for name in SPLITS]
     return pd.DataFrame(
         {
-            "split": names,
+            "split": SPLITS,
             "num_items": [len(part) for part in parts],
             "num_groups": [part["group_id"].nunique() for part in parts],
             "num_real": [int((part["label"] == "real").sum()) for part in parts],
