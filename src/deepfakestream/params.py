@@ -74,24 +74,23 @@ class ValidateParams(Section):
 
 
 class FakeMix(Section):
-    """Shares of a batch's fakes: of the set, self-blended, swapped between two people, rendered anew."""
+    """Shares of a batch's fakes: from the data set, blended from one face, swapped between two people."""
 
     dataset: Share
     self_blend: Share
     swap: Share
-    rerender: Share
 
     @model_validator(mode="after")
     def _add_up(self) -> Self:
-        if abs(self.dataset + self.self_blend + self.swap + self.rerender - 1.0) > 1e-6:
-            raise ValueError("dataset + self_blend + swap + rerender must add up to 1")
+        if abs(self.dataset + self.self_blend + self.swap - 1.0) > 1e-6:
+            raise ValueError("dataset + self_blend + swap must add up to 1")
         return self
 
 
 class TrainParams(Section):
     """The network and how it is trained."""
 
-    variant: Literal["rgb", "srm", "dual"]
+    variant: Literal["rgb", "srm", "stacked", "dual"]
     backbone: str
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool
@@ -107,7 +106,6 @@ class TrainParams(Section):
     ema_decay: float = Field(ge=0.0, lt=1.0)
     early_stopping_patience: Positive
     fake_mix: FakeMix
-    render_steps: Positive
     augment: Literal["full", "light", "none"]
     num_workers: int = Field(ge=0)
 

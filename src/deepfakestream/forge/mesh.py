@@ -19,8 +19,9 @@ from deepfakestream.media.types import RGBImage
 
 NUM_POINTS = 468
 INPUT_SIZE_PX = 192
-CONTEXT_SCALE = 1.5
-"""The network expects a square of 1.5 times the face's longer side."""
+CONTEXT_SCALE = 1.15
+"""Side of the square that the network expects over RetinaFace's longer box side. MediaPipe asks for 1.5 times
+its own detector's box, which ends at the brows."""
 MIN_FACE_LOGIT = 0.0
 WEIGHTS_SHA256 = "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"
 

@@ -8,7 +8,6 @@ names map one to one onto timm's. Any other backbone asks timm, which downloads 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import timm
 import torch
@@ -31,8 +30,11 @@ _OTHER = {
 }
 
 
-def create_backbone(name: str, *, imagenet: bool) -> nn.Module:
-    """Return a timm network that maps `(N, 3, H, W)` to a feature map `(N, num_features, h, w)`.
+def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3) -> nn.Module:
+    """Return a timm network that maps `(N, in_channels, H, W)` to a feature map `(N, num_features, h, w)`.
+
+    Channels beyond the three that ImageNet knows start with weights of zero: at first the network does not
+    see them.
 
     Raises:
         ParamsError: timm knows no network of that name.
@@ -41,12 +43,12 @@ def create_backbone(name: str, *, imagenet: bool) -> nn.Module:
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
         raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
-    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
-    if imagenet and name != OFFLINE_BACKBONE:
-        return _from_hub(name, options)
-    backbone: nn.Module = timm.create_model(name, pretrained=False, **options)
+    backbone: nn.Module = timm.create_model(
+        name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels
+    )
     if imagenet:
-        backbone.load_state_dict(_without_classifier(lite0_weights()), strict=True)
+        weights = _without_classifier(lite0_weights()) if name == OFFLINE_BACKBONE else _hub_weights(name)
+        backbone.load_state_dict(_widened(weights, backbone), strict=True)
     return backbone
 
 
@@ -74,12 +76,22 @@ def _without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in weights.items() if not name.startswith("classifier.")}
 
 
-def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
+def _widened(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+    """Pad the stem's weights with zeros where the network has more input channels."""
+    widened = dict(weights)
+    for name, own in backbone.state_dict().items():
+        given = weights.get(name)
+        if given is not None and given.ndim == 4 and given.shape[1] == 3 < own.shape[1]:
+            widened[name] = torch.cat([given, given.new_zeros(own.shape[0], own.shape[1] - 3, *own.shape[2:])], dim=1)
+    return widened
+
+
+def _hub_weights(name: str) -> dict[str, Tensor]:
     try:
-        backbone: nn.Module = timm.create_model(name, pretrained=True, **options)
+        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
     except Exception as error:  # noqa: BLE001  (the hub client's errors share no base)
         raise WeightsError(
             f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a machine "
             f"that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
         ) from error
-    return backbone
+    return model.state_dict()

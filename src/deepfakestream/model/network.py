@@ -1,4 +1,7 @@
-"""The networks: an RGB stream, a noise (SRM) stream, or both with fused features, on any timm backbone.
+"""The networks: an RGB stream, a noise (SRM) stream, or both, on any timm backbone.
+
+`dual` gives each view a backbone of its own and fuses their features; `stacked` shows both views to one
+backbone as six channels, at half the cost.
 
 Shapes: pixels `(N, 3, S, S)` RGB, float, 0-255; logits `(N,)`, higher means more likely fake. Normalisation
 is the first layer, so that no caller can forget or repeat it.
@@ -31,6 +34,19 @@ class Normalise(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the normalised pixels."""
         return (pixels - self.mean) / self.std
+
+
+class Stacked(nn.Module):
+    """RGB and SRM residuals side by side: `(N, 3, H, W)` to `(N, 6, H, W)`."""
+
+    def __init__(self, normalise: nn.Module, srm: nn.Module) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.srm = srm
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return both views."""
+        return torch.cat([self.normalise(pixels), self.srm(pixels)], dim=1)
 
 
 class Stream(nn.Module):
@@ -73,16 +89,23 @@ def create_network(
         ParamsError: timm knows no such backbone.
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
-    views: dict[str, nn.Module] = {}
-    if spec.variant in ("rgb", "dual"):
-        views["rgb"] = Normalise(normalisation)
-    if spec.variant in ("srm", "dual"):
-        views["srm"] = SRM(learnable=spec.srm_learnable)
     streams = {}
     num_features = 0
-    for name, view in views.items():
-        backbone = create_backbone(spec.backbone, imagenet=imagenet)
+    for name, view in _views(spec, normalisation).items():
+        in_channels = 6 if isinstance(view, Stacked) else 3
+        backbone = create_backbone(spec.backbone, imagenet=imagenet, in_channels=in_channels)
         channels = int(backbone.num_features)  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, create_pooling(spec.pooling, channels))
         num_features += channels
     return DetectorNetwork(streams, num_features=num_features, dropout=spec.dropout)
+
+
+def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:
+    rgb, srm = Normalise(normalisation), SRM(learnable=spec.srm_learnable)
+    views: dict[str, dict[str, nn.Module]] = {
+        "rgb": {"rgb": rgb},
+        "srm": {"srm": srm},
+        "dual": {"rgb": rgb, "srm": srm},
+        "stacked": {"stacked": Stacked(rgb, srm)},
+    }
+    return views[spec.variant]

@@ -27,7 +27,7 @@ class Spec(BaseModel):
 class NetworkSpec(Spec):
     """How to rebuild the network around the weights."""
 
-    variant: Literal["rgb", "srm", "dual"]
+    variant: Literal["rgb", "srm", "stacked", "dual"]
     backbone: str
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool

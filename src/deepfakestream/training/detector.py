@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.forge.rerender import RenderSpec, render_faces
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.calibration import IDENTITY, fit_platt, operating_points
 from deepfakestream.model.files import load_network
@@ -65,24 +64,12 @@ def train_detector(
     require_both_sides(job.train, split="train", needs_dataset_fakes=needs_fakes)
     require_both_sides(job.val, split="val", needs_dataset_fakes=False)
     pairs = PairDataset(
-        _rendered(job), PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
+        job.train, PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
     )
     validation = validation_sets(job.val, seed=job.seed)
     trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, device=job.device)
     result = trainer.fit(validation, checkpoints, on_epoch)
     return TrainedDetector(network=result.network, spec=_finish_spec(job, result.network, validation), fit=result)
-
-
-def _rendered(job: TrainingJob) -> FaceSet:
-    """Return the training faces, with renderings of the reals where the mix asks for them."""
-    if job.params.fake_mix.rerender == 0:
-        return job.train
-    spec = RenderSpec(steps=job.params.render_steps, seed=job.seed)
-    reals = job.train.reals
-    made = render_faces(job.train.images[reals], spec, job.device)
-    rendered = np.zeros((len(made), len(job.train), *made.shape[2:]), dtype=np.uint8)
-    rendered[:, reals] = made
-    return replace(job.train, rendered=rendered)
 
 
 def network_spec(params: TrainParams) -> NetworkSpec:

@@ -26,8 +26,6 @@ class FaceSet:
     """Name of the set that each face came from."""
     points: NDArray[np.float32]
     """`(N, 468, 2)` mesh in pixels of the crop; NaN where no mesh was found."""
-    rendered: NDArray[np.uint8] | None = None
-    """`(R, N, 128, 128, 3)`: each face as each renderer gives it back; None where nothing is rendered."""
 
     @property
     def reals(self) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""Training samples: a real face and a fake beside it, from the data set or forged here.
+"""Training samples: a real face and a fake beside it, from the data set, self-blended or swapped.
 
 A batch holds as many reals as fakes, and wherever possible a fake and the real of the same picture or source,
 so that scene, person, camera and coding say nothing about the class (GenD, WACV 2026, found this pairing
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from deepfakestream.forge.rerender import rerender
 from deepfakestream.forge.self_blend import self_blend
 from deepfakestream.forge.swap import pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
@@ -24,7 +23,6 @@ from deepfakestream.params import FakeMix
 from deepfakestream.training.augment import PARTNER, Strength, pair_augmentation
 from deepfakestream.training.face_set import FaceSet
 
-KINDS = ("dataset", "self_blend", "swap", "rerender")
 NUM_DONORS = 48
 """Random people among whom a swap takes the one whose pose is nearest."""
 
@@ -75,10 +73,6 @@ class PairDataset(Dataset[Tensor]):
             forgery = swap_face(
                 faces.images[position], faces.points[position], faces.images[donor], faces.points[donor], rng
             )
-        elif kind == "rerender":
-            assert faces.rendered is not None
-            rendered = faces.rendered[int(rng.integers(len(faces.rendered))), position]
-            forgery = rerender(faces.images[position], faces.points[position], rendered, rng)
         else:
             forgery = self_blend(faces.images[position], faces.points[position], rng)
         return forgery.real, forgery.fake
@@ -92,12 +86,11 @@ class PairDataset(Dataset[Tensor]):
                 mix.dataset * (len(self._faces.fakes) > 0 and self._labelled_source[position]),
                 mix.self_blend * forgeable,
                 mix.swap * (forgeable and len(self._donors) > 1),
-                mix.rerender * (forgeable and self._faces.rendered is not None),
             ]
         )
         if weights.sum() == 0:
             return "self_blend" if forgeable else "dataset"
-        return str(rng.choice(KINDS, p=weights / weights.sum()))
+        return str(rng.choice(["dataset", "self_blend", "swap"], p=weights / weights.sum()))
 
     def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
         """Return a fake of the real's group if there is one, else any fake with the nearest real of its own."""

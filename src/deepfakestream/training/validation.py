@@ -23,8 +23,8 @@ from deepfakestream.training.pairs import PairDataset, PairSpec
 MAX_FORGED = 400
 SCORE_BATCH = 64
 KINDS = {
-    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0, rerender=0.0),
-    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0, rerender=0.0),
+    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0),
+    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0),
 }
 
 
@@ -39,8 +39,9 @@ class LabelledImages:
 def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
     """Return the pictures to validate on, by kind; kinds that the split cannot show are left out."""
     sets = {}
-    if len(faces.reals) and len(faces.fakes):
-        plain = LabelledImages(images=faces.images, is_fake=faces.is_fake)
+    if len(faces.fakes) and (~faces.is_fake & faces.has_fakes_in_source).any():
+        labelled = faces.has_fakes_in_source
+        plain = LabelledImages(images=faces.images[labelled], is_fake=faces.is_fake[labelled])
         sets["dataset"] = plain
         sets["dataset_coded"] = _coded(plain, seed)
     forgeable = len(np.flatnonzero(~faces.is_fake & faces.has_mesh))
@@ -57,7 +58,8 @@ def _coded(plain: LabelledImages, seed: int) -> LabelledImages:
 
 def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
     pairs = PairDataset(faces, PairSpec(mix=mix, augment="none", seed=seed))
-    forgeable = np.flatnonzero(~faces.is_fake & faces.has_mesh)[:MAX_FORGED]
+    forgeable = np.flatnonzero(~faces.is_fake & faces.has_mesh)
+    forgeable = np.random.default_rng(seed).permutation(forgeable)[:MAX_FORGED]
     made = [pairs.pair(int(p), np.random.default_rng([seed, int(p)])) for p in forgeable]
     images = np.stack([real for real, _ in made] + [fake for _, fake in made])
     return LabelledImages(images=images, is_fake=np.repeat([False, True], len(made)))
