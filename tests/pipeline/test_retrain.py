@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deepfakestream.errors import DataError
+from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.monitoring.governor import Outcome, RetrainGovernor
+from deepfakestream.params import RetrainParams
+from deepfakestream.pipeline.retrain import Work, run
+from deepfakestream.pipeline.stages import STAGES
+from deepfakestream.settings import Settings
+
+RULES = RetrainParams(windows=(1, 1), cooldown_h=0, max_per_week=9)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(workspace=tmp_path)
+
+
+class Workshop:
+    """A workspace whose stages only note that they ran."""
+
+    def __init__(self, *, outcome: Outcome = "promoted", fails_at: str = "") -> None:
+        self.done: list[str] = []
+        self._outcome = outcome
+        self._fails_at = fails_at
+
+    def work(self) -> Work:
+        return Work(model_version=lambda _: "3", run_stage=self._run_stage, promote=self._promote)
+
+    def _run_stage(self, _settings: Settings, stage: str) -> None:
+        if stage == self._fails_at:
+            raise DataError(f"{stage} failed")
+        self.done.append(stage)
+
+    def _promote(self, _settings: Settings) -> tuple[Outcome, str]:
+        self.done.append("promote")
+        return self._outcome, f"the gate says {self._outcome}"
+
+
+def record_drift(settings: Settings, window_id: str) -> None:
+    report = DriftReport(
+        status="drift",
+        model_version="3",
+        n_current=60,
+        n_reference=90,
+        share=1,
+        window_id=window_id,
+        reason="",
+    )
+    RetrainGovernor(settings.governor_db).record_window(report, datetime.now(UTC))
+
+
+def test_without_drift_nothing_runs_and_the_reason_is_said(settings):
+    shop = Workshop()
+    report = run(RULES, settings=settings, work=shop.work())
+    assert shop.done == []
+    assert report.describe().splitlines() == [
+        "retrain: refused by the governor",
+        "  0 of the last 0 windows of version 3 drifted; 1 of 1 are needed (retrain.windows)",
+    ]
+
+
+def test_force_needs_no_drift(settings):
+    shop = Workshop()
+    assert run(RULES, settings=settings, force=True, work=shop.work()).decision.allowed
+    assert shop.done == [*STAGES, "promote"]
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "held"])
+def test_drift_causes_one_retraining(outcome, settings):
+    record_drift(settings, "a")
+    shop = Workshop(outcome=outcome)
+    report = run(RULES, settings=settings, work=shop.work())
+    assert report.describe().endswith(f"the gate says {outcome}")
+    assert not run(RULES, settings=settings, work=shop.work()).decision.allowed
+    assert shop.done == [*STAGES, "promote"]
+
+
+def test_a_failed_stage_stops_the_work_and_the_claim_is_given_back(settings):
+    record_drift(settings, "a")
+    shop = Workshop(fails_at="train")
+    with pytest.raises(DataError, match="train failed"):
+        run(RULES, settings=settings, work=shop.work())
+    assert shop.done == ["extract", "validate"]
+    assert run(RULES, settings=settings, work=Workshop().work()).decision.allowed
+
+
+def test_while_one_runs_another_is_refused(settings):
+    record_drift(settings, "a")
+    answers = []
+
+    def ask_again(_settings: Settings, _stage: str) -> None:
+        answers.append(run(RULES, settings=settings, force=True, work=Workshop().work()).decision)
+
+    shop = Workshop()
+    run(RULES, settings=settings, work=Work(lambda _: "3", ask_again, shop._promote))
+    assert len(answers) == len(STAGES)
+    assert not any(answer.allowed for answer in answers)
