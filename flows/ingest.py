@@ -11,9 +11,9 @@ from deepfakestream.pipeline.stages import one_at_a_time
 from flows.workspace import workspace
 
 
-@task(retries=2, retry_delay_seconds=[10, 60])
+@task
 def take_in(source: str, request: step.IngestRequest) -> str:
-    """Examine, copy, version and push the source; safe to repeat, so a remote that is away may come back."""
+    """Examine, copy, version and push the source."""
     params, settings = workspace()
     with one_at_a_time(settings):
         return step.run(Path(source), params=params.ingest, settings=settings, request=request).describe()

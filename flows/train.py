@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from prefect import flow, get_run_logger, task
+from typing import Any
 
+from prefect import State, flow, get_run_logger, task
+
+from deepfakestream.errors import ServerError
 from deepfakestream.monitoring.governor import Outcome
 from deepfakestream.pipeline.retrain import promote_if_better
 from deepfakestream.pipeline.stages import STAGES, reproduce
@@ -17,7 +20,12 @@ def run_stage(stage: str) -> bool:
     return reproduce(settings, stage)
 
 
-@task(retries=2, retry_delay_seconds=[10, 60])
+def registry_is_away(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Return whether a task failed because a server did not answer: the one failure that time may heal."""
+    return isinstance(state.result(raise_on_failure=False), ServerError)
+
+
+@task(retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=registry_is_away)
 def promote() -> tuple[Outcome, str]:
     """Register the trained model and move the alias if the gate agrees; safe to repeat."""
     _, settings = workspace()

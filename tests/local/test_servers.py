@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import io
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,8 @@ from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
 from deepfakestream.settings import Settings
+
+ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
@@ -150,3 +156,34 @@ def test_names_are_coloured_on_terminals_only(stream, line, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     Console(["a", "bcd"], stream).server_line("a", "x")
     assert stream.getvalue() == line
+
+
+@pytest.mark.slow
+def test_up_starts_everything_and_term_stops_everything(settings):
+    shutil.copy(ROOT / "params.yaml", settings.workspace / "params.yaml")
+    command = [sys.executable, "-m", "deepfakestream.cli", "up"]
+    environment = common_environment(settings)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if line.startswith("Ctrl-C stops"):
+                break
+        else:
+            pytest.fail("\n".join(lines))
+        for url in (f"{settings.mlflow_url}/health", f"{settings.prefect_api_url}/health"):
+            assert urllib.request.urlopen(url, timeout=10).read()
+        with urllib.request.urlopen(f"{settings.service_url}/metrics", timeout=10) as reply:
+            assert "deepfakestream_model_info" in reply.read().decode()
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(60) == 0
+    assert [line for line in lines if "is ready" in line] == [
+        f"mlflow   is ready: {settings.mlflow_url}",
+        f"prefect  is ready: http://127.0.0.1:{settings.prefect_port}",
+        f"flows    is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
+        f"service  is ready: {settings.service_url}",
+    ]
+    for port in (settings.mlflow_port, settings.prefect_port, settings.service_port):
+        require_free("127.0.0.1", port, server="x", setting="X")

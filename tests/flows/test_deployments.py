@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deepfakestream.local.servers import running
+from deepfakestream.settings import Settings
+from flows.deployments import deployments
+from flows.drift import DRIFT_EVENT
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 120.0
+
+
+def test_the_four_deployments():
+    made = {each.name: each for each in deployments(timedelta(minutes=5))}
+    assert list(made) == ["ingest", "train", "drift", "retrain"]
+    assert all(each.entrypoint == f"flows.{name}.{name}" for name, each in made.items())
+    assert all(each.concurrency_options is not None for each in made.values())
+    assert [name for name, each in made.items() if each.schedules] == ["drift"]
+    assert [name for name, each in made.items() if each.triggers] == ["retrain"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"nothing after {TIMEOUT_S:.0f} s")
+
+
+@pytest.mark.slow
+def test_a_drift_event_starts_the_retrain_deployment_once(tmp_path):
+    """Real Prefect server, real flows process: event → automation → run → the governor's recorded answer."""
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    settings = Settings(workspace=tmp_path, prefect_port=free_port())
+    with running(settings, ("prefect", "flows")) as servers, httpx.Client(timeout=30) as client:
+
+        def post(path: str, body: Any) -> Any:
+            answer = client.post(f"{settings.prefect_api_url}/{path}", json=body).raise_for_status()
+            return answer.json() if answer.content else None
+
+        def runs(flow: str) -> list[dict[str, Any]]:
+            query = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
+            return list(post("flow_runs/filter", query))
+
+        assert wait_for(lambda: runs("drift")), "the scheduler plans drift checks"
+        assert runs("retrain") == []
+        event = {
+            "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "event": DRIFT_EVENT,
+            "resource": {"prefect.resource.id": "deepfakestream.model.deepfakestream-detector"},
+            "payload": {"summary": "drift: 5 of 11 columns drifted"},
+            "id": "8f3b2c1e-6d0f-4c57-9a55-0a1f0e6f7d11",
+        }
+        post("events", [event])
+        (run,) = wait_for(lambda: [each for each in runs("retrain") if each["state_type"] == "COMPLETED"])
+        assert run["parameters"]["reason"] == "drift: 5 of 11 columns drifted"
+        assert len(runs("retrain")) == 1
+        servers.check()
+    with closing(sqlite3.connect(settings.governor_db)) as connection:
+        ((reasons,),) = connection.execute("SELECT reasons FROM refusals").fetchall()
+    assert "0 of the last 0 windows of version 0 drifted" in reasons

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+
+from deepfakestream.local.catalogue import FLOWS_READY, SERVICE
+from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+RULES: dict[str, Any] = yaml.safe_load((INFRA / "prometheus" / "alerts.yml").read_text())
+BOARD: dict[str, Any] = json.loads((INFRA / "grafana" / "dashboards" / "service.json").read_text())
+METRIC = re.compile(r"\bdeepfakestream_\w+")
+
+
+def families() -> set[str]:
+    """Names that a query may use: every family, with the suffixes of its kind."""
+    registry = CollectorRegistry()
+    ServiceMetrics(registry)
+    suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
+    return {family.name + suffix for family in registry.collect() for suffix in suffixes[family.type]}
+
+
+def expressions() -> list[tuple[str, str]]:
+    rules = [(rule["alert"], rule["expr"]) for group in RULES["groups"] for rule in group["rules"]]
+    panels = [(panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]]
+    return rules + panels
+
+
+@pytest.mark.parametrize(("name", "expression"), expressions())
+def test_rules_and_panels_ask_for_metrics_that_exist(name, expression):
+    assert expression.count("(") == expression.count(")")
+    asked = METRIC.findall(re.sub(r'"[^"]*"', "", expression))
+    assert set(asked) <= families(), name
+    assert asked or "up{" in expression
+
+
+def test_every_alert_has_its_section_in_the_runbook():
+    runbook = (ROOT / "docs" / "MONITORING.md").read_text()
+    for group in RULES["groups"]:
+        for rule in group["rules"]:
+            assert f"### {rule['alert']}" in runbook
+            assert rule["labels"]["severity"] in {"page", "ticket"}
+            assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_every_metric_is_in_the_document():
+    document = (ROOT / "docs" / "MONITORING.md").read_text()
+    registry = CollectorRegistry()
+    ServiceMetrics(registry)
+    names = set(re.findall(r"# TYPE (\w+)", generate_latest(registry).decode()))
+    assert {name for name in names if f"`{name}" not in document} == set()
+
+
+def test_compose_runs_what_the_local_starter_runs():
+    commands = {name: str(service.get("command", "")) for name, service in COMPOSE["services"].items()}
+    assert SERVICE in commands["service"]
+    assert "flows.deployments" in commands["flows"]
+    assert FLOWS_READY
+    for name in ("mlflow", "prefect"):
+        assert commands[name].startswith(f"{name} server")
+
+
+def test_compose_names_only_things_that_exist():
+    services, volumes = COMPOSE["services"], COMPOSE["volumes"]
+    for name, service in services.items():
+        for needed in service.get("depends_on", {}):
+            assert needed in services, name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in volumes or (INFRA / source).is_dir(), name
+        for variable in service.get("environment", {}):
+            if variable.startswith("DEEPFAKESTREAM_"):
+                assert variable.removeprefix("DEEPFAKESTREAM_").lower() in Settings.model_fields, name
+    build = services["service"]["build"]
+    context = (INFRA / build["context"]).resolve()
+    assert context == ROOT
+    assert (context / build["dockerfile"]).is_file()
+
+
+def test_compose_publishes_on_this_machine_only():
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_image_copies_what_is_in_the_repository():
+    for line in (INFRA / "images" / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY "):
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists(), source
+
+
+def test_prometheus_scrapes_the_port_of_the_service():
+    scrape = yaml.safe_load((INFRA / "prometheus" / "prometheus.yml").read_text())
+    assert scrape["rule_files"] == ["alerts.yml"]
+    (job,) = scrape["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["service:3000"]}]
+    assert "--port 3000" in COMPOSE["services"]["service"]["command"]
