@@ -46,14 +46,16 @@ SPEC = DetectorSpec(
     aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=1),
     calibration=CalibrationSpec(slope=1.0, intercept=0.0),
     operating_points={
-        "balanced": OperatingPoint(threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="none")
+        "balanced": OperatingPoint(
+            threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="none"
+        )
     },
     trained_on="made up brightness",
 )
 
 
 def write_brightness_model(directory: Path, *, slope: float, name: str = "model") -> None:
-    """Write a model folder whose logit is `slope * (mean pixel - 128) / 32`; `name` makes its weights differ."""
+    """Write a model folder with logit `slope * (mean pixel - 128) / 32`; `name` makes its weights differ."""
     directory.mkdir(parents=True, exist_ok=True)
     nodes = [
         helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
@@ -140,7 +142,9 @@ def make_workspace(tmp_path: Path, empty_store: Path) -> Callable[..., Settings]
         results = []
         for index, item in enumerate(items):
             level = np.clip(rng.normal(150 if item["label"] == "fake" else 106, 28, size=2), 0, 255)
-            results.append((item, _faces(item["media_id"], level.round() if index >= num_without_face else [])))
+            results.append(
+                (item, _faces(item["media_id"], level.round() if index >= num_without_face else []))
+            )
         rows = to_frame(items).set_index("media_id", drop=False).astype(object)
         rows = rows.where(rows.notna(), None)
         assemble(

@@ -36,7 +36,7 @@ def _ledger(settings: Settings) -> list[dict[str, Any]]:
 
 def test_not_evaluated(make_workspace: Make) -> None:
     settings = make_workspace()
-    with pytest.raises(DataError, match="no readable evaluation .*run 'dvc repro evaluate'"):
+    with pytest.raises(DataError, match=r"no readable evaluation .*run 'dvc repro evaluate'"):
         promote.run(POLICY, settings=settings)
 
 

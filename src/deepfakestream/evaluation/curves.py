@@ -53,6 +53,27 @@ def roc_curve(is_fake: BoolArray, scores: FloatArray) -> RocCurve | None:
     return RocCurve(fpr=fpr, tpr=tpr, num_real=num_real, num_fake=num_fake)
 
 
+class RankedScores:
+    """Scores sorted once, so that the AUC of each of many resamples costs one pass over them."""
+
+    def __init__(self, is_fake: BoolArray, scores: FloatArray) -> None:
+        self._order = np.argsort(scores, kind="stable")
+        ordered = scores[self._order]
+        self._is_fake = is_fake[self._order]
+        self._tie_starts = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0.0)
+
+    def auc(self, counts: NDArray[np.int64]) -> float:
+        """Return the AUC with each score counted `counts` times (Mann-Whitney); NaN without both classes."""
+        ordered = counts[self._order].astype(np.float64)
+        fakes = np.add.reduceat(ordered * self._is_fake, self._tie_starts)
+        reals = np.add.reduceat(ordered * ~self._is_fake, self._tie_starts)
+        num_pairs = fakes.sum() * reals.sum()
+        if num_pairs == 0:
+            return float("nan")
+        reals_below = np.cumsum(reals) - reals
+        return float(np.dot(fakes, reals_below + 0.5 * reals) / num_pairs)
+
+
 def calibration_error(is_fake: BoolArray, p_fake: FloatArray, *, max_bins: int = 15) -> float:
     """Return the expected calibration error over bins of equal mass; NaN without items.
 

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from deepfakestream.errors import WeightsError
+from deepfakestream.evaluation.scoring import BATCH_SIZE, score_crops, score_media
+from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.model.spec import (
+    AggregationSpec,
+    CalibrationSpec,
+    DetectorSpec,
+    NetworkSpec,
+    NormalisationSpec,
+)
+from deepfakestream.scan.features import FEATURE_NAMES
+
+SPEC = DetectorSpec(
+    network=NetworkSpec(variant="rgb", backbone="none", pooling="avg", srm_learnable=False, dropout=0.0),
+    normalisation=NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    extraction=ExtractionSpec(
+        detector="retinaface_mnet025",
+        num_frames=4,
+        min_face_px=4,
+        min_score=0.5,
+        max_faces_per_frame=4,
+        crop_scale=1.0,
+        crop_size_px=2,
+    ),
+    aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=1),
+    calibration=CalibrationSpec(slope=1.0, intercept=0.0),
+    operating_points={},
+    trained_on="nothing",
+)
+
+
+class FirstPixel:
+    """A model whose logit is the first pixel; notes the batches it got."""
+
+    spec = SPEC
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.batches: list[int] = []
+        self._broken = broken
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.batches.append(len(crops))
+        found: NDArray[np.float32] = crops[:, 0, 0, 0].astype(np.float32)
+        return found * np.float32("nan") if self._broken else found
+
+
+def _images(n: int) -> list[NDArray[np.uint8]]:
+    return [np.full((2, 2, 3), i % 256, dtype=np.uint8) for i in range(n)]
+
+
+def _media(*media_ids: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "media_id": media_ids,
+            "label": "fake",
+            "manipulation": "swap",
+            "group_id": "g",
+            "source": "s",
+            "original_name": "o",
+            "width_px": 640,
+            "height_px": 480,
+            "duration_s": np.nan,
+            "fps": np.nan,
+        }
+    )
+
+
+def _crops(*rows: tuple[str, int]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["media_id", "track_id"])
+    return table.assign(face_px=50.0, sharpness=9.0, luma=100.0, score=0.9)
+
+
+@pytest.mark.parametrize(
+    ("n", "batches"), [(0, []), (1, [1]), (BATCH_SIZE, [BATCH_SIZE]), (BATCH_SIZE + 1, [BATCH_SIZE, 1])]
+)
+def test_batches(n: int, batches: list[int]) -> None:
+    scorer = FirstPixel()
+    logits = score_crops(scorer, iter(_images(n)), total=n, description="x")
+    assert scorer.batches == batches
+    assert logits.tolist() == [float(i) for i in range(n)]
+
+
+def test_a_score_that_is_no_number_is_an_error_not_a_file_without_face() -> None:
+    with pytest.raises(WeightsError, match="not a number"):
+        score_crops(FirstPixel(broken=True), iter(_images(2)), total=2, description="x")
+
+
+def test_no_items() -> None:
+    found = score_media(_media(), _crops(), np.empty(0, np.float32), SPEC)
+    assert len(found) == 0
+    assert {"p_fake", *FEATURE_NAMES} <= set(found)
+
+
+def test_file_without_face_is_there_without_score() -> None:
+    found = score_media(_media("b", "a"), _crops(("a", 0)), np.array([0.0], np.float32), SPEC)
+    assert found["media_id"].tolist() == ["a", "b"]
+    assert found["p_fake"][0] == 0.5
+    assert np.isnan(found["p_fake"][1])
+    assert found["num_faces"].tolist() == [1.0, 0.0]
+    assert np.isnan(found["face_px"][1])
+
+
+def test_aggregates_over_frames_then_tracks() -> None:
+    crops = _crops(("a", 0), ("a", 0), ("a", 1), ("b", 0))
+    found = score_media(_media("a", "b"), crops, np.array([-1.0, -3.0, 2.0, 1.0], np.float32), SPEC)
+    assert found["logit"].tolist() == [2.0, 1.0]
+    assert found["num_tracks"].tolist() == [2.0, 1.0]
+    assert found["duration_s"].tolist() == [0.0, 0.0]
