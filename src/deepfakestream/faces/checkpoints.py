@@ -37,8 +37,8 @@ def fetch(url: str) -> Path:
         torch.hub.download_url_to_file(url, str(path), progress=False)
     except (URLError, OSError, ValueError) as error:
         raise WeightsError(
-            f"RetinaFace ResNet-50 has no weights here and {url} cannot be downloaded ({error}); put the file at "
-            f"{path}, set DEEPFAKESTREAM_RETINAFACE_R50_WEIGHTS to a copy, or use detector: retinaface_mnet025"
+            f"{url}: the weights of RetinaFace ResNet-50 cannot be downloaded ({error}); put it at {path}, "
+            "set DEEPFAKESTREAM_RETINAFACE_R50_WEIGHTS to a copy, or use detector: retinaface_mnet025"
         ) from error
     return path
 
@@ -54,18 +54,22 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); correct the path of the weights") from error
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror}); correct the path of the weights"
+        ) from error
     inner = _unzipped(content)
     _check_promise(path, content, inner)
     try:
         state = _tensors(path, inner)
-    except Exception as error:  # noqa: BLE001 - unpicklers raise anything on damaged bytes
-        raise WeightsError(f"{path}: not a checkpoint of plain tensors ({type(error).__name__}); get it again") from error
+    except Exception as error:  # unpicklers raise anything on damaged bytes
+        raise WeightsError(
+            f"{path}: not a checkpoint of plain tensors ({type(error).__name__}); get it again"
+        ) from error
     return state, hashlib.sha256(content).hexdigest()
 
 
 def _unzipped(content: bytes) -> bytes:
-    """Return the only member of a plain zip; the bytes themselves when they are a checkpoint (also a zip) already."""
+    """Return the only member of a plain zip; the bytes themselves where they are the checkpoint."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -80,7 +84,7 @@ def _check_promise(path: Path, content: bytes, inner: bytes) -> None:
     digests = {hashlib.sha256(data).hexdigest() for data in (content, inner)}
     if not any(digest.startswith(promise[1]) for digest in digests):
         raise WeightsError(
-            f"{path}: sha256 does not begin with {promise[1]}, as the name promises; delete the file and get it again"
+            f"{path}: sha256 does not begin with {promise[1]}, as its name promises; get the file again"
         )
 
 

@@ -13,11 +13,14 @@ from deepfakestream.faces.types import BoxXYXY
 from deepfakestream.media.types import RGBImage
 
 
-def crop_face(rgb: RGBImage, box_xyxy: BoxXYXY, *, scale: float, size_px: int, shift_y: float = 0.0) -> RGBImage:
+def crop_face(
+    rgb: RGBImage, box_xyxy: BoxXYXY, *, scale: float, size_px: int, shift_y: float = 0.0
+) -> RGBImage:
     """Return the square around a face as `(size_px, size_px, 3)`.
 
-    The square has whole-pixel corners, so that a box that differs by rounding gives the very same pixels. What
-    lies over the picture's border is mirrored from inside. Areas are averaged when shrinking; enlarging is cubic.
+    The square has whole-pixel corners, so that a box that differs by rounding gives the very same pixels.
+    What lies over the picture's border is mirrored from inside. Areas are averaged when shrinking; enlarging
+    is cubic.
 
     Args:
         rgb: the upright picture.
@@ -59,7 +62,7 @@ def resize_square(rgb: RGBImage, size_px: int) -> RGBImage:
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.int64]:
-    """Return `count` positions from `start`, those outside 0 … length-1 mirrored without repeating the edge."""
+    """Return `count` positions from `start`; those outside are mirrored without repeating the edge."""
     if length == 1:
         return np.zeros(count, dtype=np.int64)
     period = 2 * (length - 1)

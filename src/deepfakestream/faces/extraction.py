@@ -45,9 +45,9 @@ def extract_faces(
 ) -> ExtractedFaces:
     """Return the face crops of a media file in order of time, the largest face of a frame first.
 
-    Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop (`NO_FACE`,
-    `FACE_TOO_SMALL`), which faces were left out (`FACE_TOO_SMALL`, `TOO_MANY_FACES`) and what cut the reading
-    short (`TRUNCATED`, `TIME_BUDGET`).
+    Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
+    (`NO_FACE`, `FACE_TOO_SMALL`), which faces were left out (`FACE_TOO_SMALL`, `TOO_MANY_FACES`) and what cut
+    the reading short (`TRUNCATED`, `TIME_BUDGET`).
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
@@ -76,8 +76,8 @@ def extract_faces(
 def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -> ExtractedFaces:
     """Return the whole picture as the one face crop: for files that are face crops already.
 
-    No detector runs: the box is the picture, the landmarks are unknown (NaN) and the score is 1. A picture that is
-    not square is squeezed; of a clip, the middle frame is taken.
+    No detector runs: the box is the picture, the landmarks are unknown (NaN) and the score is 1. A picture
+    that is not square is squeezed; of a clip, the middle frame is taken.
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
@@ -125,7 +125,9 @@ def _describe(frame: Frame, face: Detection, rgb: RGBImage, track_id: int) -> Fa
     )
 
 
-def _with_tracks(crops: Sequence[Sequence[FaceCrop]], track_ids: Sequence[Sequence[int]]) -> tuple[FaceCrop, ...]:
+def _with_tracks(
+    crops: Sequence[Sequence[FaceCrop]], track_ids: Sequence[Sequence[int]]
+) -> tuple[FaceCrop, ...]:
     return tuple(
         replace(crop, track_id=track_id)
         for frame_crops, frame_ids in zip(crops, track_ids, strict=True)

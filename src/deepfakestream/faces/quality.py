@@ -10,8 +10,8 @@ from deepfakestream.media.types import RGBImage
 def sharpness(rgb: RGBImage) -> float:
     """Return the variance of the Laplacian of the luma: small for blur, large for detail and for noise.
 
-    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000. It depends on the size of the
-    picture: compare crops of one size only.
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000. It depends on the size of
+    the picture: compare crops of one size only.
     """
     return float(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
 

@@ -1,8 +1,9 @@
 """RetinaFace around any backbone: two looks at a picture, decoding, one list of faces.
 
 The first look is at up to 640 pixels. Where it finds nothing, or a face that fills much of the picture, a
-second look at up to 224 pixels follows: both backbones were trained on faces much smaller than their input, and
-on a tight portrait the fine look misses the face or takes its parts for more faces (docs/FACE_DETECTION.md).
+second look at up to 224 pixels follows: both backbones were trained on faces much smaller than their input,
+and on a tight portrait the fine look misses the face or takes its parts for more faces
+(docs/FACE_DETECTION.md).
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class RetinaFace:
         """Return each picture's faces, the largest first; an empty list where there is none."""
         found = self._look(images, FINE_LONG_SIDE_PX)
         again = [i for i, faces in enumerate(found) if _asks_for_second_look(images[i], faces)]
-        for position, coarse in zip(again, self._look([images[i] for i in again], COARSE_LONG_SIDE_PX), strict=True):
+        for position, coarse in zip(
+            again, self._look([images[i] for i in again], COARSE_LONG_SIDE_PX), strict=True
+        ):
             found[position] = _merge(coarse, found[position])
         return [sorted(faces, key=lambda face: -longer_side(face.box_xyxy)) for faces in found]
 
@@ -76,6 +79,8 @@ def _merge(coarse: Sequence[Detection], fine: Sequence[Detection]) -> list[Detec
     merged: list[Detection] = []
     for face in (*coarse, *fine):
         box = face.box_xyxy
-        if all(iou(box, k.box_xyxy) <= NMS_IOU and share_inside(box, k.box_xyxy) <= NESTED_SHARE for k in merged):
+        if all(
+            iou(box, k.box_xyxy) <= NMS_IOU and share_inside(box, k.box_xyxy) <= NESTED_SHARE for k in merged
+        ):
             merged.append(face)
     return merged

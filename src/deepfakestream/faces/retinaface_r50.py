@@ -1,4 +1,4 @@
-"""RetinaFace with a ResNet-50 backbone: more faces found than with MobileNet-0.25, at a price that asks for a GPU.
+"""RetinaFace with a ResNet-50 backbone: finds more than MobileNet-0.25, at a price that asks for a GPU.
 
 The network is `retinaface-pytorch`'s; its 109 MB of weights are not ours to ship: they come from a path, from
 torch's cache or from the release that the library itself names. Pre- and post-processing are ours.
@@ -19,9 +19,7 @@ from deepfakestream.faces.retinaface import Heads, RetinaFace
 from deepfakestream.media.types import RGBImage
 
 NAME = "retinaface_r50"
-URL = (
-    "https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip"
-)
+URL = "https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip"
 MEAN_RGB = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD_RGB = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
@@ -30,8 +28,8 @@ def open_r50(weights: Path | None, *, device: str = "auto", url: str = URL) -> R
     """Return the detector; it may be shared by several threads.
 
     Args:
-        weights: checkpoint (`.safetensors`, `.pth`, or a zip that holds one); None: the one in torch's cache, else
-            downloaded from `url`.
+        weights: checkpoint (`.safetensors`, `.pth`, or a zip that holds one); None: the one in torch's
+            cache, else downloaded from `url`.
         device: auto, cpu or cuda; auto takes the GPU where there is one.
         url: where to download from.
 
@@ -43,17 +41,17 @@ def open_r50(weights: Path | None, *, device: str = "auto", url: str = URL) -> R
     state, digest = read_state_dict(path)
     network = _build()
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path}: not a checkpoint of retinaface-pytorch's ResNet-50 ({_first_line(error)}); get it from {url}"
+            f"{path}: not retinaface-pytorch's ResNet-50 ({_first_line(error)}); get it from {url}"
         ) from error
     return RetinaFace(NAME, digest, _ResNet50(network, _choose(device)))
 
 
 class _ResNet50:
     def __init__(self, network: Any, device: torch.device) -> None:
-        self._network = network.eval().to(device, memory_format=torch.channels_last)
+        self._network = network.eval().to(device, torch.float32, memory_format=torch.channels_last)
         self._device = device
 
     @torch.inference_mode()
@@ -69,7 +67,8 @@ class _ResNet50:
 def _build() -> Any:
     from retinaface.network import RetinaFace as LibraryNetwork
 
-    with warnings.catch_warnings():
+    # On the meta device: initialising 27 million weights that the checkpoint replaces takes seconds.
+    with warnings.catch_warnings(), torch.device("meta"):
         # The library still says `pretrained=False`, which torchvision calls deprecated.
         warnings.simplefilter("ignore", UserWarning)
         return LibraryNetwork(

@@ -1,12 +1,13 @@
 """Which faces of different frames are one person: greedy matching of boxes, frame by frame.
 
-Sampled frames lie up to seconds apart, so overlap alone is too strict: a face also continues a track when it is
-near and of like size. It knows positions only, not identities: two people who swap places are swapped, and a cut
-to another person in the same place continues the track.
+Sampled frames lie up to seconds apart, so overlap alone is too strict: a face also continues a track when it
+is near and of like size. It knows positions only, not identities: two people who swap places are swapped, and
+a cut to another person in the same place continues the track.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from deepfakestream.faces.boxes import area, centre_xy, iou
 from deepfakestream.faces.types import BoxXYXY, Detection
 
 MIN_IOU = 0.3
-MAX_CENTRE_DISTANCE = 0.6
+MAX_CENTRE_DISTANCE = 0.9
 """Between centres, over the side of a square as large as the smaller box."""
 MAX_SIZE_RATIO = 1.6
 """Of the larger side to the smaller, each the root of its box's area."""
@@ -51,11 +52,11 @@ def assign_tracks(frames: Sequence[Sequence[Detection]]) -> list[list[int]]:
 
 def likeness(a: BoxXYXY, b: BoxXYXY) -> float:
     """Return how well two boxes agree, 0 when they cannot be one face, else up to 2."""
-    side_a, side_b = area(a) ** 0.5, area(b) ** 0.5
+    side_a, side_b = math.sqrt(area(a)), math.sqrt(area(b))
     if min(side_a, side_b) <= 0 or max(side_a, side_b) / min(side_a, side_b) > MAX_SIZE_RATIO:
         return 0.0
     (ax, ay), (bx, by) = centre_xy(a), centre_xy(b)
-    distance = ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5 / min(side_a, side_b)
+    distance = math.hypot(ax - bx, ay - by) / min(side_a, side_b)
     overlap = iou(a, b)
     if overlap < MIN_IOU and distance > MAX_CENTRE_DISTANCE:
         return 0.0

@@ -1,4 +1,4 @@
-"""The picture as a detector sees it: bounded long side, so that speed and recall do not depend on the source."""
+"""The picture as a detector sees it: of bounded size, so that speed does not depend on the source."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ def input_hw(height_px: int, width_px: int, max_long_side_px: int) -> tuple[int,
 
 
 def to_input(rgb: RGBImage, hw: tuple[int, int]) -> RGBImage:
-    """Return the picture resampled to the network's size: areas averaged when shrinking, linear when enlarging."""
+    """Return the picture in the network's size: areas averaged when shrinking, linear when enlarging."""
     if rgb.shape[:2] == hw:
         return rgb
     shrinks = rgb.shape[0] > hw[0] or rgb.shape[1] > hw[1]
-    return np.asarray(cv2.resize(rgb, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+    return np.asarray(
+        cv2.resize(rgb, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    )
 
 
 def batches(images: Sequence[RGBImage], max_long_side_px: int) -> Iterator[tuple[list[int], RGBImage]]:
-    """Yield positions and the stacked `(N, height, width, 3)` inputs of pictures whose network size agrees."""
+    """Yield positions and stacked `(N, height, width, 3)` inputs of pictures whose network size agrees."""
     by_size: dict[tuple[int, int], list[int]] = {}
     for position, rgb in enumerate(images):
-        by_size.setdefault(input_hw(*rgb.shape[:2], max_long_side_px), []).append(position)
+        by_size.setdefault(input_hw(rgb.shape[0], rgb.shape[1], max_long_side_px), []).append(position)
     for hw, positions in by_size.items():
         step = max(1, BATCH_PIXELS // (hw[0] * hw[1]))
         for start in range(0, len(positions), step):

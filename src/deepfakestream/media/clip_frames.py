@@ -1,4 +1,4 @@
-"""The wanted frames of a video: seek where that saves decoding, else decode on; convert only what is wanted."""
+"""The wanted frames of a video: seek where that saves decoding, else decode on; convert only those."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def clip_frames(path: Path, num_frames: int, budget: MediaBudget, notes: set[Rea
         reader = _Reader(container, stream, index, budget, watch, notes)
         for position, (time, picture) in enumerate(reader.read(wanted)):
             check_pixels(path, (picture.width, picture.height), budget)
-            frame = Frame(index=position, time_s=(time - index.times[0]) * index.unit_s, rgb=upright_rgb(picture))
+            frame = Frame(
+                index=position, time_s=(time - index.times[0]) * index.unit_s, rgb=upright_rgb(picture)
+            )
             watch.pause()
             yield frame
             watch.resume()
@@ -77,7 +79,13 @@ class _Reader:
     """Decodes forwards through one open container and remembers how far it got."""
 
     def __init__(
-        self, container: Any, stream: Any, index: ClipIndex, budget: MediaBudget, watch: Stopwatch, notes: set[Reason]
+        self,
+        container: Any,
+        stream: Any,
+        index: ClipIndex,
+        budget: MediaBudget,
+        watch: Stopwatch,
+        notes: set[Reason],
     ) -> None:
         self._container = container
         self._stream = stream
@@ -118,7 +126,7 @@ class _Reader:
         return None
 
     def _seek_if_nearer(self, time: int) -> None:
-        """Seek when that skips enough frames; demuxers without an exact index may land late, so look before."""
+        """Seek when that skips enough frames; a demuxer without an exact index may land late, so look."""
         keyframe = self._index.keyframe_before(time)
         if not self._index.is_timed or keyframe is None:
             return

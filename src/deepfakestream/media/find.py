@@ -9,17 +9,47 @@ from pathlib import Path
 from deepfakestream.media.signatures import read_head, sniff
 
 MEDIA_SUFFIXES = frozenset(
-    ".jpg .jpeg .jfif .png .apng .webp .avif .tif .tiff .bmp .gif "
-    ".mp4 .m4v .mov .3gp .3g2 .mkv .webm .avi .wmv .asf .flv .mpg .mpeg .ts .m2ts .mts .vob .ogv .mxf".split()
+    {
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".avif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".3gp",
+        ".3g2",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".vob",
+        ".ogv",
+        ".mxf",
+    }
 )
 
 
 def find_media(paths: Sequence[Path]) -> list[Path]:
     """Return the files to look at, each once.
 
-    A file that was named is kept as it is, whatever it holds and even where it is missing. A folder is searched
-    to any depth, in sorted order, for files that carry a media suffix or begin like media; hidden files and
-    folders are skipped and links to folders are not followed.
+    A file that was named is kept as it is, whatever it holds and even where it is missing. A folder is
+    searched to any depth, in sorted order, for files that carry a media suffix or begin like media; hidden
+    files and folders are skipped and links to folders are not followed.
     """
     found: dict[Path, None] = {}
     for path in paths:

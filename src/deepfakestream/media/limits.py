@@ -18,7 +18,7 @@ def too_many_pixels(path: Path, what: str, budget: MediaBudget) -> MediaError:
     """Return the error for a picture over the budget."""
     return MediaError(
         Reason.TOO_MANY_PIXELS,
-        f"{path.name}: {what} exceed the limit of {budget.max_pixels} pixels; scale it down or raise the limit",
+        f"{path.name}: {what} exceed the limit of {budget.max_pixels} pixels; scale it down",
     )
 
 

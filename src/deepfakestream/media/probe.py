@@ -27,7 +27,9 @@ def probe(path: Path, budget: MediaBudget) -> MediaInfo:
     _check_is_file(path)
     with open_picture(path, budget) as picture:
         if picture is not None:
-            return animation_info(path, picture, budget) if is_animated(picture) else still_info(path, picture)
+            return (
+                animation_info(path, picture, budget) if is_animated(picture) else still_info(path, picture)
+            )
     with open_clip(path, budget) as (container, stream):
         info = clip_info(path, container, stream, budget)
         if _quarter_turns(container, stream) % 2:
@@ -40,13 +42,17 @@ def _check_is_file(path: Path) -> None:
         if not path.exists():
             raise MediaError(Reason.NOT_FOUND, f"{path}: no such file; check the path")
         if not path.is_file():
-            raise MediaError(Reason.NOT_FOUND, f"{path}: not a file; name a media file, or a folder that holds some")
+            raise MediaError(
+                Reason.NOT_FOUND, f"{path}: not a file; name a media file, or a folder that holds some"
+            )
         if path.stat().st_size == 0:
             raise MediaError(Reason.EMPTY_FILE, f"{path.name}: the file is empty; get a whole copy")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise MediaError(Reason.UNREADABLE, f"{path}: cannot be opened ({error.strerror}); check access") from error
+        raise MediaError(
+            Reason.UNREADABLE, f"{path}: cannot be opened ({error.strerror}); check access"
+        ) from error
 
 
 def _quarter_turns(container: Any, stream: Any) -> int:
@@ -54,7 +60,8 @@ def _quarter_turns(container: Any, stream: Any) -> int:
     try:
         for number, packet in enumerate(container.demux(stream)):
             for picture in packet.decode():
-                return round(picture.rotation / 90)
+                turns: int = round(picture.rotation / 90)
+                return turns
             if number >= _PACKETS_FOR_ROTATION:
                 break
     except (av.error.FFmpegError, OSError):

@@ -16,7 +16,7 @@ from deepfakestream.media.types import Frame, FrameSample, MediaBudget, MediaInf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameStream:
-    """Frames of one file as they are decoded, so that a long or large clip never lies in memory as a whole."""
+    """Frames of one file as they are decoded, so that a large clip never lies in memory as a whole."""
 
     info: MediaInfo
     frames: Iterator[Frame]
@@ -39,7 +39,9 @@ def stream_frames(path: Path, *, num_frames: int, budget: MediaBudget) -> FrameS
     info = probe(path, budget)
     notes: set[Reason] = set()
     return FrameStream(
-        info=info, frames=_at_least_one(path, _decode(path, num_frames, budget, notes), notes), found_notes=notes
+        info=info,
+        frames=_at_least_one(path, _decode(path, num_frames, budget, notes), notes),
+        found_notes=notes,
     )
 
 
@@ -76,4 +78,6 @@ def _at_least_one(path: Path, frames: Iterator[Frame], notes: set[Reason]) -> It
         yield frame
     if is_empty:
         reason = min(notes, default=Reason.UNREADABLE)
-        raise MediaError(reason, f"{path.name}: not a single frame can be decoded; get a whole copy of the file")
+        raise MediaError(
+            reason, f"{path.name}: not a single frame can be decoded; get a whole copy of the file"
+        )

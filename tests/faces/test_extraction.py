@@ -1,0 +1,140 @@
+"""From files to crops: order, tracks, filters, notes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepfakestream.errors import MediaError, Reason
+from deepfakestream.faces.boxes import shorter_side
+from deepfakestream.faces.crop import crop_face
+from deepfakestream.faces.extraction import extract_faces, spec_from_params, whole_image_as_face
+from deepfakestream.faces.quality import luma, sharpness
+from deepfakestream.faces.types import Detection
+from deepfakestream.params import load_params
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class ScriptedDetector:
+    """Returns the same faces for every picture and remembers how many it was shown at once."""
+
+    name, digest = "scripted", "0" * 64
+
+    def __init__(self, *faces):
+        self.faces = list(faces)
+        self.calls = []
+
+    def detect(self, images):
+        self.calls.append(len(images))
+        return [self.faces for _ in images]
+
+
+def face(x, y, side, score=0.99):
+    return Detection(box_xyxy=(x, y, x + side, y + side), landmarks_xy=np.zeros((5, 2), np.float32), score=score)
+
+
+def test_image(detector, extraction_spec, budget, astronaut_jpg):
+    faces = extract_faces(astronaut_jpg, detector, extraction_spec, budget)
+    (crop,) = faces.crops
+    assert (faces.num_frames, faces.notes) == (1, ())
+    assert crop.rgb.shape == (224, 224, 3)
+    assert (crop.frame_index, crop.time_s, crop.track_id) == (0, 0.0, 0)
+    assert crop.face_px == pytest.approx(shorter_side(crop.box_xyxy))
+    assert crop.sharpness == pytest.approx(sharpness(crop.rgb))
+    assert crop.luma == pytest.approx(luma(crop.rgb))
+    rgb = np.asarray(Image.open(astronaut_jpg))
+    assert np.array_equal(crop.rgb, crop_face(rgb, crop.box_xyxy, scale=0.8, size_px=224, shift_y=0.05))
+
+
+def test_clip_is_one_track_in_order_of_time(detector, extraction_spec, budget, face_clip):
+    faces = extract_faces(face_clip, detector, extraction_spec, budget)
+    assert faces.info.kind == "video"
+    assert faces.num_frames == len(faces.crops) == 8
+    assert [crop.frame_index for crop in faces.crops] == list(range(8))
+    assert {crop.track_id for crop in faces.crops} == {0}
+    assert sorted(crop.time_s for crop in faces.crops) == [crop.time_s for crop in faces.crops]
+
+
+def test_twice_is_the_same(detector, extraction_spec, budget, face_clip):
+    first, second = (extract_faces(face_clip, detector, extraction_spec, budget) for _ in range(2))
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(first.crops, second.crops, strict=True))
+
+
+def test_several_people_are_several_tracks(detector, extraction_spec, budget, sample_media):
+    faces = extract_faces(sample_media / "multi_face.jpg", detector, extraction_spec, budget)
+    assert [crop.track_id for crop in faces.crops] == [0, 1, 2, 3, 4]
+
+
+def test_clip_without_a_face(detector, extraction_spec, budget, sample_media):
+    faces = extract_faces(sample_media / "no_face.mp4", detector, extraction_spec, budget)
+    assert faces.crops == ()
+    assert faces.notes == (Reason.NO_FACE,)
+    assert faces.num_frames == 8
+
+
+def test_a_face_in_a_part_of_the_clip(detector, extraction_spec, budget, sample_media):
+    faces = extract_faces(sample_media / "noface_face.mov", detector, extraction_spec, budget)
+    assert 0 < len(faces.crops) < faces.num_frames
+    assert faces.crops[0].time_s > faces.info.duration_s / 3
+    assert faces.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "kept", "notes"),
+    [
+        ([], {}, 0, (Reason.NO_FACE,)),
+        ([face(0, 0, 90, score=0.5)], {}, 0, (Reason.NO_FACE,)),
+        ([face(0, 0, 30)], {}, 0, (Reason.FACE_TOO_SMALL,)),
+        ([face(0, 0, 90), face(200, 0, 30)], {}, 1, (Reason.FACE_TOO_SMALL,)),
+        ([face(0, 0, 40)], {}, 1, ()),
+        ([face(0, 0, 90), face(200, 0, 80), face(0, 200, 70)], {"max_faces_per_frame": 2}, 2, (Reason.TOO_MANY_FACES,)),
+    ],
+    ids=["none", "not sure", "too small", "one too small", "just large enough", "too many"],
+)
+def test_filters_and_notes(extraction_spec, budget, astronaut_jpg, found, changes, kept, notes):
+    faces = extract_faces(astronaut_jpg, ScriptedDetector(*found), replace(extraction_spec, **changes), budget)
+    assert len(faces.crops) == kept
+    assert faces.notes == notes
+
+
+def test_no_more_than_four_full_frames_are_held(extraction_spec, budget, face_clip):
+    scripted = ScriptedDetector()
+    extract_faces(face_clip, scripted, replace(extraction_spec, num_frames=10), budget)
+    assert scripted.calls == [4, 4, 2]
+
+
+def test_damage_is_passed_on(detector, extraction_spec, budget, astronaut_jpg, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(astronaut_jpg.read_bytes()[:60_000])
+    faces = extract_faces(cut, detector, extraction_spec, budget)
+    assert faces.notes == (Reason.TRUNCATED,)
+    assert len(faces.crops) == 1
+    with pytest.raises(MediaError, match="no such file"):
+        extract_faces(tmp_path / "none.mp4", detector, extraction_spec, budget)
+
+
+@pytest.mark.parametrize(("width", "height"), [(224, 224), (300, 200), (1, 1)])
+def test_whole_image_as_face(extraction_spec, budget, astronaut, tmp_path, width, height):
+    path = tmp_path / "crop.png"
+    Image.fromarray(astronaut[:height, :width]).save(path)
+    faces = whole_image_as_face(path, extraction_spec, budget)
+    (crop,) = faces.crops
+    assert crop.rgb.shape == (224, 224, 3)
+    assert crop.box_xyxy == (0, 0, width, height)
+    assert np.isnan(crop.landmarks_xy).all()
+    assert (crop.score, crop.track_id, crop.face_px) == (1.0, 0, min(width, height))
+    if (width, height) == (224, 224):
+        assert np.array_equal(crop.rgb, astronaut[:224, :224])
+
+
+def test_spec_takes_every_parameter_that_decides_pixels():
+    params = load_params(REPOSITORY / "params.yaml").extract
+    spec = spec_from_params(params)
+    decides_no_pixels = {"shard_size"}
+    for name in set(type(params).model_fields) - decides_no_pixels:
+        assert getattr(spec, name) == getattr(params, name)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepfakestream.errors import MediaError, Reason
+from deepfakestream.media.probe import probe
+from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.types import MediaBudget
+
+
+def animate(path, durations_ms):
+    frames = [Image.fromarray(np.full((16, 24, 3), 10 * k, dtype=np.uint8)) for k in range(len(durations_ms))]
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations_ms, loop=0, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_animation_is_a_clip_sampled_by_time(tmp_path, suffix):
+    path = animate(tmp_path / f"a.{suffix}", [100] * 4 + [400] * 3)
+    sample = sample_frames(path, num_frames=4, budget=MediaBudget())
+    assert sample.info.kind == "video"
+    assert sample.info.num_frames == 7
+    assert sample.info.duration_s == pytest.approx(1.6)
+    assert [round(float(frame.rgb.mean()) / 10) for frame in sample.frames] == [2, 4, 5, 6]
+    assert [frame.time_s for frame in sample.frames] == pytest.approx([0.2, 0.4, 0.8, 1.2])
+    assert [frame.index for frame in sample.frames] == [0, 1, 2, 3]
+
+
+def test_unset_durations_count_as_browsers_count_them(tmp_path):
+    path = animate(tmp_path / "a.gif", [0, 0, 0])
+    assert probe(path, MediaBudget()).duration_s == pytest.approx(0.3)
+
+
+def test_too_many_frames_are_refused(tmp_path):
+    path = animate(tmp_path / "a.gif", [100] * 6)
+    with pytest.raises(MediaError, match="6 frames exceed the limit of 5") as caught:
+        probe(path, MediaBudget(max_decoded_frames=5))
+    assert caught.value.reason is Reason.TOO_LONG
+
+
+def test_too_long_is_refused(tmp_path):
+    path = animate(tmp_path / "a.gif", [1000] * 6)
+    with pytest.raises(MediaError, match="6 s exceed the limit of 5 s"):
+        probe(path, MediaBudget(max_duration_s=5))
+
+
+def test_wall_budget_ends_the_reading(tmp_path):
+    path = animate(tmp_path / "a.gif", [100] * 6)
+    with pytest.raises(MediaError) as caught:
+        sample_frames(path, num_frames=4, budget=MediaBudget(max_wall_s=0.0))
+    assert caught.value.reason is Reason.TIME_BUDGET
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_cut_animation_gives_what_there_is(tmp_path, suffix):
+    whole = animate(tmp_path / f"whole.{suffix}", [100] * 20)
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    sample = sample_frames(path, num_frames=8, budget=MediaBudget())
+    assert 1 <= len(sample.frames) <= 8
+    assert float(sample.frames[-1].rgb.mean()) < 130

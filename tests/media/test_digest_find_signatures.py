@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from deepfakestream.media.digest import sha256_file
+from deepfakestream.media.find import find_media
+from deepfakestream.media.signatures import sniff
+
+JPEG_HEAD = b"\xff\xd8\xff\xe0" + bytes(60)
+
+
+def test_digest_is_that_of_the_bytes(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc" * 100_000)
+    assert sha256_file(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_digest_of_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sha256_file(tmp_path / "none")
+
+
+def test_named_files_are_kept_whatever_they_are(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("no media")
+    missing = tmp_path / "missing.mp4"
+    assert find_media([text, missing, text]) == [text, missing]
+
+
+def test_folders_are_searched_by_suffix_and_content_in_sorted_order(tmp_path):
+    for name, content in [
+        ("b/clip.mp4", b""),
+        ("b/photo_without_suffix", JPEG_HEAD),
+        ("a.JPG", JPEG_HEAD),
+        ("notes.txt", b"text"),
+        (".hidden.jpg", JPEG_HEAD),
+        (".git/x.jpg", JPEG_HEAD),
+    ]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    found = [path.relative_to(tmp_path) for path in find_media([tmp_path])]
+    assert found == [Path("a.JPG"), Path("b/clip.mp4"), Path("b/photo_without_suffix")]
+
+
+def test_folder_without_media_gives_nothing(tmp_path):
+    assert find_media([tmp_path]) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"", None),
+        (b"#EXTM3U\n", None),
+        (JPEG_HEAD, "image"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST", "video"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", None),
+        (b"\x00\x00\x00\x1cftypavif", "image"),
+        (b"\x00\x00\x00\x1cftypisom", "video"),
+        (b"\x1aE\xdf\xa3", "video"),
+    ],
+)
+def test_first_bytes_tell_the_kind(head, kind):
+    assert sniff(head) == kind
