@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from deepfakestream.errors import DataError
+from deepfakestream.registry import tracking
+from deepfakestream.registry.store import open_client
+from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run, start_run
+from deepfakestream.settings import Settings
+
+
+class FlakyClient:
+    """Takes records while `up`; notes them."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.refuses = False
+        self.taken: list[tuple[str, Any]] = []
+
+    def _take(self, kind: str, content: Any) -> None:
+        if not self.up:
+            raise MlflowException("connection refused")  # an internal error, as MLflow reports it
+        if self.refuses:
+            raise MlflowException.invalid_parameter_value("changed a param")
+        self.taken.append((kind, content))
+
+    def log_batch(self, run_id: str, *, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
+        self._take("batch", [(each.key, each.value) for each in (*metrics, *params, *tags)])
+
+    def log_artifact(self, run_id: str, path: str, folder: str | None) -> None:
+        self._take("file", Path(path).name)
+
+    def set_terminated(self, run_id: str, status: str) -> None:
+        self._take("end", status)
+
+
+def _run(client: FlakyClient) -> TrackedRun:
+    return TrackedRun(client, run_id="r", experiment_id="1")  # type: ignore[arg-type]
+
+
+class TestServerLost:
+    def test_records_wait_in_order_and_are_sent_at_the_end(self) -> None:
+        client = FlakyClient()
+        run = _run(client)
+        run.log_metrics({"a": 1.0}, step=1)
+        client.up = False
+        run.log_metrics({"a": 2.0}, step=2)
+        run.log_metrics({"a": 3.0}, step=3)
+        assert run.unsent == 2
+        client.up = True
+        run.finish("FINISHED")
+        assert run.unsent == 0
+        assert [content for _, content in client.taken] == [
+            [("a", 1.0)],
+            [("a", 2.0)],
+            [("a", 3.0)],
+            "FINISHED",
+        ]
+
+    def test_a_dead_server_is_asked_rarely(self) -> None:
+        client = FlakyClient()
+        run = _run(client)
+        client.up = False
+        run.log_metrics({"a": 1.0})
+        client.up = True
+        run.log_metrics({"a": 2.0})
+        assert run.unsent == 2
+
+    def test_still_down_at_the_end_is_one_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        client = FlakyClient()
+        client.up = False
+        run = _run(client)
+        run.log_metrics({"a": 1.0})
+        run.finish("FINISHED")
+        assert run.unsent == 2
+        assert "lacks 2 records" in caplog.records[-1].message
+
+    def test_a_refused_record_does_not_hold_up_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
+        client = FlakyClient()
+        run = _run(client)
+        client.refuses = True
+        run.log_params({"x": 1})
+        client.refuses = False
+        run.log_params({"y": 2})
+        assert client.taken == [("batch", [("y", "2")])]
+        assert "refused and is left out" in caplog.text
+
+
+class TestRecords:
+    @pytest.mark.parametrize(
+        ("metrics", "sent"),
+        [
+            ({}, []),
+            ({"a": None, "b": float("nan"), "c": float("inf")}, []),
+            ({"a": None, "b": 0.5}, [("batch", [("b", 0.5)])]),
+        ],
+    )
+    def test_what_was_not_measured_is_left_out(self, metrics: Mapping[str, Any], sent: list[Any]) -> None:
+        client = FlakyClient()
+        _run(client).log_metrics(metrics)
+        assert client.taken == sent
+
+    def test_nested_and_many_params(self) -> None:
+        client = FlakyClient()
+        _run(client).log_params(
+            {"train": {"lr": 0.1, "mix": {"swap": 1}}, **{f"p{i}": i for i in range(150)}}
+        )
+        sent = [entry for _, batch in client.taken for entry in batch]
+        assert sent[:2] == [("train.lr", "0.1"), ("train.mix.swap", "1")]
+        assert len(sent) == 152
+        assert max(len(batch) for _, batch in client.taken) <= tracking.MAX_BATCH
+
+
+class TestOnSqlite:
+    def test_everything_is_there(self, settings: Settings, tmp_path: Path) -> None:
+        picture = tmp_path / "roc.png"
+        picture.write_bytes(b"png")
+        with start_run(settings, name="train dual", tags={"trigger": "manual"}) as run:
+            run.log_params({"train": {"lr": 0.1}})
+            for step in (1, 2):
+                run.log_metrics({"val_auc": 0.5 + step / 10}, step)
+            run.log_artifact(picture, "plots")
+            run.log_dataset("faces", "f" * 32 + ".dir", "training")
+        client = open_client(settings)
+        found = client.get_run(run.run_id)
+        assert (found.info.run_name, found.info.status) == ("train dual", "FINISHED")
+        assert found.data.params == {"train.lr": "0.1"}
+        assert [metric.value for metric in client.get_metric_history(run.run_id, "val_auc")] == [0.6, 0.7]
+        assert found.data.tags["trigger"] == "manual"
+        assert found.inputs.dataset_inputs[0].dataset.digest == "f" * 32 + ".dir"
+        assert found.inputs.dataset_inputs[0].tags[0].value == "training"
+        assert (settings.mlflow_artifacts_dir / run.run_id / "artifacts" / "plots" / "roc.png").is_file()
+
+    @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+    def test_end_of_a_broken_run(self, settings: Settings, error: type[BaseException], status: str) -> None:
+        def break_off() -> None:
+            with start_run(settings, name="x", tags={}) as run:
+                ids.append(run.run_id)
+                raise error
+
+        ids: list[str] = []
+        with pytest.raises(error):
+            break_off()
+        assert open_client(settings).get_run(ids[0]).info.status == status
+
+    def test_resumed_run_keeps_its_state(self, settings: Settings) -> None:
+        with start_run(settings, name="train", tags={}) as run:
+            pass
+        ended = open_client(settings).get_run(run.run_id).info.end_time
+        with resume_run(settings, run_id=run.run_id, name="other", tags={"t": "1"}) as again:
+            again.log_metrics({"test_auc": 0.9})
+        found = open_client(settings).get_run(run.run_id)
+        assert again.run_id == run.run_id
+        assert (found.info.end_time, found.info.run_name) == (ended, "train")
+        assert found.data.metrics == {"test_auc": 0.9}
+
+    @pytest.mark.parametrize("run_id", [None, "0" * 32])
+    def test_unknown_run_is_continued_by_a_new_one(self, settings: Settings, run_id: str | None) -> None:
+        with resume_run(settings, run_id=run_id, name="evaluate x", tags={}) as run:
+            pass
+        found = open_client(settings).get_run(run.run_id)
+        assert found.info.run_name == "evaluate x"
+        assert found.data.tags["continues_run"] == (run_id or "unknown")
+
+    def test_deleted_run_counts_as_unknown(self, settings: Settings) -> None:
+        with start_run(settings, name="train", tags={}) as run:
+            pass
+        open_client(settings).delete_run(run.run_id)
+        with resume_run(settings, run_id=run.run_id, name="again", tags={}) as other:
+            assert other.run_id != run.run_id
+
+    def test_lineage_is_that_of_the_training(self, settings: Settings) -> None:
+        (settings.workspace / "data.dvc").write_text("outs:\n- md5: old.dir\n  path: data\n")
+        with start_run(settings, name="train", tags={}) as run:
+            pass
+        (settings.workspace / "data.dvc").write_text("outs:\n- md5: new.dir\n  path: data\n")
+        assert lineage_of(settings, run.run_id)["dvc_data_md5"] == "old.dir"
+
+    def test_lineage_of_an_unknown_run(self, settings: Settings) -> None:
+        with pytest.raises(DataError, match="MLflow run 0000: not in sqlite"):
+            lineage_of(settings, "0000")
