@@ -81,7 +81,10 @@ def test_input_size_is_bounded(size, expected):
 
 
 def test_batches_group_pictures_of_one_input_size_and_bound_memory():
-    images = [np.zeros((360, 640, 3), np.uint8)] * 9 + [np.zeros((720, 1280, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)]
+    images = [np.zeros((360, 640, 3), np.uint8)] * 9 + [
+        np.zeros((720, 1280, 3), np.uint8),
+        np.zeros((9, 9, 3), np.uint8),
+    ]
     found = [(positions, stacked.shape) for positions, stacked in batches(images, 640)]
     assert found == [
         ([0, 1, 2, 3, 4, 5, 6], (7, 360, 640, 3)),

@@ -28,7 +28,9 @@ def test_square_lies_around_the_centre(box, scale, shift_y, square):
     assert crop_square(box, scale=scale, shift_y=shift_y) == square
 
 
-@pytest.mark.parametrize("box", [(5, 5, 5, 5), (5, 5, 1, 1), (0, 0, float("nan"), 5), (0, 0, float("inf"), 5)])
+@pytest.mark.parametrize(
+    "box", [(5, 5, 5, 5), (5, 5, 1, 1), (0, 0, float("nan"), 5), (0, 0, float("inf"), 5)]
+)
 def test_empty_boxes_are_refused(astronaut, box):
     with pytest.raises(ValueError, match="empty or not finite"):
         crop_face(astronaut, box, scale=1.0, size_px=16)
@@ -55,7 +57,9 @@ def test_what_lies_over_the_border_is_mirrored(astronaut):
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2)])
 def test_boxes_far_larger_than_the_picture_are_filled(size):
     picture = np.full((*size, 3), 40, dtype=np.uint8)
-    assert np.array_equal(crop_face(picture, (-50, -50, 50, 50), scale=1.0, size_px=8), np.full((8, 8, 3), 40))
+    assert np.array_equal(
+        crop_face(picture, (-50, -50, 50, 50), scale=1.0, size_px=8), np.full((8, 8, 3), 40)
+    )
 
 
 def test_shrinking_averages_and_enlarging_is_cubic(astronaut):
@@ -76,7 +80,9 @@ def test_golden_crop_within_tolerance(astronaut):
     """For a build of OpenCV that rounds otherwise: means of a 3 x 3 grid."""
     crop = crop_face(astronaut, ASTRONAUT_BOX, scale=0.8, size_px=224, shift_y=0.05).astype(float)
     grid = cv2.resize(crop.mean(axis=2), (3, 3), interpolation=cv2.INTER_AREA)
-    assert grid == pytest.approx(np.array([[139.6, 169.8, 83.7], [186.0, 170.6, 147.5], [157.1, 179.9, 171.7]]), abs=0.5)
+    assert grid == pytest.approx(
+        np.array([[139.6, 169.8, 83.7], [186.0, 170.6, 147.5], [157.1, 179.9, 171.7]]), abs=0.5
+    )
 
 
 def test_squeezing(astronaut):

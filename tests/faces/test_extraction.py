@@ -35,7 +35,9 @@ class ScriptedDetector:
 
 
 def face(x, y, side, score=0.99):
-    return Detection(box_xyxy=(x, y, x + side, y + side), landmarks_xy=np.zeros((5, 2), np.float32), score=score)
+    return Detection(
+        box_xyxy=(x, y, x + side, y + side), landmarks_xy=np.zeros((5, 2), np.float32), score=score
+    )
 
 
 def test_image(detector, extraction_spec, budget, astronaut_jpg):
@@ -92,12 +94,19 @@ def test_a_face_in_a_part_of_the_clip(detector, extraction_spec, budget, sample_
         ([face(0, 0, 30)], {}, 0, (Reason.FACE_TOO_SMALL,)),
         ([face(0, 0, 90), face(200, 0, 30)], {}, 1, (Reason.FACE_TOO_SMALL,)),
         ([face(0, 0, 40)], {}, 1, ()),
-        ([face(0, 0, 90), face(200, 0, 80), face(0, 200, 70)], {"max_faces_per_frame": 2}, 2, (Reason.TOO_MANY_FACES,)),
+        (
+            [face(0, 0, 90), face(200, 0, 80), face(0, 200, 70)],
+            {"max_faces_per_frame": 2},
+            2,
+            (Reason.TOO_MANY_FACES,),
+        ),
     ],
     ids=["none", "not sure", "too small", "one too small", "just large enough", "too many"],
 )
 def test_filters_and_notes(extraction_spec, budget, astronaut_jpg, found, changes, kept, notes):
-    faces = extract_faces(astronaut_jpg, ScriptedDetector(*found), replace(extraction_spec, **changes), budget)
+    faces = extract_faces(
+        astronaut_jpg, ScriptedDetector(*found), replace(extraction_spec, **changes), budget
+    )
     assert len(faces.crops) == kept
     assert faces.notes == notes
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def refuse(path, **budget):
 
 
 def open_files():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def patch_box(path, name, offset, content):
@@ -77,7 +77,9 @@ def test_containers_and_codecs_agree(tmp_path, encode_clip, greys, number_of, su
         tmp_path / f"c.{suffix}", greys(60), codec=codec, pix_fmt=pix_fmt, options={"b:v": "2M", "bf": "0"}
     )
     sample = read(path)
-    assert [frame.time_s for frame in sample.frames] == pytest.approx([0.2, 0.6, 1.0, 1.4, 1.8, 2.2], abs=1e-3)
+    assert [frame.time_s for frame in sample.frames] == pytest.approx(
+        [0.2, 0.6, 1.0, 1.4, 1.8, 2.2], abs=1e-3
+    )
     numbers = np.array([number_of(frame) for frame in sample.frames])
     assert np.abs(numbers - [5, 15, 25, 35, 45, 55]).max() <= 1  # a lossy grey may be one level off
     assert sample.notes == ()
@@ -116,7 +118,9 @@ def test_a_header_that_understates_the_length_does_not_shorten_the_sampling(grey
     assert numbers == [5, 15, 25, 35, 45, 55]
 
 
-@pytest.mark.parametrize(("degrees", "corner"), [(90, "bottom left"), (180, "bottom right"), (270, "top right")])
+@pytest.mark.parametrize(
+    ("degrees", "corner"), [(90, "bottom left"), (180, "bottom right"), (270, "top right")]
+)
 def test_display_matrix_is_applied(tmp_path, encode_clip, degrees, corner):
     """`set_display_rotation` turns counter-clockwise: the top left corner goes where the table says."""
     rgb = np.zeros((64, 96, 3), dtype=np.uint8)
@@ -289,7 +293,9 @@ def test_sound_without_pictures_is_refused(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
+        )
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -31,8 +31,11 @@ def read(path, budget=None):
 
 def huge_png(path, width, height):
     """A valid header that announces a large picture, and no picture."""
+
     def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")))
@@ -41,8 +44,17 @@ def huge_png(path, width, height):
 
 @pytest.mark.parametrize(
     ("orientation", "red_side"),
-    [(1, "left"), (2, "right"), (3, "right"), (4, "left"), (5, "top"), (6, "top"), (7, "bottom"), (8, "bottom"),
-     (99, "left")],
+    [
+        (1, "left"),
+        (2, "right"),
+        (3, "right"),
+        (4, "left"),
+        (5, "top"),
+        (6, "top"),
+        (7, "bottom"),
+        (8, "bottom"),
+        (99, "left"),
+    ],
 )
 def test_exif_orientation_is_applied(tmp_path, orientation, red_side):
     exif = Image.Exif()
@@ -87,7 +99,11 @@ def test_cmyk_becomes_rgb(tmp_path, astronaut):
 def test_transparent_pixels_show_white(tmp_path):
     rgba = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 128]]], dtype=np.uint8)
     Image.fromarray(rgba).save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png").frames[0].rgb[0].tolist() == [[255, 0, 0], [255, 255, 255], [127, 127, 127]]
+    assert read(tmp_path / "a.png").frames[0].rgb[0].tolist() == [
+        [255, 0, 0],
+        [255, 255, 255],
+        [127, 127, 127],
+    ]
     palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
     palette.putpalette([255, 0, 0, 0, 255, 0])
     palette.info["transparency"] = 1
