@@ -30,8 +30,11 @@ RUNTIME = Runtime()
 
 def _resources(device: str) -> dict[str, Any]:
     """Return one GPU where the settings allow one and the machine has one; a CPU needs no request."""
-    has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
-    return {"gpu": 1} if device != "cpu" and has_gpu else {}
+    if device == "cpu" or not any(Path("/dev").glob("nvidia[0-9]*")):
+        return {}
+    import torch  # a machine without a device file is spared this import
+
+    return {"gpu": 1} if torch.cuda.is_available() else {}
 
 
 @bentoml.service(

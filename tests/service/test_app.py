@@ -200,6 +200,6 @@ def test_the_docs_page_fetches_nothing_from_elsewhere(start_service: Starter) ->
 def test_the_specification_names_every_status(start_service: Starter) -> None:
     paths = start_service().client.get("/openapi.json").json()["paths"]
     assert set(paths) == {"/v1/images", "/v1/videos", "/v1/model"}
-    assert {"200", "400", "408", "413", "415", "422", "503", "504"} <= set(
-        paths["/v1/images"]["post"]["responses"]
-    )
+    responses = paths["/v1/images"]["post"]["responses"]
+    assert {"200", "400", "408", "413", "415", "422", "503", "504"} <= set(responses)
+    assert list(responses["413"]["content"]) == ["application/problem+json"]

@@ -19,7 +19,7 @@ from deepfakestream.service.problems import Refused
 from deepfakestream.service.runtime import IMAGES_PATH, VIDEOS_PATH, Runtime
 from deepfakestream.service.schemas import ModelDescription, Prediction, ProblemDocument
 
-_PROBLEM: dict[str, Any] = {"model": ProblemDocument, "content": {problems.MEDIA_TYPE: {}}}
+_PROBLEM: dict[str, Any] = {"content": {problems.MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {**_PROBLEM, "description": "empty or damaged file, or no field 'file'"},
     408: {**_PROBLEM, "description": "the upload took too long"},

@@ -1,0 +1,67 @@
+"""docs/API_DESIGN.md names what the service really has: paths, problem types, metrics, reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from deepfakestream.errors import Reason
+from deepfakestream.service import problems
+from deepfakestream.service.app import create_app
+from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.service.runtime import DECODE_BUDGET_S, SCAN_TIMEOUT_S, Runtime
+
+API = Path("docs/API_DESIGN.md").read_text(encoding="utf-8")
+EXPLAINED = Path("docs/PRED_EXPLAINABILITY.md").read_text(encoding="utf-8")
+MEDIA_REASONS = [
+    reason
+    for reason in Reason
+    if reason not in {Reason.DUPLICATE, Reason.LABEL_MISSING, Reason.LABEL_CONFLICT, Reason.TOO_SHORT}
+]
+MADE = [
+    problems.content_mismatch(found="video", expected="image"),
+    problems.not_an_upload(""),
+    problems.too_large(1),
+    problems.slow_upload(1.0),
+    problems.overloaded(1),
+    problems.not_ready(1),
+    problems.deadline(1.0),
+    problems.internal(),
+    *(problems.of_status(status) for status in (400, 404, 405)),
+    *(problems.unusable_media(reason, "") for reason in MEDIA_REASONS),
+]
+
+
+@pytest.mark.parametrize("problem", MADE, ids=lambda problem: problem.type)
+def test_every_problem_is_listed_with_its_status(problem: problems.Problem) -> None:
+    row = next(
+        (line for line in API.splitlines() if f"`{problem.type}`" in line and str(problem.status) in line),
+        None,
+    )
+    assert row is not None
+
+
+def test_every_path_is_listed() -> None:
+    paths = create_app(Runtime(), docs_assets="x").openapi()["paths"]
+    for path, methods in paths.items():
+        for method in methods:
+            assert f"`{method.upper()} {path}`" in API
+
+
+def test_every_metric_is_listed() -> None:
+    registry = CollectorRegistry()
+    ServiceMetrics(registry)
+    for metric in registry.collect():
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        assert f"`{name}" in API
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert f"{SCAN_TIMEOUT_S:.0f} s from there to the verdict, {DECODE_BUDGET_S:.0f} s of decoding" in API
+
+
+@pytest.mark.parametrize("reason", MEDIA_REASONS)
+def test_every_reason_is_explained(reason: Reason) -> None:
+    assert f"`{reason}`" in EXPLAINED
