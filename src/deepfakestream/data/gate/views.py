@@ -12,6 +12,7 @@ import pandas as pd
 
 from deepfakestream.data.splits import SPLITS
 
+
 def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with `is_fake`, `has_face`, `method_fits_label` and the crossing columns."""
     view = manifest.reset_index(drop=True)
@@ -32,7 +33,8 @@ def crops_view(crops: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """
     view = crops.reset_index(drop=True)
     columns = ["label", "split", "group_id"]
-    item = manifest.set_index("media_id")[columns].reindex(view["media_id"]).reset_index(drop=True)
+    by_id = manifest.drop_duplicates("media_id").set_index("media_id")[columns]
+    item = by_id.reindex(view["media_id"]).reset_index(drop=True)
     return view.drop(columns=["box_xyxy", "landmarks_xy"]).assign(
         agrees_with_item=(view[columns] == item).all(axis=1),
         digest_crosses_splits=_crosses(view, "crop_sha256"),

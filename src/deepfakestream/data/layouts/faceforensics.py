@@ -32,6 +32,8 @@ class FaceForensicsLayout:
 
     def items(self, source: Path) -> Iterator[SourceItem]:
         """Yield originals, then fakes, by path."""
+        if not self.matches(source):
+            raise DataError(f"{source}: has no {ORIGINALS} and {FAKES}; name the folder that holds both")
         paths = [path for tree in (ORIGINALS, FAKES) for path in find_media([source / tree])]
         if not paths:
             raise DataError(f"{source}: no videos under {ORIGINALS} and {FAKES}; finish the download")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from deepfakestream.data.atomic import copy_verified, exclusive, remove_partials, replacing
+from deepfakestream.errors import DataError
+
+
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "manifest"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replacing(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_copy_is_made_once_and_checked(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "deep" / "b"
+    source.write_bytes(b"content")
+    copy_verified(source, target, sha256=sha256(b"content").hexdigest())
+    made_at = target.stat().st_mtime_ns
+    copy_verified(source, target, sha256=sha256(b"content").hexdigest())
+    assert target.read_bytes() == b"content"
+    assert target.stat().st_mtime_ns == made_at
+
+
+def test_a_file_that_changed_meanwhile_is_not_taken(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"changed")
+    with pytest.raises(DataError, match="changed while it was being ingested"):
+        copy_verified(source, target, sha256=sha256(b"content").hexdigest())
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.mp4.123.partial").write_text("half")
+    (tmp_path / "a" / "x.mp4").write_text("whole")
+    remove_partials(tmp_path)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.mp4"]
+
+
+def test_a_second_process_is_told_to_wait(tmp_path: Path) -> None:
+    lock = tmp_path / "work" / "ingest.lock"
+    with (
+        exclusive(lock, doing="ingesting"),
+        pytest.raises(DataError, match="another process is ingesting"),
+        exclusive(lock, doing="ingesting"),
+    ):
+        pass
+    with exclusive(lock, doing="ingesting"):
+        pass

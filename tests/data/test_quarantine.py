@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deepfakestream.data.quarantine import Quarantine, Refusal
+from deepfakestream.errors import Reason
+
+BROKEN = Refusal(source="set", original_name="a.mp4", reason=Reason.UNREADABLE, message="no", path="/a.mp4")
+MONDAY, TUESDAY = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def test_an_empty_ledger_needs_no_file(tmp_path: Path) -> None:
+    ledger = Quarantine(tmp_path / "work" / "quarantine.db")
+    ledger.add([])
+    assert ledger.list() == []
+    assert ledger.release([("set", "a.mp4")]) == 0
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_refusal_keeps_its_first_date(tmp_path: Path) -> None:
+    ledger = Quarantine(tmp_path / "quarantine.db")
+    ledger.add([BROKEN], seen_at=MONDAY)
+    ledger.add([replace(BROKEN, message="still no", media_id="ab")], seen_at=TUESDAY)
+    (entry,) = ledger.list()
+    assert (entry.first_seen, entry.last_seen) == (MONDAY.isoformat(), TUESDAY.isoformat())
+    assert entry.refusal.message == "still no"
+    assert entry.refusal.media_id == "ab"
+
+
+def test_entries_are_listed_and_released_by_reason(tmp_path: Path) -> None:
+    ledger = Quarantine(tmp_path / "quarantine.db")
+    ledger.add([replace(BROKEN, reason=Reason.NO_FACE), BROKEN])
+    assert [e.refusal.reason for e in ledger.list(reason=Reason.NO_FACE)] == [Reason.NO_FACE]
+    assert ledger.release([("set", "a.mp4")], reason=Reason.NO_FACE) == 1
+    assert [e.refusal.reason for e in ledger.list()] == [Reason.UNREADABLE]
+    assert ledger.release([("set", "a.mp4"), ("set", "other")]) == 1
+    assert ledger.list() == []

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from deepfakestream.data.splits import assign_split
+
+FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+@pytest.mark.parametrize(
+    ("fractions", "only"),
+    [
+        ({"train": 1.0, "val": 0.0, "test": 0.0}, "train"),
+        ({"train": 0.0, "val": 1.0, "test": 0.0}, "val"),
+        ({"train": 0.0, "val": 0.0, "test": 1.0}, "test"),
+    ],
+)
+def test_a_split_of_share_one_gets_every_group(fractions: dict[str, float], only: str) -> None:
+    assert {assign_split(f"set:{i}", fractions, "v1") for i in range(200)} == {only}
+
+
+def test_a_split_of_share_zero_gets_nothing() -> None:
+    fractions = {"train": 0.9, "val": 0.1, "test": 0.0}
+    assert "test" not in {assign_split(f"set:{i}", fractions, "v1") for i in range(5000)}
+
+
+def test_shares_are_kept() -> None:
+    drawn = [assign_split(f"set:{i}", FRACTIONS, "v1") for i in range(20_000)]
+    for split, share in FRACTIONS.items():
+        assert drawn.count(split) / len(drawn) == pytest.approx(share, abs=0.01)
+
+
+def test_golden_assignments_never_change() -> None:
+    # Another value here would move items between the splits of every existing set.
+    drawn = [assign_split(f"set:{i}", FRACTIONS, "v1") for i in range(14)]
+    assert [i for i, split in enumerate(drawn) if split == "val"] == [5, 12]
+    assert [i for i, split in enumerate(drawn) if split == "test"] == [6]
+
+
+def test_another_salt_draws_another_split() -> None:
+    groups = [f"set:{i}" for i in range(100)]
+    first, second = ([assign_split(group, FRACTIONS, salt) for group in groups] for salt in ("v1", "v2"))
+    assert first != second
