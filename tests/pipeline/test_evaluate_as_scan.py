@@ -1,0 +1,98 @@
+"""The same file gets the same score from evaluate and from scan: real detector, real model, real faces."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pandas as pd
+import pytest
+from skimage.data import astronaut
+
+from deepfakestream.data.manifest import to_frame, write_manifest
+from deepfakestream.media.digest import sha256_file
+from deepfakestream.media.probe import probe
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.spec import read_spec
+from deepfakestream.params import EvaluateParams, ExtractParams, PromoteParams
+from deepfakestream.pipeline import evaluate, extract, promote
+from deepfakestream.scan.engine import open_engine
+from deepfakestream.settings import Settings
+
+pytestmark = pytest.mark.slow
+SAMPLES = Path(__file__).parents[2] / "build" / "sample-media" / "feat" / "tests" / "data"
+
+
+def _media(directory: Path) -> list[Path]:
+    """Make or copy the test's files: portraits in two sizes, and a clip where `make setup` fetched one."""
+    directory.mkdir(parents=True)
+    portrait = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
+    paths = []
+    for scale in (1.0, 0.8):
+        paths.append(directory / f"portrait-{scale}.png")
+        cv2.imwrite(
+            str(paths[-1]), cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        )
+    if (SAMPLES / "single_face.mp4").exists():
+        paths.append(Path(shutil.copy(SAMPLES / "single_face.mp4", directory)))
+    return paths
+
+
+def _row(path: Path, data_dir: Path, label: str) -> dict[str, Any]:
+    info = probe(path, MediaBudget())
+    return {
+        "media_id": sha256_file(path),
+        "path": str(path.relative_to(data_dir)),
+        "kind": info.kind,
+        "label": label,
+        "manipulation": "none" if label == "real" else "made up",
+        "group_id": path.stem,
+        "split": "test",
+        "source": "sample",
+        "licence": "test only",
+        "original_name": path.name,
+        "size_bytes": info.size_bytes,
+        "width_px": info.width_px,
+        "height_px": info.height_px,
+        "codec": info.codec,
+        "duration_s": info.duration_s,
+        "fps": info.fps,
+        "ingested_at": "2026-01-01T00:00:00+00:00",
+        "tool_version": "0",
+    }
+
+
+def test_same_score_and_features(make_workspace: Callable[..., Settings]) -> None:
+    settings = make_workspace()
+    shutil.rmtree(settings.artifacts_dir)
+    paths = _media(settings.data_dir / "sample")
+    rows = [
+        _row(path, settings.data_dir, label)
+        for path, label in zip(paths, ("real", "fake", "real"), strict=False)
+    ]
+    write_manifest(settings.data_dir, to_frame(rows))
+    model_dir = settings.artifacts_dir / "train"
+    shutil.copytree(packaged_model_dir(), model_dir)
+    spec = read_spec(model_dir).extraction
+    extract.run(ExtractParams(**vars_of(spec), shard_size=64), settings=settings)
+
+    evaluate.run(EvaluateParams(num_bootstrap=10, low_fpr=0.01), settings=settings)
+    scores = pd.read_parquet(settings.artifacts_dir / "evaluate" / "scores.parquet").set_index("media_id")
+    engine = open_engine(model_dir, "0", settings, "balanced")
+    for path in paths:
+        scanned, evaluated = engine.scan(path), scores.loc[sha256_file(path)]
+        assert scanned.p_fake == pytest.approx(evaluated["p_fake"], abs=1e-5), path.name
+        for name, value in scanned.features.items():
+            assert value == pytest.approx(evaluated[name], rel=1e-4, abs=1e-4), f"{path.name} {name}"
+
+    policy = PromoteParams(min_auc=0.0, max_ece=1.0, auc_margin=0.02, confidence=0.9)
+    assert promote.run(policy, settings=settings).promoted
+
+
+def vars_of(spec: object) -> dict[str, Any]:
+    """Return the fields of an extraction spec, which are the parameters of the same names."""
+    return {name: getattr(spec, name) for name in ExtractParams.model_fields if name != "shard_size"}
