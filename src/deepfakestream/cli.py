@@ -31,7 +31,9 @@ def _workspace() -> tuple[Params, Settings]:
 @app.command()
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="media files, or folders to search for media")],
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a line for every file")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object a line for every file")
+    ] = False,
     model: Annotated[
         Path | None, typer.Option(help="model folder; default: the champion that ships with the package")
     ] = None,
@@ -58,11 +60,15 @@ def init(directory: Annotated[Path, typer.Argument(help="folder to make the work
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")],
+    source: Annotated[
+        Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")
+    ],
     layout: Annotated[str | None, typer.Option(help="how the source is laid out; default: detected")] = None,
     name: Annotated[str | None, typer.Option(help="name of the set; default: the folder's name")] = None,
     licence: Annotated[str, typer.Option(help="licence note kept with every item")] = "not stated",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="count what would be taken, change nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="count what would be taken, change nothing")
+    ] = False,
 ) -> None:
     """Take labelled media into data/: by content, once, with what is refused in the quarantine."""
     from deepfakestream.pipeline import ingest as step
@@ -126,7 +132,9 @@ def promote() -> None:
 
 @app.command()
 def serve(
-    port: Annotated[int | None, typer.Option(help="port to listen on; default: DEEPFAKESTREAM_SERVICE_PORT")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="port to listen on; default: DEEPFAKESTREAM_SERVICE_PORT")
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C."""
     from deepfakestream.local import servers

@@ -10,6 +10,10 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], *, description: str, total: int | None = None, unit: str = "it") -> Iterator[Item]:
+def track(
+    items: Iterable[Item], *, description: str, total: int | None = None, unit: str = "it"
+) -> Iterator[Item]:
     """Yield the items and show rate and remaining time on a terminal once a second has passed."""
-    yield from tqdm(items, desc=description, total=total, unit=unit, delay=1.0, disable=None, dynamic_ncols=True)
+    yield from tqdm(
+        items, desc=description, total=total, unit=unit, delay=1.0, disable=None, dynamic_ncols=True
+    )

@@ -1,4 +1,4 @@
-"""Where things are: stores, ports, devices. Set by `DEEPFAKESTREAM_*` variables or a `.env` file in the workspace.
+"""Where things are: stores, ports, devices. Set by `DEEPFAKESTREAM_*` variables or the workspace's `.env`.
 
 What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing here does.
 """
@@ -22,18 +22,24 @@ class Settings(BaseSettings):
     )
 
     workspace: Path = Field(Path(), description="folder with params.yaml, dvc.yaml, data/ and artifacts/")
-    tracking_uri: str | None = Field(None, description="MLflow tracking server or store; default SQLite in work/")
+    tracking_uri: str | None = Field(
+        None, description="MLflow tracking server or store; default SQLite in work/"
+    )
     registered_model: str = Field("deepfakestream-detector", description="name in the MLflow model registry")
     experiment: str = Field("deepfakestream", description="MLflow experiment that runs are logged to")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
-    retinaface_r50_weights: Path | None = Field(None, description="RetinaFace ResNet-50 checkpoint, if at hand")
+    retinaface_r50_weights: Path | None = Field(
+        None, description="RetinaFace ResNet-50 checkpoint, if at hand"
+    )
     host: str = Field("127.0.0.1", description="address that the local servers listen on")
     mlflow_port: int = 5000
     prefect_port: int = 4200
     service_port: int = 3000
     drift_interval_s: float = Field(3600.0, ge=1.0, description="how often the drift flow runs, in seconds")
     alert_webhook_url: str | None = Field(None, description="http(s) address that alerts are posted to")
-    model_poll_s: float = Field(15.0, description="how often the service looks for a new champion, in seconds")
+    model_poll_s: float = Field(
+        15.0, description="how often the service looks for a new champion, in seconds"
+    )
 
     @property
     def work_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""Switches that keep every library quiet: nothing phones home unless the user's environment says otherwise."""
+"""Switches that keep every library quiet: nothing phones home unless the environment says otherwise."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ def video_world(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     """Return the picture as a face that stood at another size in a compressed video."""
     size = rgb.shape[0]
     small = int(rng.integers(80, 241)) // 2 * 2
-    resized = cv2.resize(rgb, (small, small), interpolation=cv2.INTER_AREA if small < size else cv2.INTER_CUBIC)
+    resized = cv2.resize(
+        rgb, (small, small), interpolation=cv2.INTER_AREA if small < size else cv2.INTER_CUBIC
+    )
     shift = (int(rng.integers(-2, 3)), int(rng.integers(-2, 3)))
     coded = h264(np.asarray(resized, dtype=np.uint8), crf=int(rng.integers(16, 36)), shift_px=shift)
     interpolation = cv2.INTER_AREA if small > size else cv2.INTER_CUBIC

@@ -1,4 +1,4 @@
-"""From a hard region to a blending mask: shifted, warped and softened (Shiohara and Yamasaki, CVPR 2022, 3.2)."""
+"""From a hard region to a blending mask: warped and softened (Shiohara and Yamasaki, CVPR 2022, 3.2)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Self-blended images: a face blended with an altered copy of itself (Shiohara and Yamasaki, CVPR 2022).
 
-Written from the paper's description. Departures, each on purpose: masks come from a 468-point mesh and include
-small regions (mouth, eyes) for re-enactment; traces of learned upsampling and foreign coding join the
-frequency transforms; the colour limits act (in the published code some are on the wrong scale and do nothing).
+Written from the paper's description. Departures, each on purpose: masks come from a 468-point mesh and
+include small regions (mouth, eyes) for re-enactment; traces of learned upsampling and foreign coding join the
+frequency transforms; the colour limits act (in the published code some are on the wrong scale and do not).
 """
 
 from __future__ import annotations
@@ -55,5 +55,9 @@ def _moved(source: RGBImage, mask: Mask, rng: np.random.Generator) -> tuple[RGBI
     scale = rng.uniform(0.95, 1.05)
     matrix = cv2.getRotationMatrix2D((size / 2, size / 2), float(rng.uniform(-2, 2)), float(scale))
     matrix[:, 2] += rng.uniform(-1, 1, 2) * (0.03 * size, 0.015 * size)
-    moved = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(moved, dtype=np.uint8), np.asarray(cv2.warpAffine(mask, matrix, (size, size)), dtype=np.float32)
+    moved = cv2.warpAffine(
+        source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved, dtype=np.uint8), np.asarray(
+        cv2.warpAffine(mask, matrix, (size, size)), dtype=np.float32
+    )

@@ -1,4 +1,4 @@
-"""Face swaps between two people: the donor's face is warped onto the target's mesh, recoloured and blended."""
+"""Face swaps between two people: the donor's face is warped to the target's mesh, recoloured and blended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def swap_face(
 
 def pose_distance(points: Points, others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how far each of `others` `(N, 468, 2)` is from `points` once position and size are removed."""
-    distance: NDArray[np.float32] = np.linalg.norm(_normalised(others) - _normalised(points[None]), axis=(1, 2))
+    distance: NDArray[np.float32] = np.linalg.norm(
+        _normalised(others) - _normalised(points[None]), axis=(1, 2)
+    )
     return distance
 
 
@@ -56,9 +58,9 @@ def _warp(donor: RGBImage, donor_points: Points, target_points: Points, size: in
     interpolate = LinearNDInterpolator(triangles, donor_points, fill_value=-1.0)
     source_xy = interpolate(_grid(size)).astype(np.float32).reshape(MAP_SIZE_PX, MAP_SIZE_PX, 2)
     inside = source_xy[..., 0] >= 0
-    source_xy[~inside] = _affine_map(donor_points, target_points, _grid(size).reshape(MAP_SIZE_PX, MAP_SIZE_PX, 2))[
-        ~inside
-    ]
+    source_xy[~inside] = _affine_map(
+        donor_points, target_points, _grid(size).reshape(MAP_SIZE_PX, MAP_SIZE_PX, 2)
+    )[~inside]
     full = cv2.resize(source_xy, (size, size), interpolation=cv2.INTER_LINEAR)
     warped = cv2.remap(donor, full[..., 0], full[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(warped, dtype=np.uint8)
@@ -71,7 +73,9 @@ def _grid(size: int) -> NDArray[np.float32]:
     return np.stack([columns.ravel(), rows.ravel()], axis=1)
 
 
-def _affine_map(donor_points: Points, target_points: Points, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+def _affine_map(
+    donor_points: Points, target_points: Points, grid: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Continue the warp outside the mesh by the least-squares affine map from target to donor."""
     homogeneous = np.column_stack([target_points, np.ones(NUM_POINTS, np.float32)])
     matrix, *_ = np.linalg.lstsq(homogeneous, donor_points, rcond=None)
@@ -80,7 +84,7 @@ def _affine_map(donor_points: Points, target_points: Points, grid: NDArray[np.fl
 
 
 def _recoloured(face: RGBImage, target: RGBImage, hull: Mask, rng: np.random.Generator) -> RGBImage:
-    """Give the face the target's colour statistics inside the hull (Reinhard et al., 2001), fully or in part."""
+    """Give the face the target's colours inside the hull (Reinhard et al., 2001), fully or in part."""
     inside = hull > 0.5
     if inside.sum() < 64:
         return face

@@ -33,7 +33,9 @@ def lost_detail(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     size = rgb.shape[0]
     small = max(16, round(size / rng.uniform(1.3, 4.5)))
     reduced = cv2.resize(rgb, (small, small), interpolation=int(rng.choice(_DOWNSCALE)))
-    return np.asarray(cv2.resize(reduced, (size, size), interpolation=int(rng.choice(_UPSCALE))), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(reduced, (size, size), interpolation=int(rng.choice(_UPSCALE))), dtype=np.uint8
+    )
 
 
 def sharpened(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
@@ -66,7 +68,7 @@ def foreign_coding(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     rolled = np.roll(rgb, tuple(int(o) for o in offset), axis=(0, 1))
     quality = int(rng.integers(40, 90))
     _, coded = cv2.imencode(".jpg", rolled, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR)
+    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR), dtype=np.uint8)
     return np.asarray(np.roll(decoded, tuple(-int(o) for o in offset), axis=(0, 1)), dtype=np.uint8)
 
 

@@ -54,7 +54,11 @@ def operating_points(
         unmeasured = {"balanced": (0.5, 0.4), "low_fpr": (0.9, 0.5), "high_recall": (0.3, 0.2)}
         return {
             name: OperatingPoint(
-                threshold=high, inconclusive_from=low, fpr=None, tpr=None, measured_on=f"not measured ({measured_on})"
+                threshold=high,
+                inconclusive_from=low,
+                fpr=None,
+                tpr=None,
+                measured_on=f"not measured ({measured_on})",
             )
             for name, (high, low) in unmeasured.items()
         }

@@ -56,7 +56,9 @@ def store_weights_in_half(model: onnx.ModelProto) -> None:
         graph.initializer.remove(initializer)
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), half_name))
         casts.append(
-            helper.make_node("Cast", [half_name], [initializer.name], f"{initializer.name}__cast", to=TensorProto.FLOAT)
+            helper.make_node(
+                "Cast", [half_name], [initializer.name], f"{initializer.name}__cast", to=TensorProto.FLOAT
+            )
         )
     for cast in reversed(casts):
         graph.node.insert(0, cast)
@@ -74,7 +76,9 @@ def single_precision_graph(path: Path) -> bytes:
     """
     model = onnx.load_model_from_string(path.read_bytes())
     graph = model.graph
-    halves = {initializer.name: initializer for initializer in graph.initializer if initializer.name.endswith(HALF)}
+    halves = {
+        initializer.name: initializer for initializer in graph.initializer if initializer.name.endswith(HALF)
+    }
     for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]:
         half = halves[node.input[0]]
         values = numpy_helper.to_array(half).astype(np.float32)

@@ -18,7 +18,13 @@ from deepfakestream.errors import ParamsError, WeightsError
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
 _STAGE_BLOCK = [(stage, i) for stage, count in enumerate(_BLOCKS_PER_STAGE) for i in range(count)]
-_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_TOP = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 _OTHER = {
     "_expand_conv": "conv_pw",
@@ -82,16 +88,18 @@ def _widened(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tenso
     for name, own in backbone.state_dict().items():
         given = weights.get(name)
         if given is not None and given.ndim == 4 and given.shape[1] == 3 < own.shape[1]:
-            widened[name] = torch.cat([given, given.new_zeros(own.shape[0], own.shape[1] - 3, *own.shape[2:])], dim=1)
+            widened[name] = torch.cat(
+                [given, given.new_zeros(own.shape[0], own.shape[1] - 3, *own.shape[2:])], dim=1
+            )
     return widened
 
 
 def _hub_weights(name: str) -> dict[str, Tensor]:
     try:
         model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
-    except Exception as error:  # noqa: BLE001  (the hub client's errors share no base)
+    except Exception as error:
         raise WeightsError(
-            f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a machine "
-            f"that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
+            f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a "
+            f"machine that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
         ) from error
     return model.state_dict()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.errors import ParamsError, WeightsError
+from deepfakestream.errors import WeightsError
+from deepfakestream.model.device import resolve_device
 from deepfakestream.model.export import single_precision_graph
 from deepfakestream.model.files import ONNX_FILE, load_network, weights_sha256
 from deepfakestream.model.spec import DetectorSpec, read_spec
@@ -56,7 +57,9 @@ class FaceScorer:
         if crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops have shape {crops.shape[1:]}, the model takes ({size}, {size}, 3)")
         batches = [
-            self.runtime(np.ascontiguousarray(crops[start : start + BATCH_SIZE].transpose(0, 3, 1, 2), np.float32))
+            self.runtime(
+                np.ascontiguousarray(crops[start : start + BATCH_SIZE].transpose(0, 3, 1, 2), np.float32)
+            )
             for start in range(0, len(crops), BATCH_SIZE)
         ]
         return np.concatenate(batches) if batches else np.empty(0, dtype=np.float32)
@@ -71,21 +74,13 @@ def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") ->
     """
     spec = read_spec(directory)
     identity = ModelIdentity(name=MODEL_NAME, version=version, weights_sha256=weights_sha256(directory))
-    kind = _resolve_device(device)
+    kind = resolve_device(device)
     runtime = _torch_runtime(directory) if kind == "cuda" else _onnx_runtime(directory)
     return FaceScorer(spec=spec, info=identity, runtime=runtime)
 
 
-def _resolve_device(device: str) -> Literal["cpu", "cuda"]:
-    if device == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise ParamsError("DEEPFAKESTREAM_DEVICE is 'cuda' but this machine has no usable GPU; set it to 'auto' or 'cpu'")
-    return "cpu"
+def _pixels(crops: Crops) -> NDArray[np.float32]:
+    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
 
 
 def _onnx_runtime(directory: Path) -> Runtime:
@@ -100,8 +95,10 @@ def _onnx_runtime(directory: Path) -> Runtime:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise WeightsError(f"{path}: missing; export the model folder again") from error
-    except Exception as error:  # noqa: BLE001  (the runtime's errors share no base)
-        raise WeightsError(f"{path}: not a graph that ONNX Runtime can load ({type(error).__name__})") from error
+    except Exception as error:
+        raise WeightsError(
+            f"{path}: not a graph that ONNX Runtime can load ({type(error).__name__})"
+        ) from error
 
     def run(pixels: NDArray[np.float32]) -> Logits:
         outputs: Logits = session.run(None, {session.get_inputs()[0].name: pixels})[0]

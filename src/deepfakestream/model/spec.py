@@ -103,6 +103,10 @@ def read_spec(directory: Path) -> DetectorSpec:
     try:
         return DetectorSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise WeightsError(f"{path}: missing; a model folder holds model.safetensors and spec.json") from error
+        raise WeightsError(
+            f"{path}: missing; a model folder holds model.safetensors and spec.json"
+        ) from error
     except (json.JSONDecodeError, ValidationError) as error:
-        raise WeightsError(f"{path}: not a detector spec of schema 1 ({error}); export the model again") from error
+        raise WeightsError(
+            f"{path}: not a detector spec of schema 1 ({error}); export the model again"
+        ) from error

@@ -1,4 +1,4 @@
-"""Augmentations that a real and its fake share: framing, colour, and the wear of cameras, encoders and uploads.
+"""Augmentations that a real and its fake share: framing, colour, the wear of cameras, encoders and uploads.
 
 Both pictures of a pair pass through the same draws, so that nothing here tells the classes apart; the reals
 need the compression and resizing of the world as much as the fakes do. The list and its reasons are in
@@ -66,9 +66,13 @@ def _framing(size_px: int) -> list[Any]:
     """Boxes of other detectors: another margin, another centre, a slight turn, a slight squeeze."""
     return [
         A.Affine(
-            rotate=(-8, 8), translate_percent=(-0.04, 0.04), scale=(0.94, 1.06), keep_ratio=False,
-            border_mode=cv2.BORDER_REFLECT_101, p=0.4,
-        ),  # fmt: skip
+            rotate=(-8, 8),
+            translate_percent=(-0.04, 0.04),
+            scale=(0.94, 1.06),
+            keep_ratio=False,
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=0.4,
+        ),
         A.RandomResizedCrop(
             (size_px, size_px), scale=(0.72, 1.0), ratio=(0.93, 1.07), interpolation=cv2.INTER_LINEAR, p=0.7
         ),
@@ -120,5 +124,11 @@ def _coding() -> list[Any]:
 def _hidden(size_px: int) -> list[Any]:
     side = size_px // 6, size_px // 3
     return [
-        A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=side, hole_width_range=side, fill="random_uniform", p=0.12)
+        A.CoarseDropout(
+            num_holes_range=(1, 2),
+            hole_height_range=side,
+            hole_width_range=side,
+            fill="random_uniform",
+            p=0.12,
+        )
     ]

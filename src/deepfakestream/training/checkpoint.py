@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class CheckpointStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self._path)
+        partial.replace(self._path)
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last, or None."""

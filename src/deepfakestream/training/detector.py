@@ -63,13 +63,20 @@ def train_detector(
     needs_fakes = job.params.fake_mix.dataset > 0
     require_both_sides(job.train, split="train", needs_dataset_fakes=needs_fakes)
     require_both_sides(job.val, split="val", needs_dataset_fakes=False)
-    pairs = PairDataset(
-        job.train, PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
-    )
+    pairs = training_pairs(job)
     validation = validation_sets(job.val, seed=job.seed)
     trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, device=job.device)
     result = trainer.fit(validation, checkpoints, on_epoch)
-    return TrainedDetector(network=result.network, spec=_finish_spec(job, result.network, validation), fit=result)
+    return TrainedDetector(
+        network=result.network, spec=_finish_spec(job, result.network, validation), fit=result
+    )
+
+
+def training_pairs(job: TrainingJob) -> PairDataset:
+    """Return the samples that the job trains on."""
+    return PairDataset(
+        job.train, PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
+    )
 
 
 def network_spec(params: TrainParams) -> NetworkSpec:
@@ -124,7 +131,9 @@ def _finish_spec(
     )
     logits, is_fake = calibration_scores(job, network, validation, spec)
     calibration = fit_platt(logits, is_fake)
-    measured_on = f"validation: {int((~is_fake).sum())} real and {int(is_fake.sum())} fake, {'+'.join(validation)}"
+    measured_on = (
+        f"validation: {int((~is_fake).sum())} real and {int(is_fake.sum())} fake, {'+'.join(validation)}"
+    )
     points = operating_points(logits, is_fake, calibration, measured_on=measured_on)
     return spec.model_copy(update={"calibration": calibration, "operating_points": points})
 
@@ -148,5 +157,3 @@ def _media_logits(
         aggregate(logits[inverse == i], faces.track_ids[inverse == i], spec).logit for i in range(len(media))
     ]
     return np.array(values), faces.is_fake[first]
-
-

@@ -51,7 +51,9 @@ class FaceSet:
         return len(self.images)
 
 
-def find_meshes(images: NDArray[np.uint8], wanted: NDArray[np.bool_], *, crop_scale: float) -> NDArray[np.float32]:
+def find_meshes(
+    images: NDArray[np.uint8], wanted: NDArray[np.bool_], *, crop_scale: float
+) -> NDArray[np.float32]:
     """Return the meshes `(N, 468, 2)` of the wanted crops; NaN for the others and where none is found."""
     mesh = FaceMesh()
     points = np.full((len(images), NUM_POINTS, 2), np.nan, dtype=np.float32)
@@ -72,5 +74,6 @@ def require_both_sides(faces: FaceSet, *, split: str, needs_dataset_fakes: bool)
         raise DataError(f"split '{split}' has no real face; ingest real media or change ingest.split_salt")
     if needs_dataset_fakes and len(faces.fakes) == 0:
         raise DataError(
-            f"split '{split}' has no fake face but train.fake_mix.dataset is above 0; ingest fakes or set it to 0"
+            f"split '{split}' has no fake face but train.fake_mix.dataset is above 0; "
+            "ingest fakes or set it to 0"
         )

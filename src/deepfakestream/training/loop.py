@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim._optim_factory import create_optimizer_v2
 from timm.scheduler.cosine_lr import CosineLRScheduler
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -51,7 +51,13 @@ class Trainer:
     """Fits one network on one set of pairs."""
 
     def __init__(
-        self, network: DetectorNetwork, pairs: PairDataset, params: TrainParams, *, seed: int, device: torch.device
+        self,
+        network: DetectorNetwork,
+        pairs: PairDataset,
+        params: TrainParams,
+        *,
+        seed: int,
+        device: torch.device,
     ) -> None:
         torch.manual_seed(seed)
         self._params = params

@@ -54,7 +54,7 @@ class PairDataset(Dataset[Tensor]):
         return len(self._reals)
 
     def __getitem__(self, draw: int) -> Tensor:
-        """Return the pair of a draw: `epoch * len(self) + index`, so that workers need no epoch of their own."""
+        """Return the pair of a draw, `epoch * len(self) + index`: workers need no epoch of their own."""
         epoch, index = divmod(draw, len(self))
         rng = np.random.default_rng([self._spec.seed, epoch, index])
         real, fake = self.pair(int(self._reals[index]), rng)
@@ -93,7 +93,7 @@ class PairDataset(Dataset[Tensor]):
         return str(rng.choice(["dataset", "self_blend", "swap"], p=weights / weights.sum()))
 
     def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
-        """Return a fake of the real's group if there is one, else any fake with the nearest real of its own."""
+        """Return a fake of the real's group if there is one, else any fake with a real of its own group."""
         faces = self._faces
         own = self._fakes_by_group.get(str(faces.groups[position]))
         if own is not None:

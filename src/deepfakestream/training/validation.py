@@ -1,8 +1,8 @@
 """What decides between epochs: faces of people that training never saw, with fakes of several kinds.
 
-Kinds are measured one by one and weigh alike, so that a network cannot be chosen for the one kind of fake that
-its set happens to hold: fakes of the data set, self-blends, swaps, and the set again as it looks after a
-video encoder.
+Kinds are measured one by one and weigh alike, so that a network cannot be chosen for the one kind of fake
+that its set happens to hold: fakes of the data set, self-blends, swaps, and the set again as it looks after
+a video encoder.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.dev
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), SCORE_BATCH):
-            batch = torch.from_numpy(images[start : start + SCORE_BATCH]).to(device).permute(0, 3, 1, 2).float()
+            batch = (
+                torch.from_numpy(images[start : start + SCORE_BATCH]).to(device).permute(0, 3, 1, 2).float()
+            )
             parts.append(network(batch).float().cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
 

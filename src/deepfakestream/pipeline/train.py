@@ -1,0 +1,188 @@
+"""The step train: usable crops become a detector in `artifacts/train`, and a run in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.data.crop_store import read_images
+from deepfakestream.data.usable_crops import read_usable_crops
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.model.device import resolve_device
+from deepfakestream.model.files import save_model
+from deepfakestream.params import Params
+from deepfakestream.registry.tracking import TrackedRun, start_run
+from deepfakestream.settings import Settings
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import (
+    TrainedDetector,
+    TrainingJob,
+    network_spec,
+    train_detector,
+    training_pairs,
+)
+from deepfakestream.training.face_set import FaceSet, find_meshes
+from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.pictures import write_pairs_picture
+
+TRAIN_DIR = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What was trained on what, and how well it validated."""
+
+    num_train: int
+    num_val: int
+    num_epochs: int
+    best_epoch: int
+    best: EpochMetrics
+    directory: Path
+    run_id: str
+
+    def describe(self) -> str:
+        """Return the report as a few lines."""
+        kinds = ", ".join(
+            f"{name.removeprefix('val_auc_')} {value:.3f}"
+            for name, value in self.best.items()
+            if name.startswith("val_auc_")
+        )
+        return (
+            f"trained on {self.num_train} face crops; epoch {self.best_epoch + 1} of {self.num_epochs} is kept\n"
+            f"validation AUC {self.best['val_auc']:.3f} over {self.num_val} crops ({kinds})\n"
+            f"model: {self.directory}; MLflow run {self.run_id}"
+        )
+
+
+def run(params: Params, *, settings: Settings) -> TrainReport:
+    """Train on the split `train`, choose and calibrate on `val`; write `artifacts/train`; log to MLflow.
+
+    It holds `model.safetensors`, `model.onnx`, `spec.json`, `history.json` and `run.json`, and is replaced as
+    a whole or not at all. A killed training goes on from its last epoch.
+
+    Raises:
+        DataError: the crops are missing or a split lacks a class.
+        ParamsError: backbone or device are unknown.
+        WeightsError: the weights to start from cannot be had.
+        ServerError: the tracking server does not answer; nothing has been done then.
+    """
+    device = torch.device(resolve_device(settings.device))
+    table = read_usable_crops(settings.artifacts_dir)
+    digest = DvcRepo(settings.workspace).data_digest() or _table_digest(table)
+    with start_run(
+        settings, name=f"train {params.train.variant} {digest[:8]}", tags={"step": "train"}
+    ) as tracked:
+        job = _job(table, params, settings=settings, device=device, digest=digest)
+        _log_inputs(tracked, job, params, digest, settings)
+        checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
+        detector = train_detector(
+            job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
+        )
+        report = _report(job, detector, settings, tracked)
+        _write(detector, tracked, report.directory)
+        tracked.log_artifact(report.directory, "model_files")
+        checkpoints.remove()
+    return report
+
+
+def _job(
+    table: pd.DataFrame, params: Params, *, settings: Settings, device: torch.device, digest: str
+) -> TrainingJob:
+    extraction = spec_from_params(params.extract)
+    sources = ", ".join(sorted(table["source"].unique()))
+    return TrainingJob(
+        train=_face_set(table, "train", settings, crop_scale=extraction.crop_scale),
+        val=_face_set(table, "val", settings, crop_scale=extraction.crop_scale),
+        params=params.train,
+        extraction=extraction,
+        seed=params.seed,
+        device=device,
+        trained_on=f"{sources} (data {digest[:12]}), started from {params.train.start_from} weights",
+    )
+
+
+def _face_set(table: pd.DataFrame, split: str, settings: Settings, *, crop_scale: float) -> FaceSet:
+    rows = table[table["split"] == split]
+    if rows.empty:
+        raise DataError(
+            f"split '{split}' has no usable face crop; ingest more source groups or change ingest.split_salt"
+        )
+    images = np.stack(list(read_images(settings.artifacts_dir / "extract", rows)))
+    is_fake = (rows["label"] == "fake").to_numpy()
+    return FaceSet(
+        images=images,
+        is_fake=is_fake,
+        media_ids=rows["media_id"].to_numpy(dtype=str),
+        track_ids=rows["track_id"].to_numpy(dtype=np.int64),
+        groups=rows["group_id"].to_numpy(dtype=str),
+        sources=rows["source"].to_numpy(dtype=str),
+        points=find_meshes(images, ~is_fake, crop_scale=crop_scale),
+    )
+
+
+def _log_inputs(
+    tracked: TrackedRun, job: TrainingJob, params: Params, digest: str, settings: Settings
+) -> None:
+    tracked.log_params(
+        {
+            "seed": params.seed,
+            "train": params.train.model_dump(),
+            "extract": params.extract.model_dump(),
+            "network": network_spec(params.train).model_dump(),
+            "device": str(job.device),
+        }
+    )
+    tracked.log_dataset("faces-train", digest, "training")
+    tracked.log_dataset("faces-val", digest, "validation")
+    picture = settings.work_dir / "pictures" / f"{tracked.run_id}.png"
+    write_pairs_picture(training_pairs(job), picture)
+    tracked.log_artifact(picture, "examples")
+
+
+def _report(
+    job: TrainingJob, detector: TrainedDetector, settings: Settings, tracked: TrackedRun
+) -> TrainReport:
+    return TrainReport(
+        num_train=len(job.train),
+        num_val=len(job.val),
+        num_epochs=len(detector.fit.history),
+        best_epoch=detector.fit.best_epoch,
+        best=detector.fit.history[detector.fit.best_epoch],
+        directory=settings.artifacts_dir / TRAIN_DIR,
+        run_id=tracked.run_id,
+    )
+
+
+def _write(detector: TrainedDetector, tracked: TrackedRun, directory: Path) -> None:
+    partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
+    shutil.rmtree(partial, ignore_errors=True)
+    save_model(detector.network, detector.spec, partial)
+    _write_json(partial / "history.json", list(detector.fit.history))
+    _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.replace(directory)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _checkpoint_dir(table: pd.DataFrame, params: Params, settings: Settings) -> Path:
+    """Return a folder that only this very training has: same crops, parameters and seed."""
+    content = f"{_table_digest(table)} {params.seed} {params.train.model_dump_json()}"
+    return settings.work_dir / "checkpoints" / hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _table_digest(table: pd.DataFrame) -> str:
+    joined = "\n".join(table["crop_sha256"] + " " + table["label"] + " " + table["split"])
+    return hashlib.sha256(joined.encode()).hexdigest()
