@@ -137,3 +137,24 @@ def test_a_categorical_feature_is_compared_by_value(tmp_path):
         features={"codec": "categorical"},
     )
     assert "codec" in {column.name for column in report.drifted}
+
+
+def bare(report) -> bool:
+    """What the rule would say if 0.2 were the threshold at every sample size."""
+    drifted = [column.name for column in report.columns if column.value is not None and column.value >= 0.2]
+    return "p_fake" in drifted or len(drifted) / len(report.columns) >= PARAMS.share_threshold
+
+
+@pytest.mark.slow
+def test_error_rates(tmp_path):
+    """Five unchanged and six changed windows at each of two sizes."""
+    for n, m in ((30, 60), (60, 150)):
+        unchanged = [
+            run(predictions(n, 1000 + seed), predictions(m, 5000 + seed), tmp_path) for seed in range(5)
+        ]
+        assert sum(report.status == "drift" for report in unchanged) <= 1
+        assert sum(bare(report) for report in unchanged) >= 3
+        for seed in range(6):
+            inject = (blurred, darkened, shifted)[seed % 3]
+            changed = run(inject(predictions(n, 2000 + seed)), predictions(m, 7000 + seed), tmp_path)
+            assert changed.status == "drift", changed.describe()
