@@ -175,7 +175,9 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         for url in (f"{settings.mlflow_url}/health", f"{settings.prefect_api_url}/health"):
             assert urllib.request.urlopen(url, timeout=10).read()
         with urllib.request.urlopen(f"{settings.service_url}/metrics", timeout=10) as reply:
-            assert "deepfakestream_model_info" in reply.read().decode()
+            metrics = reply.read().decode()
+        assert 'deepfakestream_model_info{name="deepfakestream-detector",version="0"' in metrics
+        assert "bentoml_service_request_total{" in metrics
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(60) == 0
