@@ -12,9 +12,8 @@ from deepfakestream.errors import DataError
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "manifest"
     target.write_text("old")
-    with pytest.raises(RuntimeError), replacing(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing(target) as partial:
+        partial.with_name("missing").rename(partial)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

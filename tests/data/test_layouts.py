@@ -37,8 +37,16 @@ def listed(source: Path, layout: str | None = None) -> list[SourceItem]:
 
 @pytest.mark.parametrize(
     ("word", "label"),
-    [(None, None), ("", None), ("1", None), ("maybe", None), (" REAL ", "real"), ("Original", "real")]
-    + [("FAKE", "fake"), ("deepfakes", "fake")],
+    [
+        (None, None),
+        ("", None),
+        ("1", None),
+        ("maybe", None),
+        (" REAL ", "real"),
+        ("Original", "real"),
+        ("FAKE", "fake"),
+        ("deepfakes", "fake"),
+    ],
 )
 def test_label_words(word: str | None, label: str | None) -> None:
     assert read_label(word) == label

@@ -50,8 +50,13 @@ class DvcRepo:
         self._run("push", "--quiet")
 
     def pull(self) -> None:
-        """Fetch `data/` and the stages' outputs from the default remote."""
-        self._run("pull", "--quiet")
+        """Fetch `data/` from the default remote, and the outputs of those stages that were pushed.
+
+        Raises:
+            DataError: no version was recorded, or the remote lacks it.
+        """
+        self._run("pull", "--quiet", "data.dvc")
+        self._run("pull", "--quiet", "--allow-missing")
 
     def repro(self, stage: str | None = None, *, force: bool = False) -> bool:
         """Run what is out of date, up to a stage or all of it; return whether anything ran.
@@ -60,7 +65,8 @@ class DvcRepo:
             DataError: a stage failed; the message is the stage's own.
         """
         flags = ["--force"] if force else []
-        output = self._run("--wait-for-lock", "repro", *flags, *([stage] if stage else []), show_stderr=True)
+        stages = [stage] if stage else []
+        output = self._run("--wait-for-lock", "repro", *flags, *stages, show_stderr=True)
         return "Running stage" in output
 
     def data_digest(self) -> str | None:
@@ -78,7 +84,7 @@ class DvcRepo:
 
     def _run(self, *arguments: str, show_stderr: bool = False) -> str:
         command = [sys.executable, "-m", "dvc", *arguments]
-        # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept for the message.
+        # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept to quote.
         shown = show_stderr and sys.stderr.isatty()
         done = subprocess.run(
             command,

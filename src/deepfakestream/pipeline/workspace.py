@@ -92,9 +92,7 @@ def _link_code(directory: Path) -> bool:
     if link.exists() and link.resolve() == package:
         return False
     if link.exists() and not link.is_symlink():
-        raise DataError(
-            f"{link}: is not the running deepfakestream; move it away or run the one installed there"
-        )
+        raise DataError(f"{link}: is not the running deepfakestream; move it away")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(package, target_is_directory=True)

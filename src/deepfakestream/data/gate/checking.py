@@ -88,7 +88,7 @@ class Checker:
         return sorted(results, key=lambda result: result.rule)
 
 
-def _site(docs_dir: Path) -> dict[str, Any]:
+def _site(docs_dir: Path) -> Any:
     return {
         "class_name": "SiteBuilder",
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepfakestream.data.atomic import exclusive
+from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.errors import DataError, Reason
+from deepfakestream.params import load_params
+from deepfakestream.pipeline import ingest, workspace
+from deepfakestream.pipeline.ingest import IngestReport, IngestRequest
+from deepfakestream.settings import Settings
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml").ingest
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(workspace=tmp_path / "ws")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Six pictures, a copy, a conflict, a broken file and one without a label."""
+    folder = tmp_path / "faces"
+    for number in range(6):
+        write(folder / ("fake" if number % 2 else "real") / f"{number}.jpg", number)
+    write(folder / "real" / "copy.jpg", 0)
+    write(folder / "real" / "wrong.jpg", 1)
+    (folder / "real" / "broken.mp4").write_bytes(b"")
+    write(folder / "unsorted" / "x.jpg", 99)
+    return folder
+
+
+def write(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def take(source: Path, settings: Settings, *, licence: str = "CC0", dry_run: bool = False) -> IngestReport:
+    request = IngestRequest(licence=licence, dry_run=dry_run)
+    return ingest.run(source, params=PARAMS, settings=settings, request=request)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_what_is_taken_and_what_is_refused(source: Path, settings: Settings) -> None:
+    report = take(source, settings, licence="CC0")
+    manifest = read_manifest(settings.data_dir)
+    assert sorted(manifest["original_name"]) == ["fake/3.jpg", "fake/5.jpg"] + [
+        f"real/{number}.jpg" for number in (0, 2, 4)
+    ]
+    assert set(manifest["licence"]) == {"CC0"}
+    assert all((settings.data_dir / path).is_file() for path in manifest["path"])
+    entries = Quarantine(settings.quarantine_db).list()
+    assert {entry.refusal.original_name: entry.refusal.reason for entry in entries} == {
+        "fake/1.jpg": Reason.LABEL_CONFLICT,
+        "real/wrong.jpg": Reason.LABEL_CONFLICT,
+        "real/copy.jpg": Reason.DUPLICATE,
+        "real/broken.mp4": Reason.EMPTY_FILE,
+        "unsorted/x.jpg": Reason.LABEL_MISSING,
+    }
+    told = report.describe()
+    assert "faces (folders): added 5 items as 'faces'" in told
+    assert (
+        "refused 1: label_missing (e.g. unsorted/x.jpg: no label; label it in its source and ingest again)"
+        in told
+    )
+
+
+def test_a_second_time_changes_nothing_and_says_so(source: Path, settings: Settings) -> None:
+    take(source, settings)
+    before = snapshot(settings.data_dir)
+    report = take(source, settings)
+    assert "added 0 items as 'faces'; nothing changed" in report.describe()
+    assert "in the set already: 5; in the set now: 5" in report.describe()
+    assert snapshot(settings.data_dir) == before
+
+
+def test_new_parts_add_to_the_set_and_settle_what_was_refused(source: Path, settings: Settings) -> None:
+    take(source, settings)
+    write(source / "whole.jpg", 50)
+    (source / "whole.jpg").rename(source / "real" / "broken.mp4")
+    report = take(source, settings)
+    assert (len(report.added), report.num_items) == (1, 6)
+    assert not Quarantine(settings.quarantine_db).list(reason=Reason.EMPTY_FILE)
+
+
+def test_a_dry_run_touches_nothing(source: Path, settings: Settings) -> None:
+    report = take(source, settings, dry_run=True)
+    assert "would add 5 items" in report.describe()
+    assert not settings.workspace.exists()
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (None, "no such file or folder"),
+        ({}, "no known layout"),
+        ({"real/note.txt": "no media"}, "no media in it"),
+        (
+            {"manifest.csv": "file,label\na.mp4,real\nb.mp4,fake\n"},
+            "all 2 files were refused, the first because",
+        ),
+        ({"manifest.csv": "file\na.mp4\n"}, "no known layout"),
+    ],
+)
+def test_bad_sources_are_explained(
+    tree: dict[str, str] | None, message: str, tmp_path: Path, settings: Settings
+) -> None:
+    source = tmp_path / "bad"
+    if tree is not None:
+        source.mkdir()
+    for name, content in (tree or {}).items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        take(source, settings)
+    assert not settings.data_dir.exists()
+
+
+def test_one_ingestion_at_a_time(source: Path, settings: Settings) -> None:
+    lock = settings.work_dir / "ingest.lock"
+    with exclusive(lock, doing="x"), pytest.raises(DataError, match="another process is ingesting"):
+        take(source, settings)
+
+
+def test_crop_shards_stay_packed(tmp_path: Path, settings: Settings) -> None:
+    folder = tmp_path / "crops"
+    rows = ["file,shard,label,split,group_id"]
+    for split, numbers in (("train", range(3)), ("val", range(3, 5))):
+        with tarfile.open(tmp_path / f"{split}.tar", "w") as tar:
+            for number in numbers:
+                name = f"{'fake' if number % 2 else 'real'}/{number}.png"
+                write(tmp_path / name, number)
+                tar.add(tmp_path / name, name)
+                rows.append(f"{name},{split}.tar,{name[:4]},{split},{number // 2}")
+        folder.mkdir(exist_ok=True)
+        (tmp_path / f"{split}.tar").rename(folder / f"{split}.tar")
+    (folder / "manifest.csv").write_text("\n".join([*rows, "real/gone.png,val.tar,real,val,9"]))
+    report = take(folder, settings)
+    assert [refusal.reason for refusal in report.refused] == [Reason.NOT_FOUND]
+    manifest = read_manifest(settings.data_dir)
+    assert set(manifest["kind"]) == {"crop"}
+    assert manifest["split"].value_counts().to_dict() == {"train": 3, "val": 2}
+    assert sorted(path.suffix for path in settings.data_dir.rglob("*.*")) == [".parquet", ".tar", ".tar"]
+
+
+def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, settings: Settings) -> None:
+    workspace.create(settings.workspace)
+    first = take(source, settings)
+    assert first.data_digest is not None
+    assert first.data_digest in (settings.workspace / "data.dvc").read_text()
+    assert any((settings.work_dir / "dvc-remote").rglob("*.dir"))
+    assert take(source, settings).data_digest == first.data_digest

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+import deepfakestream
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+from deepfakestream.params import load_params
+from deepfakestream.pipeline import workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", sorted(workspace.TEMPLATES))
+def test_the_package_carries_the_projects_own_files(name: str) -> None:
+    assert workspace.template(name) == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_template_is_shipped() -> None:
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"pipeline/templates/*"' in pyproject
+    templates = Path(workspace.__file__).parent / "templates"
+    assert {path.name for path in templates.iterdir()} == set(workspace.TEMPLATES.values())
+
+
+def test_the_graph_names_folders_and_verbs_that_exist() -> None:
+    graph = yaml.safe_load(workspace.template("dvc.yaml"))
+    (variables,) = graph["vars"]
+    package = Path(deepfakestream.__file__).parent
+    for name, stage in graph["stages"].items():
+        assert stage["cmd"] == f"deepfakestream {name}"
+        for dependency in stage["deps"]:
+            if dependency.startswith("${code}"):
+                assert (package / dependency.removeprefix("${code}/")).exists(), dependency
+    assert variables == {"code": workspace.CODE_LINK}
+
+
+def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
+    report = workspace.create(tmp_path / "deep" / "ws")
+    assert "made params.yaml, dvc.yaml" in report.describe()
+    root = report.directory
+    load_params(root / "params.yaml")
+    assert (root / workspace.CODE_LINK).resolve() == Path(deepfakestream.__file__).parent
+    assert DvcRepo(root).exists
+    config = (root / ".dvc" / "config").read_text()
+    assert "analytics = false" in config
+    assert "url = ../work/dvc-remote" in config
+
+    (root / "params.yaml").write_text("mine")
+    (root / workspace.CODE_LINK).unlink()
+    (root / workspace.CODE_LINK).symlink_to(tmp_path)
+    again = workspace.create(root)
+    assert again.created == [workspace.CODE_LINK]
+    assert (root / "params.yaml").read_text() == "mine"
+
+
+def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="is a file; give a folder"):
+        workspace.create(tmp_path / "file")
+
+
+def test_another_installation_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / workspace.CODE_LINK).mkdir(parents=True)
+    with pytest.raises(DataError, match="is not the running deepfakestream"):
+        workspace.create(tmp_path)
+
+
+@pytest.mark.parametrize(("place", "without_git"), [(".", False), ("tracked", False), ("ignored/ws", True)])
+def test_inside_a_git_repository(place: str, without_git: bool, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("/ignored/\n")
+    root = workspace.create(tmp_path / place).directory
+    assert ("no_scm" in (root / ".dvc" / "config").read_text()) == without_git
+    (root / "data").mkdir()
+    (root / "data" / "item").write_text("x")
+    DvcRepo(root).add_data()
+    assert (root / "data.dvc").exists()
