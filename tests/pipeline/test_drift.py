@@ -82,7 +82,7 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
 
 
 def test_a_champion_without_reference_is_named(settings, tmp_path):
-    with pytest.raises(DataError, match=r"reference\.parquet: no readable drift reference"):
+    with pytest.raises(DataError, match=r"reference\.parquet: missing or no drift reference"):
         run(PARAMS, settings=settings, champion=Champion("3", tmp_path))
 
 

@@ -16,10 +16,9 @@ from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import DriftParams
+from deepfakestream.pipeline.evaluate import REFERENCE_FILE
 from deepfakestream.registry import versions
 from deepfakestream.settings import Settings
-
-REFERENCE_FILE = "reference.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def read_reference(directory: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: no readable drift reference ({error}); evaluate and promote a version that has one"
+            f"{path}: missing or no drift reference; evaluate and promote a version, it brings its own"
         ) from error
 
 
