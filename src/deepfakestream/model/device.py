@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
 from typing import Literal
 
 from deepfakestream.errors import ParamsError
@@ -10,17 +13,34 @@ from deepfakestream.errors import ParamsError
 def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
     """Return the device for `auto`, `cpu` or `cuda`: a GPU where there is one and nobody asked otherwise.
 
+    PyTorch is imported only on machines with a GPU driver; elsewhere the answer is known without it.
+
     Raises:
         ParamsError: a GPU was asked for and there is none.
     """
     if wanted == "cpu":
         return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
+    if _has_driver() and _torch_sees_gpu():
         return "cuda"
     if wanted == "cuda":
         raise ParamsError(
             "DEEPFAKESTREAM_DEVICE is 'cuda' but this machine has no usable GPU; set it to 'auto' or 'cpu'"
         )
     return "cpu"
+
+
+def _has_driver() -> bool:
+    """Tell whether a GPU driver that PyTorch could use is installed: NVIDIA's or AMD's."""
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _torch_sees_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

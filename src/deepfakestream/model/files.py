@@ -1,4 +1,4 @@
-"""A model folder: `model.safetensors`, `model.onnx`, `spec.json`. Never a pickle.
+"""Writing and reading a model folder: `model.safetensors`, `model.onnx`, `spec.json`. Never a pickle.
 
 Both weight files hold half-precision numbers, which halves them, and the network computes in single
 precision from exactly those numbers; so the two files cannot disagree by more than the runtimes do.
@@ -6,7 +6,6 @@ precision from exactly those numbers; so the two files cannot disagree by more t
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -14,13 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from deepfakestream.errors import WeightsError
+from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.model.export import export_onnx
+from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE
+from deepfakestream.model.half_graph import MAX_HALF
 from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSpec, read_spec, write_spec
-
-WEIGHTS_FILE = "model.safetensors"
-ONNX_FILE = "model.onnx"
 
 
 def save_model(network: DetectorNetwork, spec: DetectorSpec, directory: Path) -> None:
@@ -49,15 +47,17 @@ def load_weights(path: Path, spec: NetworkSpec, normalisation: NormalisationSpec
     Raises:
         WeightsError: the file is missing, damaged or of another network.
     """
-    network = create_network(spec, normalisation=normalisation)
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        network = create_network(spec, normalisation=normalisation)
         network.load_state_dict(tensors, strict=True)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: missing; a model folder holds {WEIGHTS_FILE} and spec.json") from error
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: damaged or of another network than spec.json says ({reason})") from error
+    except (SafetensorError, RuntimeError, OSError, ParamsError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise WeightsError(
+            f"{path}: damaged or of another network than spec.json says ({reason}); export the model again"
+        ) from error
     return network.eval()
 
 
@@ -66,21 +66,10 @@ def round_to_half(network: DetectorNetwork) -> None:
     network.eval().float().cpu()
     with torch.no_grad():
         for tensor in network.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
-
-
-def weights_sha256(directory: Path) -> str:
-    """Return the digest of `model.safetensors`, the identity of a model.
-
-    Raises:
-        WeightsError: the file is missing.
-    """
-    try:
-        return hashlib.sha256((directory / WEIGHTS_FILE).read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{directory / WEIGHTS_FILE}: cannot be read ({error.strerror})") from error
+            tensor.copy_(_stored(tensor))
 
 
 def _stored(tensor: Tensor) -> Tensor:
-    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+    """Return the tensor as the file holds it; numbers too large for half precision stay as they are."""
+    fits = tensor.is_floating_point() and bool((tensor.abs() <= MAX_HALF).all())
+    return (tensor.half() if fits else tensor).contiguous()

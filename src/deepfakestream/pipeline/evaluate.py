@@ -72,7 +72,7 @@ def run(params: EvaluateParams, *, settings: Settings) -> EvaluateReport:
         WeightsError: the model folder is incomplete or damaged.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
-    from deepfakestream.model.files import weights_sha256
+    from deepfakestream.model.folder import weights_sha256
     from deepfakestream.model.scoring import open_scorer
 
     train_dir = settings.artifacts_dir / TRAIN_DIR

@@ -1,0 +1,27 @@
+"""The files of a model folder and its identity, without PyTorch: scoring on a CPU needs no more."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from deepfakestream.errors import WeightsError
+
+WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+
+
+def weights_sha256(directory: Path) -> str:
+    """Return the digest of `model.safetensors`, the identity of a model.
+
+    Raises:
+        WeightsError: the file is missing.
+    """
+    path = directory / WEIGHTS_FILE
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror}); a model folder holds {WEIGHTS_FILE}, {ONNX_FILE} "
+            "and spec.json"
+        ) from error
