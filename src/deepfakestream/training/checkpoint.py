@@ -36,3 +36,5 @@ class CheckpointStore:
     def remove(self) -> None:
         """Forget the run once its result is stored."""
         self._path.unlink(missing_ok=True)
+        if self.directory.is_dir() and not any(self.directory.iterdir()):
+            self.directory.rmdir()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.calibration import IDENTITY, fit_platt, operating_points
@@ -60,11 +61,9 @@ def train_detector(
         ParamsError: the backbone or the start is unknown.
         WeightsError: the weights to start from cannot be had or do not fit.
     """
-    needs_fakes = job.params.fake_mix.dataset > 0
-    require_both_sides(job.train, split="train", needs_dataset_fakes=needs_fakes)
-    require_both_sides(job.val, split="val", needs_dataset_fakes=False)
     pairs = training_pairs(job)
-    validation = validation_sets(job.val, seed=job.seed)
+    validation = validation_pictures(job)
+    torch.manual_seed(job.seed)  # the head starts random
     trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, device=job.device)
     result = trainer.fit(validation, checkpoints, on_epoch)
     return TrainedDetector(
@@ -73,10 +72,31 @@ def train_detector(
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:
-    """Return the samples that the job trains on."""
+    """Return the samples that the job trains on.
+
+    Raises:
+        DataError: the split `train` lacks a class that the parameters ask for.
+    """
+    require_both_sides(job.train, split="train", needs_dataset_fakes=job.params.fake_mix.dataset > 0)
     return PairDataset(
         job.train, PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
     )
+
+
+def validation_pictures(job: TrainingJob) -> dict[str, LabelledImages]:
+    """Return the pictures that decide between epochs, by kind; at least one kind.
+
+    Raises:
+        DataError: the split `val` has neither fakes beside reals nor two faces to forge from.
+    """
+    require_both_sides(job.val, split="val", needs_dataset_fakes=False)
+    validation = validation_sets(job.val, seed=job.seed)
+    if not validation:
+        raise DataError(
+            "split 'val' has neither fakes beside reals nor two faces with a mesh, so nothing can be "
+            "validated; ingest more source groups or change ingest.split_salt"
+        )
+    return validation
 
 
 def network_spec(params: TrainParams) -> NetworkSpec:
@@ -93,7 +113,12 @@ def network_spec(params: TrainParams) -> NetworkSpec:
 def start_network(params: TrainParams) -> DetectorNetwork:
     """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
 
-    Where a model folder holds another variant, the streams that both have are taken over.
+    Where a model folder holds another variant, the streams that both have are taken over; where it holds
+    another backbone, training starts from ImageNet weights.
+
+    Raises:
+        ParamsError: timm knows no such backbone.
+        WeightsError: the weights cannot be had.
     """
     spec = network_spec(params)
     if params.start_from == "imagenet":
@@ -102,19 +127,24 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     donor, donor_spec = load_network(folder)
     if donor_spec.network.backbone != spec.backbone:
         return create_network(spec, imagenet=True)
+    same_variant = donor_spec.network.variant == spec.variant
+    return _started_from(donor, spec, with_head=same_variant)
+
+
+def _started_from(donor: DetectorNetwork, spec: NetworkSpec, *, with_head: bool) -> DetectorNetwork:
+    """Return a network with the donor's weights where they fit and ImageNet's in streams that it lacks."""
     network = create_network(spec)
-    weights = {name: tensor for name, tensor in donor.state_dict().items() if _fits(network, name, tensor)}
+    own = network.state_dict()
+    weights = {
+        name: tensor
+        for name, tensor in donor.state_dict().items()
+        if name in own and own[name].shape == tensor.shape and (with_head or name.startswith("streams."))
+    }
     missing = network.load_state_dict(weights, strict=False).missing_keys
-    if any(name.startswith("streams.") and ".backbone." in name for name in missing):
-        imagenet = create_network(spec, imagenet=True)
-        imagenet.load_state_dict(weights, strict=False)
-        return imagenet
+    if any(".backbone." in name for name in missing):
+        network = create_network(spec, imagenet=True)
+        network.load_state_dict(weights, strict=False)
     return network
-
-
-def _fits(network: DetectorNetwork, name: str, tensor: torch.Tensor) -> bool:
-    own = network.state_dict().get(name)
-    return own is not None and own.shape == tensor.shape
 
 
 def _finish_spec(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.optim._optim_factory import create_optimizer_v2
-from timm.scheduler.cosine_lr import CosineLRScheduler
-from timm.utils.model_ema import ModelEmaV3
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
@@ -59,8 +61,8 @@ class Trainer:
         seed: int,
         device: torch.device,
     ) -> None:
-        torch.manual_seed(seed)
         self._params = params
+        self._seed = seed
         self._device = device
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pairs_per_batch = params.batch_size // 2
@@ -87,9 +89,20 @@ class Trainer:
         checkpoints: CheckpointStore,
         on_epoch: Callable[[int, EpochMetrics], None],
     ) -> FitResult:
-        """Train until the last epoch or until validation stops improving; return the best epoch's weights."""
+        """Train until the last epoch or until validation stops improving; return the best epoch's weights.
+
+        Args:
+            validation: pictures to choose the epoch on, by kind; at least one kind.
+            checkpoints: where a killed training left its last epoch, and this one leaves each of its own.
+            on_epoch: told of every epoch, those before a restart included.
+
+        Raises:
+            ParamsError: training diverged.
+        """
         progress = self._resume(checkpoints)
         assert progress.history is not None
+        for epoch, metrics in enumerate(progress.history):
+            on_epoch(epoch, metrics)
         while progress.epoch < self._params.epochs and not self._stale(progress):
             metrics = self._epoch(progress.epoch)
             metrics |= measure_kinds(self._averaged, validation, self._device)
@@ -125,22 +138,30 @@ class Trainer:
         )
 
     def _epoch(self, epoch: int) -> EpochMetrics:
+        # Dropout of an epoch follows from (seed, epoch), so that a restart repeats what a kill cut off.
+        torch.manual_seed(self._seed + epoch)
         self._network.train()
         self._sampler.epoch = epoch
         started = time.monotonic()
         losses = []
+        num_faces = 0
         batches: Iterable[Tensor] = track(
             self._loader, description=f"epoch {epoch + 1}/{self._params.epochs}", unit="batch"
         )
         for step, pairs in enumerate(batches):
             losses.append(self._step(pairs))
+            num_faces += 2 * len(pairs)
             self._scheduler.step_update(epoch * len(self._loader) + step + 1)
             self._ema.update(self._network, step=epoch * len(self._loader) + step)
-        faces = 2 * len(self._loader) * self._pairs_per_batch
+        train_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(train_loss):
+            raise ParamsError(
+                f"train.learning_rate: training diverged in epoch {epoch + 1} (loss {train_loss}); lower it"
+            )
         return {
-            "train_loss": float(torch.stack(losses).mean()),
+            "train_loss": train_loss,
             "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
-            "faces_per_s": faces / (time.monotonic() - started),
+            "faces_per_s": num_faces / (time.monotonic() - started),
         }
 
     def _step(self, pairs: Tensor) -> Tensor:

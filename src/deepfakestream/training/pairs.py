@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from deepfakestream.errors import DataError
 from deepfakestream.forge.self_blend import self_blend
 from deepfakestream.forge.swap import pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
@@ -37,18 +38,29 @@ class PairSpec:
 
 
 class PairDataset(Dataset[Tensor]):
-    """Item `i` is a uint8 tensor `(2, 3, S, S)`: the `i`-th real, or its source's, and a fake."""
+    """Item `i` is a uint8 tensor `(2, 3, S, S)`: the `i`-th real, or one of the fake's own group, and a fake.
+
+    Reals that can be paired with nothing are left out: those without a mesh from a set without fakes.
+
+    Raises:
+        DataError: no real is left.
+    """
 
     def __init__(self, faces: FaceSet, spec: PairSpec) -> None:
         self._faces = faces
         self._spec = spec
         self._transform = pair_augmentation(spec.augment, size_px=faces.images.shape[1], seed=spec.seed)
-        self._reals = faces.reals
+        # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
+        self._beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
         self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
         self._fakes_by_group = _by_group(faces, faces.fakes)
-        self._reals_by_group = _by_group(faces, faces.reals)
-        # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
-        self._labelled_source = faces.has_fakes_in_source
+        self._reals_by_group = _by_group(faces, np.flatnonzero(self._beside_fakes))
+        self._reals = np.flatnonzero(~faces.is_fake & (faces.has_mesh | self._beside_fakes))
+        if len(self._reals) == 0:
+            raise DataError(
+                "no real face has a mesh or comes from a set with fakes, so none can be paired with a fake; "
+                "ingest sharper or more frontal reals"
+            )
 
     def __len__(self) -> int:
         return len(self._reals)
@@ -83,7 +95,7 @@ class PairDataset(Dataset[Tensor]):
         forgeable = bool(self._faces.has_mesh[position])
         weights = np.array(
             [
-                mix.dataset * (len(self._faces.fakes) > 0 and self._labelled_source[position]),
+                mix.dataset * bool(self._beside_fakes[position]),
                 mix.self_blend * forgeable,
                 mix.swap * (forgeable and len(self._donors) > 1),
             ]
