@@ -28,14 +28,22 @@ class Forgery:
     mask: Mask
 
 
-def self_blend(rgb: RGBImage, points: Points, rng: np.random.Generator) -> Forgery:
+def self_blend(
+    rgb: RGBImage, points: Points, rng: np.random.Generator, *, keep_outside: bool = False
+) -> Forgery:
     """Return a self-blended fake of a face crop and its real.
 
     With even odds the altered copy is the inside or the outside of the blend; in the second case the real
     of the pair is altered alike, so that alteration alone says nothing about the class.
+
+    Args:
+        rgb: square face crop.
+        points: its mesh.
+        rng: what is drawn from.
+        keep_outside: always alter the inside, so that the crop fits the picture that it was cut from.
     """
     altered = leave_traces(rgb, rng)
-    source, target = (altered, rgb) if rng.random() < 0.5 else (rgb, altered)
+    source, target = (altered, rgb) if rng.random() < 0.5 or keep_outside else (rgb, altered)
     mask = random_region(points, rgb.shape[0], rng)
     source, mask = _moved(source, mask, rng)
     mask = blending_mask(mask, rng)
