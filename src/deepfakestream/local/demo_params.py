@@ -1,0 +1,43 @@
+"""The demo's params.yaml: the project's own with a few values changed, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from deepfakestream.data.atomic import replacing
+from deepfakestream.pipeline.workspace import template
+
+CHANGES = {
+    "extract.num_frames": ("6", "the clips are 2 s long"),
+    "validate.max_share_without_face": ("0.1", "one clip of 169 items shows nobody"),
+    "train.epochs": ("2", "two short passes: the loop, not the quality"),
+    "train.steps_per_epoch": ("8", "half a minute on two cores"),
+    "train.num_workers": ("0", "starting workers would cost more than they save"),
+    "evaluate.num_bootstrap": ("200", "three people allow no finer interval"),
+    "drift.window_size": ("42", "one batch of the demo's traffic"),
+    "drift.min_window": ("30", "the reference has 42 files"),
+    "retrain.windows": ("[1, 1]", "one drifted window is enough here; production waits for more"),
+}
+"""`section.key` to its value in the demo and why."""
+
+
+def demo_params() -> str:
+    """Return the text of the demo's params.yaml."""
+    lines, section = [], ""
+    for line in template("params.yaml").splitlines():
+        if found := re.match(r"(\w+):", line):
+            section = found[1]
+        key = re.match(r"  (\w+):", line)
+        change = CHANGES.get(f"{section}.{key[1]}") if key else None
+        lines.append(line if change is None or key is None else f"  {key[1]}: {change[0]}  # demo: {change[1]}")
+    return "\n".join(lines) + "\n"
+
+
+def write_demo_params(workspace: Path) -> None:
+    """Write params.yaml where there is none; retraining counts its seed up, so it is never overwritten."""
+    path = workspace / "params.yaml"
+    if not path.exists():
+        workspace.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_text(demo_params(), encoding="utf-8")
