@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 
 from deepfakestream.errors import DataError
+from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
 from deepfakestream.params import DriftParams
 from deepfakestream.pipeline.drift import Champion, run, window_id
+from deepfakestream.registry import versions
+from deepfakestream.registry.tracking import start_run
 from deepfakestream.scan.result import ModelInfo, ScanResult
 from deepfakestream.settings import Settings
 
@@ -100,3 +103,22 @@ def test_a_champion_without_reference_is_named(settings, tmp_path):
 )
 def test_a_window_is_another_one_once_enough_predictions_are_new(ids, last, expected):
     assert window_id(pd.DataFrame({"prediction_id": ids}), last, min_new=2) == expected
+
+
+@pytest.mark.slow
+def test_the_reference_is_the_one_registered_with_the_champion(settings, tmp_path):
+    reference = tmp_path / "reference.parquet"
+    scores(70, seed=0).to_parquet(reference)
+    with start_run(settings, name="train", tags={}) as tracked:
+        run_id = tracked.run_id
+    version = versions.register(
+        settings,
+        run_id=run_id,
+        model_dir=packaged_model_dir(),
+        tags={},
+        attachments={"reference.parquet": reference},
+    )
+    versions.set_alias(settings, versions.CHAMPION, version)
+    append(settings, scores(40, seed=1), version=str(version))
+    report = run(PARAMS, settings=settings)
+    assert (report.status, report.model_version, report.n_reference) == ("ok", str(version), 70)
