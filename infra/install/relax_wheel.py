@@ -73,7 +73,7 @@ def main() -> None:
             "-m",
             "pip",
             "download",
-            "--quiet",
+            "-qq",
             "--no-deps",
             "--dest",
             scratch,
