@@ -22,7 +22,7 @@ from deepfakestream.media.types import RGBImage
 Kind = Literal["self_blend", "swap"]
 
 SURROUNDINGS_SCALE = 1.4
-"""Side of the square that is forged over the longer side of the face's box: the mesh and a margin to blend."""
+"""Side of the square that is forged over the longer side of the face's box: room for mesh and blend."""
 _MESH_SHIFT_Y = 0.04
 
 
@@ -54,7 +54,7 @@ def find_face(rgb: RGBImage, detector: FaceDetector, mesh: FaceMesh) -> FaceInPi
     return FaceInPicture(rgb=crop, points=points - offset, left_px=left, top_px=top)
 
 
-def forge_picture(  # noqa: PLR0913 - the two kinds need different things
+def forge_picture(
     rgb: RGBImage,
     detector: FaceDetector,
     mesh: FaceMesh,

@@ -80,7 +80,8 @@ def flows_server(settings: Settings) -> ServerSpec:
         needs=("mlflow", "prefect"),
         ready_words=FLOWS_READY,
         address=settings.prefect_api_url.removesuffix("/api") + "/deployments",
-        environment=prefect_environment(settings),
+        # The default of 10 s spares a distant server; this one is next door.
+        environment=prefect_environment(settings) | {"PREFECT_RUNNER_POLL_FREQUENCY": "2"},
     )
 
 

@@ -57,4 +57,6 @@ def _exchange(request: urllib.request.Request) -> Any:
         text = error.read().decode(errors="replace")[:300]
         raise ServerError(f"{request.full_url} answered {error.code}: {text}") from error
     except (OSError, ValueError) as error:
-        raise ServerError(f"{request.full_url} does not answer ({error}); see the logs in work/logs") from error
+        raise ServerError(
+            f"{request.full_url} does not answer ({error}); see the logs in work/logs"
+        ) from error

@@ -30,7 +30,9 @@ def demo_params() -> str:
             section = found[1]
         key = re.match(r"  (\w+):", line)
         change = CHANGES.get(f"{section}.{key[1]}") if key else None
-        lines.append(line if change is None or key is None else f"  {key[1]}: {change[0]}  # demo: {change[1]}")
+        lines.append(
+            line if change is None or key is None else f"  {key[1]}: {change[0]}  # demo: {change[1]}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -75,7 +75,7 @@ class Studio:
     def _forge(
         self, person: Person, real: Sequence[RGBImage], kind: Kind, rng: np.random.Generator
     ) -> list[RGBImage] | None:
-        """Forge every frame alike: the same draws, so that the forgery stays the same while the face moves."""
+        """Forge every frame with the same draws: the forgery stays the same while the face moves."""
         donor = self._donor(person, rng) if kind == "swap" else None
         seed = int(rng.integers(2**31))
         made = []

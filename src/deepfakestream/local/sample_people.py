@@ -113,7 +113,7 @@ def _astronaut() -> RGBImage:
         import skimage.data
     except ImportError as error:
         raise DataError("scikit-image is not installed; the demo's first picture is in it") from error
-    picture: NDArray[np.uint8] = skimage.data.astronaut()
+    picture: NDArray[np.uint8] = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     return picture
 
 

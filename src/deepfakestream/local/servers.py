@@ -84,10 +84,8 @@ def running(
     Raises:
         ServerError: a port is busy (nothing is started then), or a server ends or does not answer in time.
     """
+    require_ports(settings, which)
     specs, served = _choose(settings, which)
-    for spec in specs:
-        if spec.port is not None:
-            require_free(settings.host, spec.port, server=spec.name, setting=spec.port_setting)
     if any(spec.name == "mlflow" for spec in specs):
         prepare_store(settings)
     children: list[Child] = []
@@ -97,6 +95,17 @@ def running(
     finally:
         for child in reversed(children):
             child.stop()
+
+
+def require_ports(settings: Settings, which: Sequence[str] = ALL) -> None:
+    """Return if every server could listen on its port.
+
+    Raises:
+        ServerError: a port is busy; the message names the setting to change.
+    """
+    for spec in _choose(settings, which)[0]:
+        if spec.port is not None:
+            require_free(settings.host, spec.port, server=spec.name, setting=spec.port_setting)
 
 
 def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec], Settings]:
@@ -109,7 +118,7 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
     console = Console(ALL, sys.stdout)
-    with _stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
+    with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
         for name, address in servers.addresses.items():
             console.line(f"{name:8} is ready: {address}")
         console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))
@@ -119,7 +128,7 @@ def _foreground(settings: Settings, which: Sequence[str]) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Iterator[None]:
     """Leave the block quietly on Ctrl-C or TERM; a second signal does not disturb the stopping."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
