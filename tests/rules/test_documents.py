@@ -1,0 +1,141 @@
+"""Documents are complete and point at things that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from deepfakestream.cli import app
+from deepfakestream.scan.result import ScanResult
+from deepfakestream.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+TEN = (
+    *("API_DESIGN", "MONITORING", "PRED_EXPLAINABILITY", "DATA", "MODELING"),
+    *("TECHNICAL_STACK", "DEPLOYMENT", "DRIFT", "AUGMENTATIONS", "FACE_DETECTION"),
+)
+MIN_CHARACTERS = 1500
+UNFINISHED = re.compile(r"\b(?:TODO|TBD|FIXME|XXX|lorem ipsum|coming soon|placeholder)\b", re.IGNORECASE)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+QUOTED_PATH = re.compile(r"`((?:src|flows|bentos|infra|tests|docs)/[\w./*-]+)`")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+ALL_TEXT = "\n".join(TEXTS.values())
+
+
+@pytest.mark.parametrize("name", TEN)
+def test_the_ten_documents_exist_and_say_something(name: str) -> None:
+    text = TEXTS[f"docs/{name}.md"]
+    assert len(text) >= MIN_CHARACTERS
+    assert len(re.findall(r"^## ", text, re.MULTILINE)) >= 2
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_document_is_unfinished(name: str) -> None:
+    assert UNFINISHED.findall(TEXTS[name]) == []
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in LINK.findall(TEXTS[name]):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), f"{name}: {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{name}: {target}"
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_quoted_paths_exist(name: str) -> None:
+    for quoted in QUOTED_PATH.findall(TEXTS[name]):
+        assert any(ROOT.glob(quoted.rstrip("/."))), f"{name}: {quoted}"
+
+
+def test_every_command_is_documented() -> None:
+    missing = [name for name in commands() if f"deepfakestream {name}" not in ALL_TEXT]
+    assert missing == []
+
+
+def test_documents_name_no_command_that_does_not_exist() -> None:
+    used = set(re.findall(r"`deepfakestream ([a-z]+)", ALL_TEXT))
+    assert used <= commands()
+
+
+def commands() -> set[str]:
+    return set(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_the_table_with_its_default(name: str) -> None:
+    field = Settings.model_fields[name]
+    variable = f"DEEPFAKESTREAM_{name.upper()}"
+    lines = TEXTS["docs/DEPLOYMENT.md"].splitlines()
+    row = next((line for line in lines if line.startswith(f"| `{variable}` |")), "")
+    assert row, f"docs/DEPLOYMENT.md: no row for {variable}"
+    if field.default is not None:
+        default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        assert f"`{default}`" in row
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    named = set(re.findall(r"DEEPFAKESTREAM_([A-Z0-9_]+)", ALL_TEXT))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def keys(content: dict[str, Any], section: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in content.items():
+        if isinstance(value, dict) and not section:
+            yield from keys(value, name)
+        else:
+            yield section, name
+
+
+KEYS = list(keys(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))))
+
+
+def commented() -> set[str]:
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    return {line.split(":")[0].strip() for line in lines if "  # " in line}
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_every_parameter_is_explained(section: str, key: str) -> None:
+    name = f"{section}.{key}" if section else key
+    assert key in commented() or f"`{name}`" in ALL_TEXT, f"{name}: comment it in params.yaml, or in docs/"
+
+
+def test_the_readme_shows_a_scan_line_with_every_field() -> None:
+    (example,) = [
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXTS["README.md"], re.DOTALL)
+    ]
+    assert set(example) == set(ScanResult.model_fields)
+    ScanResult.model_validate(example)
+
+
+def test_the_readme_names_every_document() -> None:
+    for name in TEN:
+        assert f"(docs/{name}.md)" in TEXTS["README.md"]
+
+
+def test_decisions_are_numbered_without_gaps_and_have_the_three_parts() -> None:
+    files = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert [name[:4] for name in files] == [f"{number:04}" for number in range(1, len(files) + 1)]
+    for name in files:
+        text = TEXTS[f"docs/decisions/{name}"]
+        for part in ("**Context.**", "**Decision.**", "**Consequence.**"):
+            assert part in text, f"{name}: {part}"

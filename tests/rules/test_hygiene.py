@@ -1,0 +1,117 @@
+"""What no file of the repository may hold, and how long modules and functions may become."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    path for room in ("src", "flows", "bentos", "infra") for path in sorted((ROOT / room).rglob("*.py"))
+]
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 50
+BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".npy"}
+# Written in parts, so that this file does not hold what it forbids.
+DEVELOPMENT_DATA = re.compile(r"shared/" + r"(?:data|DESIGN|research)")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~-])/(?:" + r"root|home/(?!alice\b)\w+|Users/\w+|work/main|mnt|media/\w+/\w+)/"
+)
+PACKAGE_INDEX = re.compile(
+    r"--(?:extra-)?index" + r"-url|/simple" + r"/|arti" + r"factory|dev" + r"pi", re.IGNORECASE
+)
+URL_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)")
+HOSTS = {
+    *("127.0.0.1", "127", "localhost", "...", "mlflow", "prefect", "prometheus", "registry"),
+    *(
+        "arxiv.org",
+        "doi.org",
+        "github.com",
+        "keepachangelog.com",
+        "semver.org",
+        "www.apache.org",
+        "www.w3.org",
+    ),
+}
+"""This machine, services of compose.yaml, and public pages that a reader needs."""
+
+
+def repository_files() -> list[Path]:
+    """Files that are tracked or would be."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [path for line in done.stdout.splitlines() if (path := ROOT / line).is_file()]
+
+
+def texts() -> dict[str, str]:
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in repository_files()
+        if path.suffix not in BINARY
+    }
+
+
+def lines_with(pattern: re.Pattern[str], *, but: tuple[str, ...] = ()) -> list[str]:
+    return [
+        f"{name}:{number}: {line.strip()[:120]}"
+        for name, text in texts().items()
+        if not name.startswith(but)
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_the_development_data_are_named_in_tests_and_the_log_only() -> None:
+    assert lines_with(DEVELOPMENT_DATA, but=("tests/", "docs/log.md")) == []
+
+
+def test_no_text_holds_a_path_of_somebodys_machine() -> None:
+    assert lines_with(MACHINE_PATH) == []
+
+
+def test_no_weights_hold_a_path_of_somebodys_machine() -> None:
+    """Exporters like to keep stack traces."""
+    marks = (b"site-" + b"packages/", b'File "' + b"/")
+    found = [path for path in repository_files() if path.suffix in BINARY]
+    assert found
+    assert [path.name for path in found if any(mark in path.read_bytes() for mark in marks)] == []
+
+
+def test_no_package_index_is_named() -> None:
+    assert lines_with(PACKAGE_INDEX, but=(".gitignore",)) == []
+
+
+def test_only_known_hosts_are_named() -> None:
+    known = (".example", ".invalid", ".localhost")
+    unknown = {
+        f"{name}: {host}"
+        for name, text in texts().items()
+        if not name.startswith(("tests/", "LICENSE"))
+        for host in URL_HOST.findall(text)
+        if host not in HOSTS and not host.endswith(known)
+    }
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_modules_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_is_named_after_what_it_holds(path: Path) -> None:
+    assert not {"utils", "util", "helpers", "misc", "common"} & set(
+        path.relative_to(ROOT).with_suffix("").parts
+    )

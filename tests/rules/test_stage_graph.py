@@ -1,0 +1,73 @@
+"""dvc.yaml names the code that decides each stage's output, compared with what is really imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "deepfakestream"
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+CODE = "${code}/"
+DECIDE_NOTHING = {
+    "errors": "words",
+    "params": "what is set is a dependency of its own: 'params'",
+    "progress": "what a terminal shows",
+    "settings": "where things are",
+    "telemetry": "what is switched off",
+    "registry": "records what happened",
+}
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph(PACKAGE)
+
+
+def own_code(stage: str) -> set[str]:
+    return {dep.removeprefix(CODE) for dep in STAGES[stage]["deps"] if dep.startswith(CODE)}
+
+
+def stages_before(stage: str) -> set[str]:
+    """Stages whose outputs this one reads, directly or not: what they depend on reaches it through those."""
+    outs = {out: name for name, entry in STAGES.items() for out in entry["outs"]}
+    before = {outs[dep] for dep in STAGES[stage]["deps"] if dep in outs}
+    return before.union(*(stages_before(name) for name in before))
+
+
+def covered(module: str, code: set[str]) -> bool:
+    path = module.removeprefix(f"{PACKAGE}.").replace(".", "/")
+    return any(path == one.removesuffix(".py") or path.startswith(f"{one}/") for one in code)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_whatever_decides_a_stage_makes_it_stale(stage: str, imports: grimp.ImportGraph) -> None:
+    entry = f"{PACKAGE}.pipeline.{stage}"
+    modules = {entry, *imports.find_upstream_modules(entry)} - {PACKAGE, f"{PACKAGE}.pipeline"}
+    code = set().union(*(own_code(name) for name in {stage, *stages_before(stage)}))
+    missing = {module for module in modules if module.split(".")[1] not in DECIDE_NOTHING}
+    assert {module for module in missing if not covered(module, code)} == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_no_code_that_it_does_not_use(stage: str, imports: grimp.ImportGraph) -> None:
+    entry = f"{PACKAGE}.pipeline.{stage}"
+    modules = {entry, *imports.find_upstream_modules(entry)}
+    for path in own_code(stage):
+        assert any(covered(module, {path}) for module in modules), path
+
+
+def test_nothing_is_written_inside_data() -> None:
+    """`data.dvc` tracks the whole of data/; DVC refuses an output inside another's."""
+    outs = [out for entry in STAGES.values() for out in entry["outs"]]
+    assert all(out.startswith("artifacts/") for out in outs)
+    assert len(outs) == len(set(outs))
+
+
+def test_training_waits_for_the_gate() -> None:
+    assert stages_before("train") == {"extract", "validate"}
+    assert stages_before("evaluate") == {"extract", "validate", "train"}
