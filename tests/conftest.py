@@ -73,8 +73,8 @@ def extraction_spec() -> ExtractionSpec:
         min_face_px=40,
         min_score=0.8,
         max_faces_per_frame=8,
-        crop_scale=0.8,
-        crop_shift_y=0.05,
+        crop_scale=0.85,
+        crop_shift_y=0.04,
         crop_size_px=224,
     )
 

@@ -50,7 +50,7 @@ def test_image(detector, extraction_spec, budget, astronaut_jpg):
     assert crop.sharpness == pytest.approx(sharpness(crop.rgb))
     assert crop.luma == pytest.approx(luma(crop.rgb))
     rgb = np.asarray(Image.open(astronaut_jpg))
-    assert np.array_equal(crop.rgb, crop_face(rgb, crop.box_xyxy, scale=0.8, size_px=224, shift_y=0.05))
+    assert np.array_equal(crop.rgb, crop_face(rgb, crop.box_xyxy, scale=0.85, size_px=224, shift_y=0.04))
 
 
 def test_clip_is_one_track_in_order_of_time(detector, extraction_spec, budget, face_clip):

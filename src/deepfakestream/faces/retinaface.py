@@ -1,9 +1,10 @@
-"""RetinaFace around any backbone: two looks at a picture, decoding, one list of faces.
+"""RetinaFace around any backbone: up to three looks at a picture, decoding, one list of faces.
 
-The first look is at up to 640 pixels. Where it finds nothing, or a face that fills much of the picture, a
-second look at up to 224 pixels follows: both backbones were trained on faces much smaller than their input,
-and on a tight portrait the fine look misses the face or takes its parts for more faces
-(docs/FACE_DETECTION.md).
+The first look is at up to 640 pixels. Where it is sure of no face, or sees one that fills much of the
+picture, a look at 224 pixels follows: both backbones were trained on faces much smaller than their input, and
+on a tight portrait the first look misses the face or takes its parts for more faces. Where a large picture
+has shown no sure face yet, the last look is at up to 1280 pixels and finds small ones. Measured in
+docs/FACE_DETECTION.md.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from deepfakestream.faces.types import Detection
 from deepfakestream.faces.working_size import batches
 from deepfakestream.media.types import RGBImage
 
-FINE_LONG_SIDE_PX = 640
+FIRST_LONG_SIDE_PX = 640
 COARSE_LONG_SIDE_PX = 224
+DETAIL_LONG_SIDE_PX = 1280
+SURE_SCORE = 0.8
+"""A face below this does not end the search."""
 FILLS_PICTURE_SHARE = 0.5
-"""A longer box side above this share of the picture's longer side asks for the second look."""
+"""A longer box side above this share of the picture's longer side asks for the coarse look."""
 NESTED_SHARE = 0.7
 """A box of which more than this lies inside another one shows a part of the same face."""
 
@@ -49,12 +53,15 @@ class RetinaFace:
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
         """Return each picture's faces, the largest first; an empty list where there is none."""
-        found = self._look(images, FINE_LONG_SIDE_PX)
-        again = [i for i, faces in enumerate(found) if _asks_for_second_look(images[i], faces)]
-        for position, coarse in zip(
-            again, self._look([images[i] for i in again], COARSE_LONG_SIDE_PX), strict=True
+        found = self._look(images, FIRST_LONG_SIDE_PX)
+        for max_long_side_px, asks in (
+            (COARSE_LONG_SIDE_PX, _asks_for_coarse),
+            (DETAIL_LONG_SIDE_PX, _asks_for_detail),
         ):
-            found[position] = _merge(coarse, found[position])
+            again = [i for i, faces in enumerate(found) if asks(max(images[i].shape[:2]), faces)]
+            looks = self._look([images[i] for i in again], max_long_side_px)
+            for position, faces in zip(again, looks, strict=True):
+                found[position] = _merge(faces, found[position])
         return [sorted(faces, key=lambda face: -longer_side(face.box_xyxy)) for faces in found]
 
     def _look(self, images: Sequence[RGBImage], max_long_side_px: int) -> list[list[Detection]]:
@@ -68,16 +75,24 @@ class RetinaFace:
         return found
 
 
-def _asks_for_second_look(rgb: RGBImage, faces: Sequence[Detection]) -> bool:
-    long_side = max(rgb.shape[:2])
-    if long_side <= COARSE_LONG_SIDE_PX:
+def _asks_for_coarse(long_side_px: int, faces: Sequence[Detection]) -> bool:
+    if long_side_px <= COARSE_LONG_SIDE_PX:
         return False
-    return not faces or any(longer_side(face.box_xyxy) > FILLS_PICTURE_SHARE * long_side for face in faces)
+    filled_px = FILLS_PICTURE_SHARE * long_side_px
+    return not _is_sure(faces) or any(longer_side(face.box_xyxy) > filled_px for face in faces)
 
 
-def _merge(coarse: Sequence[Detection], fine: Sequence[Detection]) -> list[Detection]:
+def _asks_for_detail(long_side_px: int, faces: Sequence[Detection]) -> bool:
+    return not _is_sure(faces) and long_side_px > FIRST_LONG_SIDE_PX
+
+
+def _is_sure(faces: Sequence[Detection]) -> bool:
+    return any(face.score >= SURE_SCORE for face in faces)
+
+
+def _merge(preferred: Sequence[Detection], others: Sequence[Detection]) -> list[Detection]:
     merged: list[Detection] = []
-    for face in (*coarse, *fine):
+    for face in (*preferred, *others):
         box = face.box_xyxy
         if all(
             iou(box, k.box_xyxy) <= NMS_IOU and share_inside(box, k.box_xyxy) <= NESTED_SHARE for k in merged
