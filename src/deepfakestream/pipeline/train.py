@@ -78,7 +78,7 @@ def run(params: Params, *, settings: Settings) -> TrainReport:
         ServerError: the tracking server does not answer; nothing has been done then.
     """
     device = torch.device(resolve_device(settings.device))
-    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers trained at half the speed of 1.
+    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half the speed of 1.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - params.train.num_workers))
     table = read_usable_crops(settings.artifacts_dir)
     digest = DvcRepo(settings.workspace).data_digest() or _table_digest(table)
