@@ -46,7 +46,7 @@ check: setup     ## style, types, import layers, spelling
 	$(BIN)/codespell src flows bentos tests docs infra *.md Makefile *.yaml pyproject.toml .ci/run
 
 bench: setup     ## speed and recall, as ratios within one run
-	$(BIN)/python -m pytest tests/bench -m bench -s
+	$(BIN)/python -m pytest tests/bench -m bench -s --timeout 1800
 
 lock:            ## resolve pyproject.toml anew into requirements.lock
 	@test -x build/lock/bin/python || $(PYTHON) -m venv build/lock

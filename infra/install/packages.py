@@ -24,7 +24,7 @@ OPTIONS = (
     "--progress-bar",
     "off",
 )
-SEEN = re.compile(r"^(?:Collecting|Requirement already satisfied)", re.MULTILINE)
+SEEN = re.compile(r"^(?:Collecting|Processing|Requirement already satisfied)", re.MULTILINE)
 NUM_LAST_LINES = 20
 
 
