@@ -22,6 +22,7 @@ DECLARED = [
     Requirement(line) for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 ]
 RUNTIME = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+PROVIDERS = packages_distributions()
 BUILD_BACKEND = "setuptools"
 STACK = (ROOT / "docs" / "TECHNICAL_STACK.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| `([\w.-]+)` \| >= ([\d.]+) \|", re.MULTILINE)
@@ -116,13 +117,12 @@ def imported(path: Path) -> set[str]:
     ids=["package", "tests and demo"],
 )
 def test_what_is_imported_is_declared(rooms: tuple[str, ...], declared: set[str]) -> None:
-    providers = packages_distributions()
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
         for room in rooms
         for path in (ROOT / room).rglob("*.py")
         if "local" not in path.parts or "src" not in rooms
         for name in imported(path)
-        if not {canonicalize_name(one) for one in providers.get(name, [])} & declared
+        if not {canonicalize_name(one) for one in PROVIDERS.get(name, [])} & declared
     }
     assert undeclared == set()
