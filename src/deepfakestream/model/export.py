@@ -39,5 +39,14 @@ def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     store_weights_in_half(model)
+    forget_origin(model)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def forget_origin(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes on where the graph came from: stack traces with paths of this machine."""
+    graph = model.graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    for part in (model, graph, *graph.node, *values, *graph.initializer):
+        del part.metadata_props[:]
