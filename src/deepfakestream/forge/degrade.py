@@ -15,25 +15,27 @@ def h264(rgb: RGBImage, *, crf: int, shift_px: tuple[int, int] = (0, 0)) -> RGBI
     """Return the picture as the second frame of an H.264 clip of constant rate factor `crf`.
 
     Args:
-        rgb: picture of even width and height.
+        rgb: picture; of an odd width or height, the last column or row is doubled for the encoder.
         crf: 0 (lossless) to 51.
         shift_px: how far the first frame lies to the right and below, so that the second is predicted from
             it; `(0, 0)` returns the first, intra-coded frame.
     """
     height, width = rgb.shape[:2]
-    frames = [rgb] if shift_px == (0, 0) else [np.roll(rgb, shift_px[::-1], axis=(0, 1)), rgb]
+    doubled = cv2.copyMakeBorder(rgb, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    even = np.asarray(doubled, dtype=np.uint8)
+    frames = [even] if shift_px == (0, 0) else [np.roll(even, shift_px[::-1], axis=(0, 1)), even]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "threads": "1"}
         stream = container.add_stream("libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     buffer.seek(0)
     with av.open(buffer, "r") as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return np.asarray(decoded[-1], dtype=np.uint8)
+    return np.asarray(decoded[-1][:height, :width], dtype=np.uint8)
 
 
 def video_world(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:

@@ -8,6 +8,8 @@ import numpy as np
 from deepfakestream.forge.regions import Mask
 
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+MIN_CORE_PX = 16
+"""Smaller cores are not made smaller still."""
 
 
 def blending_mask(region: Mask, rng: np.random.Generator) -> Mask:
@@ -32,14 +34,16 @@ def _eroded_or_dilated(mask: Mask, rng: np.random.Generator) -> Mask:
     side = int(rng.integers(1, 12))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     operation = cv2.erode if rng.random() < 0.6 else cv2.dilate
-    return np.asarray(operation(mask, kernel), dtype=np.float32)
+    changed = np.asarray(operation(mask, kernel), dtype=np.float32)
+    # A small region eroded away would leave a fake that equals its real.
+    return changed if changed.sum() >= MIN_CORE_PX else mask
 
 
 def _soft(mask: Mask, rng: np.random.Generator) -> Mask:
     """Blur twice; between the passes keep only the core, which draws the edge inwards."""
     first = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.8, 4.0)))
     core = np.where(first >= 0.9 * max(float(first.max()), 1e-6), np.float32(1.0), np.float32(0.0))
-    if core.sum() < 16:
+    if core.sum() < MIN_CORE_PX:
         core = mask
     soft = cv2.GaussianBlur(core, (0, 0), float(rng.choice([rng.uniform(0.6, 2.0), rng.uniform(2.0, 9.0)])))
     return np.asarray(soft / max(float(soft.max()), 1e-6), dtype=np.float32)

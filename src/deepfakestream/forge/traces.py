@@ -1,6 +1,6 @@
 """What generators leave on a face: colour shifts, lost or false detail, upsampling grids, foreign coding.
 
-Each function takes and returns a uint8 RGB picture of the same shape. They are applied to one side of a
+Each function takes a square uint8 RGB picture and returns one of the same shape. They are applied to one side of a
 blend only, so that inside and outside of the mask disagree.
 """
 
