@@ -9,10 +9,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from prefect import Flow, serve
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect import Flow, get_client, serve
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
+from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from deepfakestream.settings import load_settings
@@ -54,9 +62,27 @@ def _deployment(flow: Flow[Any, str], **extra: Any) -> RunnerDeployment:
     )
 
 
+def give_up_abandoned_runs() -> int:
+    """Mark the runs that a killed process left behind as crashed; return how many there were.
+
+    Such a run stays "running" for ever and keeps the one slot of its deployment, so that every later run is
+    cancelled. This process alone serves the flows of its Prefect server: before it does, none can run.
+    """
+    names = FlowFilter(name=FlowFilterName(any_=[each.name for each in (ingest, train, drift, retrain)]))
+    active = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=names, flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=active))
+        )
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="its process is gone"))
+    return len(runs)
+
+
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     interval = timedelta(seconds=load_settings().drift_interval_s)
+    give_up_abandoned_runs()
     # Paused schedules would stay paused after a restart.
     serve(*deployments(interval), limit=MAX_RUNS, pause_on_shutdown=False)
 
