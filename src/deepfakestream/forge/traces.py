@@ -1,7 +1,7 @@
 """What generators leave on a face: colour shifts, lost or false detail, upsampling grids, foreign coding.
 
-Each function takes a square uint8 RGB picture and returns one of the same shape. They are applied to one side of a
-blend only, so that inside and outside of the mask disagree.
+Each function takes a square uint8 RGB picture and returns one of the same shape. They are applied to one side
+of a blend only, so that inside and outside of the mask disagree.
 """
 
 from __future__ import annotations

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from deepfakestream.errors import ParamsError, WeightsError
+from deepfakestream.model.device import resolve_device
+from deepfakestream.model.files import load_network, round_to_half, save_model
+from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
+from deepfakestream.model.half_graph import HALF, single_precision_graph
+from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.scoring import BATCH_SIZE, open_scorer
+from deepfakestream.model.spec import SPEC_FILE, DetectorSpec, read_spec
+
+SIZE_PX = 64
+FILES = (WEIGHTS_FILE, ONNX_FILE, SPEC_FILE)
+
+
+def _crops(count: int, *, seed: int = 0, size_px: int = SIZE_PX) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, size_px, size_px, 3)).astype(np.uint8)
+
+
+def _torch_logits(directory: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    network, _ = load_network(directory)
+    with torch.inference_mode():
+        return network(torch.from_numpy(crops).permute(0, 3, 1, 2).float()).numpy()
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(
+        ("variant", "pooling"), [("rgb", "avg"), ("srm", "avg"), ("stacked", "gwap"), ("dual", "gwap")]
+    )
+    def test_both_files_score_alike(
+        self, write_model: Callable[..., Path], variant: str, pooling: str
+    ) -> None:
+        folder = write_model(variant, pooling=pooling)
+        crops = _crops(5)
+        found = open_scorer(folder, device="cpu").logits(crops)
+        np.testing.assert_allclose(found, _torch_logits(folder, crops), atol=1e-5)
+
+    def test_saved_network_scores_as_it_is_left(
+        self, tmp_path: Path, spec: DetectorSpec, network_of: Callable[..., DetectorNetwork]
+    ) -> None:
+        network = network_of(spec)
+        save_model(network, spec, tmp_path / "new" / "model")
+        crops = _crops(3)
+        with torch.inference_mode():
+            left = network(torch.from_numpy(crops).permute(0, 3, 1, 2).float()).numpy()
+        np.testing.assert_allclose(_torch_logits(tmp_path / "new" / "model", crops), left, atol=1e-6)
+        assert read_spec(tmp_path / "new" / "model") == spec
+
+    def test_saving_again_gives_the_same_files(self, model_dir: Path, tmp_path: Path) -> None:
+        network, spec = load_network(model_dir)
+        save_model(network, spec, tmp_path)
+        first, second = model_dir, tmp_path
+        assert weights_sha256(first) == weights_sha256(second)
+        assert (first / ONNX_FILE).read_bytes() == (second / ONNX_FILE).read_bytes()
+
+    def test_holds_what_it_says_and_no_pickle(self, model_dir: Path) -> None:
+        assert sorted(path.name for path in model_dir.iterdir()) == sorted(FILES)
+        for path in model_dir.iterdir():
+            head = path.read_bytes()[:4]
+            assert not head.startswith((b"\x80", b"PK")), path.name  # pickle, torch's zip
+
+    def test_weights_take_two_bytes_each(self, model_dir: Path) -> None:
+        network, _ = load_network(model_dir)
+        numbers = sum(tensor.numel() for tensor in network.state_dict().values())
+        assert (model_dir / WEIGHTS_FILE).stat().st_size < 2.2 * numbers
+        assert (model_dir / ONNX_FILE).stat().st_size < 2.8 * numbers
+
+    def test_numbers_beyond_half_precision_survive(
+        self, spec: DetectorSpec, network_of: Callable[..., DetectorNetwork]
+    ) -> None:
+        network = network_of(spec)
+        with torch.no_grad():
+            network.head.bias.fill_(1e6)
+        round_to_half(network)
+        assert network.head.bias.item() == 1e6
+
+
+class TestGraph:
+    def test_single_precision_graph_has_no_casts_left(self, model_dir: Path) -> None:
+        stored = onnx.load_model(model_dir / ONNX_FILE)
+        plain = onnx.load_model_from_string(single_precision_graph(model_dir / ONNX_FILE))
+        assert any(initializer.name.endswith(HALF) for initializer in stored.graph.initializer)
+        assert not any(initializer.name.endswith(HALF) for initializer in plain.graph.initializer)
+        assert "Cast" in {node.op_type for node in stored.graph.node}
+        assert "Cast" not in {node.op_type for node in plain.graph.node}
+        onnx.checker.check_model(plain)
+
+    def test_stored_graph_runs_elsewhere_as_it_is(self, model_dir: Path) -> None:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(model_dir / ONNX_FILE), providers=["CPUExecutionProvider"])
+        pixels = np.ascontiguousarray(_crops(2).transpose(0, 3, 1, 2), np.float32)
+        (logits,) = session.run(["logits"], {"pixels": pixels})
+        np.testing.assert_allclose(logits, open_scorer(model_dir, device="cpu").logits(_crops(2)), atol=1e-5)
+
+
+class TestScorer:
+    def test_no_crops(self, model_dir: Path) -> None:
+        logits = open_scorer(model_dir, device="cpu").logits(_crops(0))
+        assert (logits.shape, logits.dtype) == ((0,), np.float32)
+
+    @pytest.mark.parametrize("shape", [(1, 32, 32, 3), (1, 64, 64), (1, 3, 64, 64), (0,), (1, 64, 64, 4)])
+    def test_wrong_crops(self, model_dir: Path, shape: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match=r"the model takes \(64, 64, 3\)"):
+            open_scorer(model_dir, device="cpu").logits(np.zeros(shape, np.uint8))
+
+    def test_company_does_not_change_a_score(self, model_dir: Path) -> None:
+        scorer = open_scorer(model_dir, device="cpu")
+        crops = _crops(2 * BATCH_SIZE + 1)
+        together = scorer.logits(crops)
+        alone = np.concatenate([scorer.logits(crop[None]) for crop in crops])
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+        np.testing.assert_allclose(scorer.logits(crops[::-1]), together[::-1], atol=1e-5)
+
+    def test_says_who_it_is(self, model_dir: Path) -> None:
+        scorer = open_scorer(model_dir, device="cpu", version="12")
+        assert (scorer.info.name, scorer.info.version) == ("deepfakestream-detector", "12")
+        assert scorer.info.weights_sha256 == weights_sha256(model_dir)
+        assert scorer.spec.extraction.crop_size_px == SIZE_PX
+
+    def test_packaged_model_scores(self) -> None:
+        scorer = open_scorer(packaged_model_dir(), device="cpu")
+        size_px = scorer.spec.extraction.crop_size_px
+        assert np.isfinite(scorer.logits(_crops(1, size_px=size_px))).all()
+        assert {"balanced", "low_fpr", "high_recall"} <= set(scorer.spec.operating_points)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("name", FILES)
+    def test_missing_file(self, write_model: Callable[..., Path], name: str) -> None:
+        folder = write_model()
+        (folder / name).unlink()
+        with pytest.raises(WeightsError, match=name):
+            open_scorer(folder, device="cpu")
+
+    def test_missing_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="a model folder holds"):
+            open_scorer(tmp_path / "none", device="cpu")
+        with pytest.raises(WeightsError, match="a model folder holds"):
+            load_network(tmp_path / "none")
+
+    @pytest.mark.parametrize("kept", [0, 100, 20_000])
+    def test_truncated_graph(self, write_model: Callable[..., Path], kept: int) -> None:
+        folder = write_model()
+        path = folder / ONNX_FILE
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(WeightsError, match="not a graph that ONNX Runtime can load"):
+            open_scorer(folder, device="cpu")
+
+    @pytest.mark.parametrize("kept", [0, 4, 100, 20_000])
+    def test_truncated_weights(self, write_model: Callable[..., Path], kept: int) -> None:
+        folder = write_model()
+        path = folder / WEIGHTS_FILE
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(WeightsError, match="damaged or of another network"):
+            load_network(folder)
+
+    def test_weights_of_another_network(self, write_model: Callable[..., Path]) -> None:
+        folder, other = write_model("stacked"), write_model("dual", name="other")
+        (folder / WEIGHTS_FILE).write_bytes((other / WEIGHTS_FILE).read_bytes())
+        with pytest.raises(WeightsError, match=r"another network than spec\.json says .*Missing key"):
+            load_network(folder)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda s: s | {"schema_version": 2}, "schema 1"),
+            (lambda s: s | {"surprise": 1}, "surprise"),
+            (lambda s: {k: v for k, v in s.items() if k != "calibration"}, "calibration"),
+            (lambda s: s | {"network": s["network"] | {"variant": "triple"}}, "variant"),
+        ],
+    )
+    def test_spec_of_another_kind(
+        self, write_model: Callable[..., Path], change: Callable[[dict], dict], message: str
+    ) -> None:
+        folder = write_model()
+        path = folder / SPEC_FILE
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        with pytest.raises(WeightsError, match=message):
+            open_scorer(folder, device="cpu")
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+    def test_spec_that_is_none(self, write_model: Callable[..., Path], content: str) -> None:
+        folder = write_model()
+        (folder / SPEC_FILE).write_text(content)
+        with pytest.raises(WeightsError, match="not a detector spec"):
+            read_spec(folder)
+
+    def test_spec_that_is_not_text(self, write_model: Callable[..., Path]) -> None:
+        folder = write_model()
+        (folder / SPEC_FILE).write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(WeightsError, match="not a detector spec"):
+            read_spec(folder)
+
+    def test_spec_with_unknown_backbone(self, write_model: Callable[..., Path]) -> None:
+        folder = write_model()
+        path = folder / SPEC_FILE
+        content = json.loads(path.read_text())
+        content["network"]["backbone"] = "efficientnet_x"
+        path.write_text(json.dumps(content))
+        with pytest.raises(WeightsError, match="efficientnet_x"):
+            load_network(folder)
+
+    def test_spec_and_graph_of_different_sizes(self, write_model: Callable[..., Path]) -> None:
+        folder = write_model()
+        path = folder / SPEC_FILE
+        content = json.loads(path.read_text())
+        content["extraction"]["crop_size_px"] = 96
+        path.write_text(json.dumps(content))
+        with pytest.raises(WeightsError, match="crops of 96 pixels"):
+            open_scorer(folder, device="cpu")
+
+
+class TestDevice:
+    def test_cpu_is_always_there(self) -> None:
+        assert resolve_device("cpu") == "cpu"
+
+    def test_auto_follows_torch(self) -> None:
+        assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+    def test_missing_gpu_is_said(self) -> None:
+        with pytest.raises(ParamsError, match="no usable GPU; set it to 'auto' or 'cpu'"):
+            resolve_device("cuda")
+
+
+def test_scoring_on_a_cpu_does_not_load_torch(model_dir: Path) -> None:
+    code = (
+        "import sys, pathlib; from deepfakestream.model.scoring import open_scorer; "
+        f"open_scorer(pathlib.Path({str(model_dir)!r}), device='cpu'); "
+        "print(sorted({'torch', 'timm', 'onnxscript'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

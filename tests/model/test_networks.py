@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deepfakestream.errors import ParamsError, WeightsError
+from deepfakestream.model.imagenet import OFFLINE_BACKBONE, create_backbone, lite0_weights
+from deepfakestream.model.network import NORMALISATION, Normalise, create_network
+from deepfakestream.model.pooling import WeightedAveragePooling, create_pooling
+from deepfakestream.model.spec import NetworkSpec
+
+VARIANTS = ["rgb", "srm", "stacked", "dual"]
+
+
+def _spec(
+    variant: str, *, backbone: str = "test_efficientnet", pooling: str = "avg", learnable: bool = False
+) -> NetworkSpec:
+    return NetworkSpec.model_validate(
+        {
+            "variant": variant,
+            "backbone": backbone,
+            "pooling": pooling,
+            "srm_learnable": learnable,
+            "dropout": 0.0,
+        }
+    )
+
+
+def _num_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+class TestPooling:
+    def test_one_position(self) -> None:
+        features = torch.randn(2, 5, 1, 1)
+        for kind in ("avg", "gwap"):
+            assert torch.allclose(create_pooling(kind, 5)(features), features[:, :, 0, 0])  # type: ignore[arg-type]
+
+    def test_untrained_gwap_is_the_average(self) -> None:
+        features = torch.randn(2, 5, 3, 4)
+        assert torch.allclose(
+            create_pooling("gwap", 5)(features), create_pooling("avg", 5)(features), atol=1e-6
+        )
+
+    def test_weights_sum_to_one_and_are_positive(self) -> None:
+        layer = WeightedAveragePooling(5)
+        nn.init.normal_(layer.score.weight, std=3.0)
+        weights = layer.weights(torch.randn(2, 5, 3, 4))
+        assert weights.shape == (2, 1, 3, 4)
+        assert torch.allclose(weights.sum(dim=(1, 2, 3)), torch.ones(2))
+        assert (weights >= 0).all()
+
+    def test_prefers_what_it_learnt(self) -> None:
+        layer = WeightedAveragePooling(1)
+        nn.init.constant_(layer.score.weight, 4.0)
+        assert layer(torch.tensor([[[[0.0, 1.0]]]])).item() > 0.8
+
+
+class TestNormalise:
+    @pytest.mark.parametrize(("level", "expected"), [(0.0, -1.0), (127.5, 0.0), (255.0, 1.0)])
+    def test_maps_to_unit_range(self, level: float, expected: float) -> None:
+        assert Normalise(NORMALISATION)(torch.full((1, 3, 1, 1), level)).flatten().tolist() == [expected] * 3
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("pooling", ["avg", "gwap"])
+    @pytest.mark.parametrize("variant", VARIANTS)
+    def test_builds_and_answers_once_a_picture(self, variant: str, pooling: str) -> None:
+        network = create_network(_spec(variant, pooling=pooling)).eval()
+        with torch.inference_mode():
+            assert network(torch.rand(2, 3, 64, 64) * 255).shape == (2,)
+            assert network(torch.rand(1, 3, 64, 64) * 255).shape == (1,)
+
+    @pytest.mark.parametrize(
+        ("variant", "millions"), [("rgb", 3.37), ("srm", 3.37), ("stacked", 3.37), ("dual", 6.74)]
+    )
+    def test_size_on_the_default_backbone(self, variant: str, millions: float) -> None:
+        with torch.device("meta"):
+            count = _num_parameters(create_network(_spec(variant, backbone=OFFLINE_BACKBONE)))
+        assert count / 1e6 == pytest.approx(millions, abs=0.01)
+        assert count <= 10_000_000
+
+    @pytest.mark.parametrize("learnable", [False, True])
+    def test_srm_learns_only_when_asked(self, learnable: bool) -> None:
+        network = create_network(_spec("stacked", learnable=learnable))
+        assert network.streams["stacked"].view.srm.weight.requires_grad is learnable  # type: ignore[union-attr]
+
+    def test_horizontal_flip_is_not_built_in(self) -> None:
+        network = create_network(_spec("rgb")).eval()
+        pixels = torch.rand(1, 3, 64, 64) * 255
+        with torch.inference_mode():
+            assert not torch.equal(network(pixels), network(pixels.flip(3)))
+
+
+class TestImageNet:
+    def test_every_weight_has_its_place(self) -> None:
+        weights = lite0_weights()
+        assert len(weights) == 296
+        import timm
+
+        network = timm.create_model(OFFLINE_BACKBONE, pretrained=False)
+        own = {k: v.shape for k, v in network.state_dict().items()}
+        assert {k: v.shape for k, v in weights.items()} == own
+
+    def test_stacked_starts_as_rgb(self) -> None:
+        """The extra channels have no weight yet, so noise in them changes nothing."""
+        torch.manual_seed(0)
+        rgb = create_backbone(OFFLINE_BACKBONE, imagenet=True).eval()
+        wide = create_backbone(OFFLINE_BACKBONE, imagenet=True, in_channels=6).eval()
+        assert (wide.conv_stem.weight[:, 3:] == 0).all()  # type: ignore[union-attr,index]
+        pixels = torch.randn(1, 3, 64, 64)
+        with torch.inference_mode():
+            assert torch.equal(rgb(pixels), wide(torch.cat([pixels, torch.randn(1, 3, 64, 64)], dim=1)))
+
+    def test_stacked_network_answers_as_the_rgb_network(self) -> None:
+        rgb = create_network(_spec("rgb", backbone=OFFLINE_BACKBONE), imagenet=True).eval()
+        stacked = create_network(_spec("stacked", backbone=OFFLINE_BACKBONE), imagenet=True).eval()
+        stacked.head.load_state_dict(rgb.head.state_dict())
+        pixels = torch.rand(2, 3, 64, 64) * 255
+        with torch.inference_mode():
+            assert torch.allclose(rgb(pixels), stacked(pixels), atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("", "did you mean"),
+            ("efficientnet_b99", "timm.list_models"),
+            ("tf_efficientnet_lite00", "tf_efficientnet_lite0"),
+        ],
+    )
+    def test_unknown_backbone_names_near_ones(self, name: str, hint: str) -> None:
+        with pytest.raises(ParamsError, match=hint):
+            create_backbone(name, imagenet=False)
+
+    @pytest.mark.timeout(60)
+    def test_hub_backbone_offline_says_so_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(WeightsError, match=r"unset HF_HUB_OFFLINE .* use tf_efficientnet_lite0"):
+            create_backbone("test_efficientnet", imagenet=True)

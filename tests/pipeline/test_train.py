@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from deepfakestream.data.crop_assembly import assemble
+from deepfakestream.data.crop_store import encode_image
+from deepfakestream.data.face_store import StoredFaces
+from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
+from deepfakestream.errors import DataError
+from deepfakestream.faces.crop import crop_face
+from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.media.types import RGBImage
+from deepfakestream.model.files import save_model
+from deepfakestream.model.network import NORMALISATION, create_network
+from deepfakestream.model.scoring import open_scorer
+from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
+from deepfakestream.params import Params, load_params
+from deepfakestream.pipeline import train, validate
+from deepfakestream.settings import Settings
+from deepfakestream.training.detector import network_spec
+
+NUM_ITEMS = 24
+SIZE_PX = 64
+
+
+def _row(number: int) -> dict[str, Any]:
+    group, is_fake = number // 2, number % 2 == 1
+    return {
+        "media_id": f"{number:064x}",
+        "path": "x",
+        "kind": "video",
+        "label": "fake" if is_fake else "real",
+        "manipulation": "tint" if is_fake else "none",
+        "group_id": f"set:{group}",
+        "split": ("train", "train", "val", "test")[group % 4],
+        "source": "set",
+        "original_name": f"{number}.mp4",
+        "size_bytes": 1,
+    }
+
+
+def _stored(item: dict[str, Any], face: RGBImage) -> StoredFaces:
+    number = int(item["media_id"], 16)
+    found = []
+    for frame in range(2):
+        image = (face * (0.6 + 0.015 * number + 0.01 * frame)).astype(np.uint8)
+        if item["label"] == "fake":
+            image[..., 1] = np.clip(image[..., 1].astype(int) + 90, 0, 255)
+        entry = {"frame_index": frame, "time_s": float(frame), "track_id": 0, "box_xyxy": [0.0] * 4}
+        entry |= {"landmarks_xy": [0.0] * 10, "score": 0.9, "face_px": 80.0, "sharpness": 90.0}
+        found.append(entry | {"luma": 99.0, "image": encode_image(image)})
+    return StoredFaces(media_id=item["media_id"], num_frames=2, notes=(), faces=tuple(found))
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Params:
+    """Two epochs of a tiny network that starts from a folder of its own."""
+    whole = load_params(Path(__file__).parents[2] / "params.yaml")
+    start = tmp_path / "start"
+    small = whole.train.model_copy(
+        update={
+            "backbone": "test_efficientnet",
+            "start_from": str(start),
+            "epochs": 2,
+            "batch_size": 4,
+            "num_workers": 0,
+            "augment": "light",
+        }
+    )
+    extract = whole.extract.model_copy(
+        update={"crop_size_px": SIZE_PX, "crop_scale": 1.0, "crop_shift_y": 0.0}
+    )
+    torch.manual_seed(0)
+    spec = DetectorSpec(
+        network=network_spec(small),
+        normalisation=NORMALISATION,
+        extraction=spec_from_params(extract),
+        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
+        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
+        operating_points={},
+        trained_on="nothing",
+    )
+    save_model(create_network(spec.network), spec, start)
+    return whole.model_copy(update={"train": small, "extract": extract})
+
+
+@pytest.fixture
+def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage) -> Callable[..., Settings]:
+    """Make a workspace with extracted and validated crops of some splits."""
+
+    def _make(*, splits: tuple[str, ...] = ("train", "val", "test"), validated: bool = True) -> Settings:
+        settings = Settings(workspace=tmp_path / "ws", device="cpu", tracking_uri=None)
+        settings.work_dir.mkdir(parents=True)
+        shutil.copyfile(empty_store, settings.work_dir / "mlflow.db")
+        whole = load_params(Path(__file__).parents[2] / "params.yaml")
+        crop = crop_face(astronaut, np.array((178.0, 58.0, 273.0, 178.0)), scale=1.0, size_px=SIZE_PX)
+        items = [row for row in map(_row, range(NUM_ITEMS)) if row["split"] in splits]
+        write_manifest(settings.data_dir, to_frame(items))
+        rows = to_rows(read_manifest(settings.data_dir))
+        assemble(
+            settings.artifacts_dir / "extract",
+            ((item, _stored(item, crop)) for item in rows),
+            shard_size=64,
+            spec=spec_from_params(whole.extract),
+        )
+        if validated:
+            relaxed = whole.validate_.model_copy(update={"max_duplicate_share": 1.0})
+            validate.run(relaxed, settings=settings)
+        return settings
+
+    return _make
+
+
+def _client(settings: Settings) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(tracking_uri=settings.mlflow_store_uri)
+
+
+def _leftovers(settings: Settings) -> list[str]:
+    return [path.name for path in settings.artifacts_dir.rglob("*") if "partial" in path.name]
+
+
+class TestRefused:
+    def test_not_validated(self, make: Callable[..., Settings], params: Params) -> None:
+        with pytest.raises(DataError, match="validate the crops with 'dvc repro validate'"):
+            train.run(params, settings=make(validated=False))
+
+    @pytest.mark.parametrize("missing", ["train", "val"])
+    def test_missing_split(self, make: Callable[..., Settings], params: Params, missing: str) -> None:
+        settings = make(splits=tuple({"train", "val", "test"} - {missing}), validated=False)
+        _accept_all(settings)
+        with pytest.raises(DataError, match=f"split '{missing}' has no usable face crop"):
+            train.run(params, settings=settings)
+        assert not (settings.artifacts_dir / "train").exists()
+
+
+def _accept_all(settings: Settings) -> None:
+    """Stand in for a gate that would refuse the set before training could."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = settings.artifacts_dir / "validate"
+    folder.mkdir()
+    pq.write_table(pa.table({"crop_id": pa.array([], pa.string())}), folder / "quarantined.parquet")
+
+
+@pytest.mark.slow
+class TestRun:
+    def test_artifacts_and_run_are_complete(self, make: Callable[..., Settings], params: Params) -> None:
+        settings = make()
+        report = train.run(params, settings=settings)
+        folder = settings.artifacts_dir / "train"
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "history.json",
+            "model.onnx",
+            "model.safetensors",
+            "run.json",
+            "spec.json",
+        ]
+        assert json.loads((folder / "run.json").read_text())["run_id"] == report.run_id
+        history = json.loads((folder / "history.json").read_text())
+        assert len(history) == report.num_epochs == 2
+        assert report.best["val_auc"] == max(epoch["val_auc"] for epoch in history)
+        assert np.isfinite(open_scorer(folder).logits(np.zeros((1, SIZE_PX, SIZE_PX, 3), np.uint8))).all()
+        assert "validation AUC" in report.describe()
+        assert _leftovers(settings) == []
+        assert not any((settings.work_dir / "checkpoints").iterdir())
+
+        client = _client(settings)
+        run = client.get_run(report.run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.params["train.backbone"] == "test_efficientnet"
+        assert run.data.params["extract.crop_size_px"] == "64"
+        assert run.data.metrics["val_auc"] == pytest.approx(history[-1]["val_auc"])
+        assert [m.step for m in client.get_metric_history(report.run_id, "train_loss")] == [0, 1]
+        inputs = {data.dataset.name: data.dataset.digest for data in run.inputs.dataset_inputs}
+        assert set(inputs) == {"faces-train", "faces-val"}
+        assert all(inputs.values())
+        (example,) = client.list_artifacts(report.run_id, "examples")
+        local = client.download_artifacts(report.run_id, example.path, str(settings.work_dir))
+        assert cv2.imread(local) is not None
+        logged = {Path(entry.path).name for entry in client.list_artifacts(report.run_id, "model_files")}
+        assert logged == {path.name for path in folder.iterdir()}
+
+    def test_a_killed_training_leaves_the_old_model_and_goes_on(
+        self, make: Callable[..., Settings], params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = make()
+        folder = settings.artifacts_dir / "train"
+        folder.mkdir()
+        (folder / "old").write_text("kept until the new one is whole")
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(train, "save_model", die)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(params, settings=settings)
+        monkeypatch.undo()
+        assert [path.name for path in folder.iterdir()] == ["old"]
+        (killed,) = _client(settings).search_runs(["1"], max_results=5)
+        assert killed.info.status == "KILLED"
+        trained = [m.value for m in _client(settings).get_metric_history(killed.info.run_id, "train_loss")]
+
+        report = train.run(params, settings=settings)
+        assert not (folder / "old").exists()
+        history = json.loads((folder / "history.json").read_text())
+        assert [epoch["train_loss"] for epoch in history] == pytest.approx(trained)
+        steps = _client(settings).get_metric_history(report.run_id, "train_loss")
+        assert [metric.step for metric in steps] == [0, 1]
+        assert _leftovers(settings) == []

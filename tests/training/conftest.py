@@ -1,0 +1,98 @@
+"""Sets of faces made from one face: fakes are tinted green, which a small network learns in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deepfakestream.faces.crop import crop_face
+from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.media.types import RGBImage
+from deepfakestream.params import FakeMix, TrainParams
+from deepfakestream.training.face_set import FaceSet
+
+SIZE_PX = 64
+MIXES = {
+    "dataset": FakeMix(dataset=1.0, self_blend=0.0, swap=0.0),
+    "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0),
+    "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0),
+    "even": FakeMix(dataset=0.4, self_blend=0.4, swap=0.2),
+}
+
+
+@pytest.fixture(scope="session")
+def face_and_mesh(astronaut: RGBImage) -> tuple[RGBImage, NDArray[np.float32]]:
+    large = crop_face(astronaut, np.array((178.0, 58.0, 273.0, 178.0)), scale=1.0, size_px=160)
+    points = FaceMesh().find(large, crop_scale=1.0)
+    assert points is not None
+    small = cv2.resize(large, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), (points * (SIZE_PX / 160)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def face_set(face_and_mesh: tuple[RGBImage, NDArray[np.float32]]) -> Callable[..., FaceSet]:
+    """Make a set of `num_groups` groups with a real each, and a fake each for the first `num_faked`.
+
+    Every real has another brightness; the last `num_foreign` groups come from a set without fakes.
+    """
+    face, points = face_and_mesh
+
+    def make(
+        *, num_groups: int = 6, num_faked: int = 6, num_foreign: int = 0, num_without_mesh: int = 0
+    ) -> FaceSet:
+        levels = np.linspace(0.7, 1.0, num_groups)
+        reals = [(face * level).astype(np.uint8) for level in levels]
+        fakes = [real.copy() for real in reals[:num_faked]]
+        for fake in fakes:
+            fake[..., 1] = np.clip(fake[..., 1].astype(int) + 90, 0, 255)
+        count = num_groups + num_faked
+        meshes = np.full((count, *points.shape), np.nan, np.float32)
+        meshes[num_without_mesh:num_groups] = points
+        groups = np.array([f"g{i}" for i in [*range(num_groups), *range(num_faked)]])
+        foreign = np.arange(num_groups) >= num_groups - num_foreign
+        return FaceSet(
+            images=np.stack([*reals, *fakes]),
+            is_fake=np.arange(count) >= num_groups,
+            media_ids=np.array([f"m{i}" for i in range(count)]),
+            track_ids=np.zeros(count, np.int64),
+            groups=groups,
+            sources=np.array(["foreign" if f else "home" for f in foreign] + ["home"] * num_faked),
+            points=meshes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def params() -> Callable[..., TrainParams]:
+    """Make parameters of a small training; keywords replace single ones."""
+
+    def make(**changes: Any) -> TrainParams:
+        base = {
+            "variant": "stacked",
+            "backbone": "test_efficientnet",
+            "pooling": "avg",
+            "srm_learnable": False,
+            "dropout": 0.3,
+            "start_from": "imagenet",
+            "epochs": 2,
+            "steps_per_epoch": 0,
+            "batch_size": 4,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "warmup_share": 0.1,
+            "label_smoothing": 0.02,
+            "ema_decay": 0.9,
+            "early_stopping_patience": 50,
+            "fake_mix": MIXES["dataset"],
+            "augment": "none",
+            "num_workers": 0,
+        }
+        return TrainParams.model_validate(base | changes)
+
+    return make

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepfakestream.errors import DataError, ParamsError, WeightsError
+from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.model.files import save_model
+from deepfakestream.model.network import NORMALISATION, create_network
+from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
+from deepfakestream.params import TrainParams
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import (
+    TrainingJob,
+    network_spec,
+    start_network,
+    train_detector,
+    training_pairs,
+    validation_pictures,
+)
+from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.pictures import write_pairs_picture
+
+MakeSet = Callable[..., FaceSet]
+MakeParams = Callable[..., TrainParams]
+EXTRACTION = ExtractionSpec(
+    detector="retinaface_mnet025",
+    num_frames=4,
+    min_face_px=40,
+    min_score=0.8,
+    max_faces_per_frame=8,
+    crop_scale=1.0,
+    crop_size_px=64,
+)
+
+
+def _job(train: FaceSet, val: FaceSet, params: TrainParams) -> TrainingJob:
+    return TrainingJob(
+        train=train,
+        val=val,
+        params=params,
+        extraction=EXTRACTION,
+        seed=3,
+        device=torch.device("cpu"),
+        trained_on="made from one face",
+    )
+
+
+def _write_donor(directory: Path, params: TrainParams) -> Path:
+    torch.manual_seed(1)
+    spec = DetectorSpec(
+        network=network_spec(params),
+        normalisation=NORMALISATION,
+        extraction=EXTRACTION,
+        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
+        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
+        operating_points={},
+        trained_on="nothing",
+    )
+    save_model(create_network(spec.network), spec, directory)
+    return directory
+
+
+class TestRefused:
+    def test_training_split_without_fakes(self, face_set: MakeSet, params: MakeParams) -> None:
+        job = _job(face_set(num_faked=0), face_set(), params())
+        with pytest.raises(DataError, match="split 'train' has no fake face"):
+            training_pairs(job)
+
+    @pytest.mark.parametrize(
+        "shape", [{"num_groups": 1, "num_faked": 0}, {"num_faked": 0, "num_without_mesh": 6}]
+    )
+    def test_nothing_to_validate_on(
+        self, face_set: MakeSet, params: MakeParams, shape: dict[str, int]
+    ) -> None:
+        job = _job(face_set(), face_set(**shape), params())
+        with pytest.raises(DataError, match="split 'val' has neither fakes beside reals nor two faces"):
+            validation_pictures(job)
+
+
+class TestStart:
+    def test_missing_folder(self, params: MakeParams, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="missing"):
+            start_network(params(start_from=str(tmp_path / "none")))
+
+    def test_unknown_backbone(self, params: MakeParams) -> None:
+        with pytest.raises(ParamsError, match=r"train\.backbone"):
+            start_network(params(backbone="nonesuch"))
+
+    def test_same_variant_takes_everything(self, params: MakeParams, tmp_path: Path) -> None:
+        donor = _write_donor(tmp_path, params())
+        network = start_network(params(start_from=str(donor)))
+        torch.manual_seed(1)
+        wanted = create_network(network_spec(params()))
+        assert torch.equal(network.head.weight, wanted.head.weight.half().float())
+
+    def test_other_variant_takes_shared_streams_but_no_head(self, params: MakeParams, tmp_path: Path) -> None:
+        """A head reads features by position; those of another variant mean something else."""
+        donor = _write_donor(tmp_path, params(variant="dual"))
+        network = start_network(params(variant="rgb", start_from=str(donor)))
+        torch.manual_seed(1)
+        dual = create_network(network_spec(params(variant="dual"))).state_dict()
+        name = "streams.rgb.backbone.conv_stem.weight"
+        assert torch.equal(network.state_dict()[name], dual[name].half().float())
+        assert network.head.weight.shape == (1, network.head.in_features)
+
+    def test_default_start_is_version_0(self, params: MakeParams) -> None:
+        """Where the variant and backbone are those of version 0, and from ImageNet weights elsewhere."""
+        network = start_network(params(start_from="packaged", backbone="tf_efficientnet_lite0"))
+        assert sum(p.numel() for p in network.parameters()) > 3_000_000
+
+
+class TestTrainDetector:
+    @pytest.fixture
+    def job(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> TrainingJob:
+        donor = _write_donor(tmp_path / "donor", params(variant="rgb"))
+        chosen = params(variant="rgb", start_from=str(donor), epochs=1)
+        return _job(face_set(num_groups=6, num_faked=6), face_set(num_groups=6, num_faked=6), chosen)
+
+    def test_spec_says_how_to_read_the_scores(self, job: TrainingJob, tmp_path: Path) -> None:
+        detector = train_detector(job, CheckpointStore(directory=tmp_path / "ck"), lambda e, m: None)
+        assert detector.spec.network == network_spec(job.params)
+        assert detector.spec.extraction == EXTRACTION
+        assert detector.spec.trained_on == "made from one face"
+        assert detector.spec.calibration.slope > 0
+        assert set(detector.spec.operating_points) == {"balanced", "low_fpr", "high_recall"}
+        point = detector.spec.operating_points["balanced"]
+        assert point.measured_on.startswith("validation: ")
+        assert "dataset+dataset_coded+self_blend+swap" in point.measured_on
+        assert point.fpr is not None
+        assert point.fpr <= 0.05
+
+    def test_same_job_same_weights(self, job: TrainingJob, tmp_path: Path) -> None:
+        one, other = (
+            train_detector(job, CheckpointStore(directory=tmp_path / name), lambda e, m: None)
+            for name in ("a", "b")
+        )
+        for name, tensor in one.network.state_dict().items():
+            assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+def test_picture_of_pairs(face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
+    job = _job(face_set(num_groups=2, num_faked=2), face_set(), params())
+    path = tmp_path / "new" / "pairs.png"
+    write_pairs_picture(training_pairs(job), path, rows=2, columns=3)
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    assert picture.shape == (2 * 112, 3 * 2 * 112, 3)
+    left, right = picture[:112, :112].astype(int), picture[:112, 112:224].astype(int)
+    assert np.abs(right[..., 1] - left[..., 1]).mean() > 30  # the fake is green

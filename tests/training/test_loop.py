@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepfakestream.errors import ParamsError
+from deepfakestream.model.network import create_network
+from deepfakestream.params import TrainParams
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import network_spec
+from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, smoothed_loss
+from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.validation import LabelledImages
+
+MakeSet = Callable[..., FaceSet]
+MakeParams = Callable[..., TrainParams]
+CPU = torch.device("cpu")
+
+
+class KilledError(Exception):
+    """Stands for the process's end."""
+
+
+def _trainer(faces: FaceSet, params: TrainParams) -> Trainer:
+    torch.manual_seed(3)
+    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
+    return Trainer(create_network(network_spec(params)), pairs, params, seed=3, device=CPU)
+
+
+def _validation(faces: FaceSet) -> dict[str, LabelledImages]:
+    return {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake)}
+
+
+def _fit(
+    faces: FaceSet,
+    params: TrainParams,
+    directory: Path,
+    on_epoch: Callable[[int, EpochMetrics], None] = lambda epoch, metrics: None,
+) -> FitResult:
+    return _trainer(faces, params).fit(_validation(faces), CheckpointStore(directory=directory), on_epoch)
+
+
+def _timeless(history: tuple[EpochMetrics, ...]) -> list[dict[str, float]]:
+    return [{k: v for k, v in metrics.items() if k != "faces_per_s"} for metrics in history]
+
+
+class TestLoss:
+    @pytest.mark.parametrize(
+        ("logit", "is_fake", "smoothing", "expected"),
+        [(0.0, 0.0, 0.0, 0.6931), (0.0, 1.0, 0.4, 0.6931), (2.0, 1.0, 0.0, 0.1269), (2.0, 1.0, 0.1, 0.2269)],
+    )
+    def test_by_hand(self, logit: float, is_fake: float, smoothing: float, expected: float) -> None:
+        found = smoothed_loss(torch.tensor([logit]), torch.tensor([is_fake]), smoothing)
+        assert found.item() == pytest.approx(expected, abs=1e-4)
+
+
+class TestFit:
+    def test_learns_a_tiny_set(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
+        result = _fit(face_set(), params(epochs=6, dropout=0.0), tmp_path)
+        losses = [metrics["train_loss"] for metrics in result.history]
+        assert losses[-1] < 0.7 * losses[0]
+        assert max(metrics["val_auc"] for metrics in result.history) > 0.9
+
+    def test_learning_rate_warms_up_and_falls(
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path
+    ) -> None:
+        result = _fit(face_set(), params(epochs=4, warmup_share=0.25), tmp_path)
+        rates = [metrics["learning_rate"] for metrics in result.history]
+        assert rates[0] > rates[1] > rates[2] > rates[3]
+        assert rates[-1] == pytest.approx(0.002 / 100)
+
+    @pytest.mark.parametrize("batch_size", [2, 64])
+    def test_any_batch_size(
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path, batch_size: int
+    ) -> None:
+        """A batch larger than the set takes the whole set."""
+        result = _fit(face_set(num_groups=2, num_faked=2), params(batch_size=batch_size, epochs=1), tmp_path)
+        assert len(result.history) == 1
+
+    def test_as_many_steps_as_asked(self, face_set: MakeSet, params: MakeParams) -> None:
+        trainer = _trainer(face_set(num_groups=2, num_faked=2), params(steps_per_epoch=5, batch_size=4))
+        assert len(trainer._loader) == 5
+
+    def test_weights_are_averaged(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
+        trainer = _trainer(face_set(), params(epochs=1, ema_decay=0.999))
+        result = trainer.fit(
+            _validation(face_set()), CheckpointStore(directory=tmp_path), lambda epoch, metrics: None
+        )
+        own = trainer._network.head.weight
+        assert not torch.equal(result.network.head.weight, own)
+        assert result.network is not trainer._network
+
+    def test_divergence_is_said(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
+        trainer = _trainer(face_set(), params())
+        with torch.no_grad():
+            trainer._network.head.bias.fill_(float("nan"))
+        with pytest.raises(ParamsError, match=r"train\.learning_rate: training diverged in epoch 1"):
+            trainer.fit(
+                _validation(face_set()), CheckpointStore(directory=tmp_path), lambda epoch, metrics: None
+            )
+
+
+class TestEarlyStopping:
+    def test_keeps_the_best_and_stops(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
+        """With every label equal in looks nothing improves on the first epoch's AUC of one half."""
+        faces = face_set(num_groups=2, num_faked=2)
+        same = {
+            "flat": LabelledImages(
+                images=np.zeros((4, 64, 64, 3), np.uint8), is_fake=np.array([0, 1, 0, 1], bool)
+            )
+        }
+        result = _trainer(faces, params(epochs=9, early_stopping_patience=2)).fit(
+            same, CheckpointStore(directory=tmp_path), lambda epoch, metrics: None
+        )
+        assert (len(result.history), result.best_epoch) == (3, 0)
+
+
+class TestResume:
+    @pytest.mark.parametrize("killed_after", [0, 1])
+    def test_a_killed_training_ends_as_if_it_had_not_been(
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path, killed_after: int
+    ) -> None:
+        """Same losses, learning rates, AUCs and weights, dropout and shuffling included."""
+        faces, chosen = face_set(), params(epochs=3)
+        whole = _fit(faces, chosen, tmp_path / "whole")
+
+        def kill(epoch: int, metrics: EpochMetrics) -> None:
+            if epoch == killed_after + 1:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            _fit(faces, chosen, tmp_path / "killed", kill)
+        torch.manual_seed(999)  # a new process has another state
+        told: list[int] = []
+        resumed = _fit(faces, chosen, tmp_path / "killed", lambda epoch, metrics: told.append(epoch))
+        assert told == [0, 1, 2]
+        assert _timeless(resumed.history) == _timeless(whole.history)
+        assert resumed.best_epoch == whole.best_epoch
+        for name, tensor in whole.network.state_dict().items():
+            assert torch.equal(resumed.network.state_dict()[name], tensor), name
+
+    def test_a_finished_training_is_not_repeated(
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path
+    ) -> None:
+        first = _fit(face_set(), params(), tmp_path)
+        again = _fit(face_set(), params(), tmp_path)
+        assert again.history == first.history
+
+
+class TestCheckpointStore:
+    def test_nothing_yet(self, tmp_path: Path) -> None:
+        store = CheckpointStore(directory=tmp_path / "none")
+        assert store.load() is None
+        store.remove()
+
+    def test_round_trip_replaces_and_removes(self, tmp_path: Path) -> None:
+        store = CheckpointStore(directory=tmp_path / "deep" / "run")
+        state: dict[str, Any] = {"progress": {"epoch": 1}, "network": {"a": torch.ones(2)}}
+        store.save({"progress": {}})
+        store.save(state)
+        loaded = store.load()
+        assert loaded is not None
+        assert loaded["progress"] == {"epoch": 1}
+        assert [path.name for path in store.directory.iterdir()] == ["last.pt"]
+        store.remove()
+        assert not store.directory.exists()
+
+    def test_leftover_of_a_kill_is_ignored(self, tmp_path: Path) -> None:
+        store = CheckpointStore(directory=tmp_path)
+        store.save({"epoch": 1})
+        (tmp_path / "last.partial").write_bytes(b"half")
+        assert store.load() == {"epoch": 1}

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from deepfakestream.errors import DataError
+from deepfakestream.params import FakeMix
+from deepfakestream.training.augment import PARTNER, pair_augmentation
+from deepfakestream.training.face_set import FaceSet, require_both_sides
+from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+
+ONLY = {
+    kind: FakeMix.model_validate({"dataset": 0.0, "self_blend": 0.0, "swap": 0.0} | {kind: 1.0})
+    for kind in ("dataset", "self_blend", "swap")
+}
+EVEN = FakeMix(dataset=0.4, self_blend=0.4, swap=0.2)
+MakeSet = Callable[..., FaceSet]
+
+
+def _pairs(faces: FaceSet, mix: FakeMix = EVEN, *, augment: str = "none", seed: int = 7) -> PairDataset:
+    return PairDataset(faces, PairSpec(mix=mix, augment=augment, seed=seed))  # type: ignore[arg-type]
+
+
+def _is_in(picture: np.ndarray, pictures: np.ndarray) -> bool:
+    return bool((pictures == picture).all(axis=(1, 2, 3)).any())
+
+
+class TestRefused:
+    def test_no_real_at_all(self, face_set: MakeSet) -> None:
+        faces = face_set(num_groups=2, num_faked=2)
+        with pytest.raises(DataError, match="split 'x' has no real face"):
+            require_both_sides(replace(faces, is_fake=np.ones(4, bool)), split="x", needs_dataset_fakes=False)
+
+    @pytest.mark.parametrize("needed", [False, True])
+    def test_no_fake(self, face_set: MakeSet, needed: bool) -> None:
+        faces = face_set(num_groups=2, num_faked=0)
+        if not needed:
+            require_both_sides(faces, split="x", needs_dataset_fakes=False)
+            return
+        with pytest.raises(DataError, match=r"no fake face but train\.fake_mix\.dataset is above 0"):
+            require_both_sides(faces, split="x", needs_dataset_fakes=True)
+
+    def test_no_real_that_could_be_paired(self, face_set: MakeSet) -> None:
+        with pytest.raises(DataError, match="none can be paired with a fake"):
+            _pairs(face_set(num_groups=3, num_faked=0, num_without_mesh=3))
+
+
+class TestRepeatable:
+    def test_same_draw_same_tensor(self, face_set: MakeSet) -> None:
+        faces = face_set()
+        one, other = _pairs(faces, augment="full"), _pairs(faces, augment="full")
+        backwards = {draw: other[draw] for draw in reversed(range(12))}
+        for draw in range(12):
+            assert torch.equal(one[draw], backwards[draw])
+
+    def test_epochs_and_seeds_differ(self, face_set: MakeSet) -> None:
+        pairs = _pairs(face_set(), augment="light")
+        assert not torch.equal(pairs[0], pairs[len(pairs)])
+        assert not torch.equal(pairs[0], _pairs(face_set(), augment="light", seed=8)[0])
+
+    @pytest.mark.slow
+    def test_workers_change_nothing(self, face_set: MakeSet) -> None:
+        pairs = _pairs(face_set(), augment="full")
+        alone, shared = (
+            torch.cat(list(DataLoader(pairs, batch_size=2, num_workers=workers))) for workers in (0, 2)
+        )
+        assert torch.equal(alone, shared)
+
+    def test_shape(self, face_set: MakeSet) -> None:
+        item = _pairs(face_set())[0]
+        assert (item.shape, item.dtype) == ((2, 3, 64, 64), torch.uint8)
+
+
+class TestSharedAugmentation:
+    @pytest.mark.parametrize("strength", ["none", "light", "full"])
+    def test_identical_pictures_stay_identical(self, face_set: MakeSet, strength: str) -> None:
+        """Whatever is drawn, both pictures of a pair get the same: it cannot tell the classes apart."""
+        face = face_set().images[0]
+        transform = pair_augmentation(strength, size_px=64, seed=0)  # type: ignore[arg-type]
+        for seed in range(60):
+            transform.set_random_seed(seed)
+            out = transform(image=face.copy(), **{PARTNER: face.copy()})
+            assert np.array_equal(out["image"], out[PARTNER]), f"seed {seed}"
+            assert out["image"].shape == (64, 64, 3)
+            assert out["image"].dtype == np.uint8
+
+    def test_full_changes_most_pictures(self, face_set: MakeSet) -> None:
+        face = face_set().images[0]
+        transform = pair_augmentation("full", size_px=64, seed=0)
+        changed = 0
+        for seed in range(30):
+            transform.set_random_seed(seed)
+            changed += not np.array_equal(transform(image=face, **{PARTNER: face})["image"], face)
+        assert changed >= 27
+
+
+class TestKinds:
+    def test_dataset_fake_of_the_same_group(self, face_set: MakeSet) -> None:
+        faces = face_set(num_groups=4, num_faked=4)
+        pairs = _pairs(faces, ONLY["dataset"])
+        for index in range(4):
+            real, fake = pairs[index].permute(0, 2, 3, 1).numpy()
+            assert np.array_equal(real, faces.images[index])
+            assert np.array_equal(fake, faces.images[4 + index])
+
+    def test_real_without_a_fake_of_its_own_makes_room_for_a_pair_of_one_group(
+        self, face_set: MakeSet
+    ) -> None:
+        faces = face_set(num_groups=4, num_faked=1)
+        real, fake = _pairs(faces, ONLY["dataset"])[3].permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(real, faces.images[0])
+        assert np.array_equal(fake, faces.images[4])
+
+    @pytest.mark.parametrize("mix", [*ONLY.values(), EVEN], ids=[*ONLY, "even"])
+    def test_reals_of_a_set_without_fakes_never_meet_dataset_fakes(
+        self, face_set: MakeSet, mix: FakeMix
+    ) -> None:
+        faces = face_set(num_groups=6, num_faked=2, num_foreign=3)
+        pairs = _pairs(faces, mix)
+        for position in (3, 4, 5):
+            for seed in range(8):
+                _, fake = pairs.pair(position, np.random.default_rng(seed))
+                assert not _is_in(fake, faces.images[faces.fakes])
+
+    def test_unlabelled_real_never_stands_beside_a_fake_without_siblings(self, face_set: MakeSet) -> None:
+        """Fakes whose originals are unknown: reals of a foreign set must not take their place."""
+        faces = face_set(num_groups=4, num_faked=2, num_foreign=2, num_without_mesh=4)
+        orphaned = replace(faces, groups=np.array(["a", "b", "c", "d", "x", "y"]))
+        pairs = _pairs(orphaned, EVEN)
+        assert len(pairs) == 2
+        for draw in range(20):
+            real, fake = pairs[draw].permute(0, 2, 3, 1).numpy()
+            assert _is_in(real, faces.images[:2])
+            assert _is_in(fake, faces.images[4:])
+
+    def test_face_without_a_mesh_takes_dataset_fakes(self, face_set: MakeSet) -> None:
+        faces = face_set(num_groups=2, num_faked=2, num_without_mesh=1)
+        _, fake = _pairs(faces, ONLY["self_blend"]).pair(0, np.random.default_rng(0))
+        assert np.array_equal(fake, faces.images[2])
+
+    def test_set_without_fakes_is_forged(self, face_set: MakeSet) -> None:
+        pairs = _pairs(face_set(num_groups=3, num_faked=0), EVEN)
+        for draw in range(6):
+            real, fake = pairs[draw]
+            assert not torch.equal(real, fake)
+
+    def test_one_person_cannot_be_swapped(self, face_set: MakeSet) -> None:
+        """Nobody else's face is there, so the only forgery left is a self-blend."""
+        real, fake = _pairs(face_set(num_groups=1, num_faked=0), ONLY["swap"])[0]
+        assert not torch.equal(real, fake)
+
+    def test_donors_are_other_people(self, face_set: MakeSet) -> None:
+        faces = face_set(num_groups=4, num_faked=0)
+        two_people = replace(faces, groups=np.array(["a", "a", "b", "b"]))
+        pairs = _pairs(two_people, ONLY["swap"])
+        for seed in range(10):
+            assert pairs._donor(0, np.random.default_rng(seed)) in (2, 3)
+
+
+class TestSampler:
+    @pytest.mark.parametrize("num_draws", [1, 5, 6, 7, 20])
+    def test_draws_as_many_as_asked(self, face_set: MakeSet, num_draws: int) -> None:
+        sampler = DrawSampler(_pairs(face_set()), num_draws=num_draws, seed=1)
+        assert len(list(sampler)) == len(sampler) == num_draws
+
+    def test_an_epoch_sees_each_face_once_in_another_order(self, face_set: MakeSet) -> None:
+        sampler = DrawSampler(_pairs(face_set()), num_draws=6, seed=1)
+        orders = []
+        for epoch in range(3):
+            sampler.epoch = epoch
+            orders.append([draw % 6 for draw in sampler])
+            assert sorted(orders[-1]) == list(range(6))
+            assert list(sampler) == list(sampler)
+        assert orders[0] != orders[1]
+
+    def test_no_draw_comes_twice(self, face_set: MakeSet) -> None:
+        sampler = DrawSampler(_pairs(face_set()), num_draws=9, seed=1)
+        draws = []
+        for epoch in range(4):
+            sampler.epoch = epoch
+            draws += list(sampler)
+        assert len(set(draws)) == len(draws)
