@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -12,6 +13,10 @@ from typing import Any
 from deepfakestream.errors import ServerError
 
 _TIMEOUT_S = 60.0
+_BUSY = 503
+"""Prefect while its SQLite file is locked, the service while its queue is full: nothing was done, ask again."""
+_BUSY_PATIENCE_S = 30.0
+_BUSY_PAUSE_S = 0.5
 
 
 def get_json(url: str) -> Any:
@@ -50,13 +55,17 @@ def post_file(url: str, path: Path) -> Any:
 
 
 def _exchange(request: urllib.request.Request) -> Any:
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
-            return json.loads(reply.read() or b"null")
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")[:300]
-        raise ServerError(f"{request.full_url} answered {error.code}: {text}") from error
-    except (OSError, ValueError) as error:
-        raise ServerError(
-            f"{request.full_url} does not answer ({error}); see the logs in work/logs"
-        ) from error
+    deadline = time.monotonic() + _BUSY_PATIENCE_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
+                return json.loads(reply.read() or b"null")
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")[:300]
+            if error.code != _BUSY or time.monotonic() > deadline:
+                raise ServerError(f"{request.full_url} answered {error.code}: {text}") from error
+        except (OSError, ValueError) as error:
+            raise ServerError(
+                f"{request.full_url} does not answer ({error}); see the logs in work/logs"
+            ) from error
+        time.sleep(_BUSY_PAUSE_S)

@@ -12,7 +12,7 @@ CHANGES = {
     "extract.num_frames": ("6", "the clips are 2 s long"),
     "validate.max_share_without_face": ("0.1", "one clip of 169 items shows nobody"),
     "train.epochs": ("2", "two short passes: the loop, not the quality"),
-    "train.steps_per_epoch": ("8", "half a minute on two cores"),
+    "train.steps_per_epoch": ("5", "80 faces an epoch"),
     "train.num_workers": ("0", "starting workers would cost more than they save"),
     "evaluate.num_bootstrap": ("200", "three people allow no finer interval"),
     "drift.window_size": ("42", "one batch of the demo's traffic"),
