@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deepfakestream.data.atomic import replacing
-from deepfakestream.errors import GateError, ServerError
+from deepfakestream.errors import ServerError
 from deepfakestream.local.demo_console import Story
-from deepfakestream.local.demo_facts import Facts, gates, read_checked, read_metrics
+from deepfakestream.local.demo_facts import Facts, Gate, read_checked, read_metrics
 from deepfakestream.local.demo_params import write_demo_params
 from deepfakestream.local.demo_steps import Steps
 from deepfakestream.local.demo_summary import render
@@ -107,7 +107,7 @@ def _walk(steps: Steps, sample: Sample, settings: Settings) -> Facts:
     first_gate = steps.train()
     checked, metrics = read_checked(settings), read_metrics(settings)
     story.show(metrics.describe())
-    _tell_gate(story, settings)
+    _tell_gate(story, first_gate)
     story.chapter("Serve", "The service takes the champion over by itself and answers over HTTP.")
     champion = steps.served_champion()
     fake, real = sample.held_out
@@ -121,7 +121,7 @@ def _walk(steps: Steps, sample: Sample, settings: Settings) -> Facts:
     after = steps.check_drift()
     retraining = steps.follow_retraining(newest, expected=after.status == "drift")
     if retraining.gate:
-        _tell_gate(story, settings)
+        _tell_gate(story, retraining.gate)
     at_end = steps.served_champion()
     story.close()
     return Facts(
@@ -142,18 +142,12 @@ def _walk(steps: Steps, sample: Sample, settings: Settings) -> Facts:
     )
 
 
-def _tell_gate(story: Story, settings: Settings) -> None:
-    """Tell the newest decision of the promotion gate.
-
-    Raises:
-        GateError: there is none: the train flow ended before it.
-    """
-    made = gates(settings)
-    if not made:
-        raise GateError("demo: the train flow made no decision; see the Prefect UI and work/logs/flows.log")
-    newest = made[-1]
-    story.show(f"gate: {newest.outcome} for version {newest.version}")
-    story.show("\n".join(f"  {reason}" for reason in newest.reasons))
+def _tell_gate(story: Story, gate: Gate | None) -> None:
+    if gate is None:
+        story.show("gate: nothing to decide, the trained model is champion already")
+        return
+    story.show(f"gate: {gate.outcome} for version {gate.version}")
+    story.show("\n".join(f"  {reason}" for reason in gate.reasons))
 
 
 def _keep(facts: Facts, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from deepfakestream.errors import ServerError
 
 _TIMEOUT_S = 60.0
 _BUSY = 503
-"""Prefect while its SQLite file is locked, the service while its queue is full: nothing was done, ask again."""
+"""Prefect while its SQLite file is locked, the service while its queue is full: ask again."""
 _BUSY_PATIENCE_S = 30.0
 _BUSY_PAUSE_S = 0.5
 
