@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
 import sys
 import tomllib
@@ -26,6 +27,8 @@ PROVIDERS = packages_distributions()
 BUILD_BACKEND = "setuptools"
 STACK = (ROOT / "docs" / "TECHNICAL_STACK.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| `([\w.-]+)` \| >= ([\d.]+) \|", re.MULTILINE)
+PATCH_RELEASES = ("3.11.0", platform.python_version())
+"""The lock serves every 3.11, whatever patch release it was made on."""
 BROKEN = {"pandas": "3.1.1", "fastapi": "0.155.0", "sqlalchemy": "2.1.9"}
 """Releases that install cleanly beside the others and fail when they run (docs/TECHNICAL_STACK.md)."""
 
@@ -58,7 +61,10 @@ def needed(requirements: list[Requirement]) -> set[str]:
         seen.add((name, extra))
         for line in distribution(name).requires or []:
             one = Requirement(line)
-            if one.marker is None or one.marker.evaluate({"extra": extra}):
+            if one.marker is None or any(
+                one.marker.evaluate({"extra": extra, "python_full_version": patch})
+                for patch in PATCH_RELEASES
+            ):
                 waiting += [(canonicalize_name(one.name), more) for more in ("", *one.extras)]
     return {name for name, _ in seen}
 
