@@ -181,6 +181,17 @@ def demo(
 
 
 @app.command()
+def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sample in")]) -> None:
+    """Make a small labelled set of a dozen people from installed packages, real and forged."""
+    from deepfakestream.local import sample as maker
+
+    made = maker.build(directory)
+    typer.echo(
+        f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}"
+    )
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
