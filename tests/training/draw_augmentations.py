@@ -5,6 +5,7 @@ Run from the repository root: `.venv/bin/python tests/training/draw_augmentation
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ def _augmented(face: RGBImage) -> list[list[RGBImage]]:
         transform = A.Compose(steps()) if name == "full" else _certain(steps())
         row = []
         for seed in range(COLUMNS):
-            transform.set_random_seed(seed)
+            transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
             row.append(transform(image=face)["image"])
         rows.append(row)
     return rows

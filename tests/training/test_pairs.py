@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -83,20 +84,18 @@ class TestSharedAugmentation:
         face = face_set().images[0]
         transform = pair_augmentation(strength, size_px=64, seed=0)  # type: ignore[arg-type]
         for seed in range(60):
-            transform.set_random_seed(seed)
+            transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
             out = transform(image=face.copy(), **{PARTNER: face.copy()})
             assert np.array_equal(out["image"], out[PARTNER]), f"seed {seed}"
             assert out["image"].shape == (64, 64, 3)
             assert out["image"].dtype == np.uint8
 
-    def test_full_changes_most_pictures(self, face_set: MakeSet) -> None:
-        face = face_set().images[0]
-        transform = pair_augmentation("full", size_px=64, seed=0)
-        changed = 0
-        for seed in range(30):
-            transform.set_random_seed(seed)
-            changed += not np.array_equal(transform(image=face, **{PARTNER: face})["image"], face)
-        assert changed >= 27
+    def test_steps_are_drawn_one_by_one(self, face_set: MakeSet) -> None:
+        """Were one draw to decide on all steps, 3 in 10 pictures would pass unchanged, not 1 in 170."""
+        faces = face_set(num_groups=1, num_faked=1)
+        pairs = _pairs(faces, ONLY["dataset"], augment="full")
+        pictures = [pairs[draw][0].permute(1, 2, 0).numpy() for draw in range(40)]
+        assert sum(np.array_equal(picture, faces.images[0]) for picture in pictures) <= 3
 
 
 class TestKinds:

@@ -7,6 +7,7 @@ decisive). Every sample follows from (seed, epoch, index): workers and restarts 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,7 +71,9 @@ class PairDataset(Dataset[Tensor]):
         epoch, index = divmod(draw, len(self))
         rng = np.random.default_rng([self._spec.seed, epoch, index])
         real, fake = self.pair(int(self._reals[index]), rng)
-        self._transform.set_random_seed(int(rng.integers(2**31)))
+        # One stream for all steps: set_random_seed would start each step's own at the same number, so that
+        # one draw would decide on all of them together.
+        self._transform.set_random_state(rng, random.Random(int(rng.integers(2**31))))  # noqa: S311
         out = self._transform(image=real, **{PARTNER: fake})
         return torch.from_numpy(np.stack([out["image"], out[PARTNER]]).transpose(0, 3, 1, 2).copy())
 
@@ -125,6 +128,8 @@ class PairDataset(Dataset[Tensor]):
 
 
 def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
+    if len(positions) == 0:
+        return {}
     groups = faces.groups[positions]
     order = np.argsort(groups, kind="stable")
     names, starts = np.unique(groups[order], return_index=True)
