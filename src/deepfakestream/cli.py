@@ -186,9 +186,7 @@ def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sa
     from deepfakestream.local import sample as maker
 
     made = maker.build(directory)
-    typer.echo(
-        f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}"
-    )
+    typer.echo(f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}")
 
 
 @app.command()
