@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deepfakestream.errors import ServerError
-from deepfakestream.local.demo_http import get_json, post_json
+from deepfakestream.local.demo_http import get_json, post_json, query_json
 
 TIMEOUT_S = 900.0
 _POLL_S = 0.5
@@ -66,7 +66,7 @@ class Flows:
     def tasks(self, run_id: str) -> list[TaskState]:
         """Return the tasks of a run that have begun."""
         query = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        found = post_json(f"{self._api_url}/task_runs/filter", query)
+        found = query_json(f"{self._api_url}/task_runs/filter", query)
         return [
             TaskState(name=_plain(each["name"]), state=each["state_type"], seconds=_seconds(each))
             for each in found
@@ -81,7 +81,7 @@ class Flows:
             "sort": "START_TIME_DESC",
             "limit": 1,
         }
-        found = post_json(f"{self._api_url}/flow_runs/filter", query)
+        found = query_json(f"{self._api_url}/flow_runs/filter", query)
         return str(found[0]["id"]) if found else None
 
     def after(self, flow: str, before: str | None, *, timeout_s: float) -> str | None:
