@@ -111,7 +111,9 @@ class TestImageNet:
         assert (wide.conv_stem.weight[:, 3:] == 0).all()  # type: ignore[union-attr,index]
         pixels = torch.randn(1, 3, 64, 64)
         with torch.inference_mode():
-            assert torch.equal(rgb(pixels), wide(torch.cat([pixels, torch.randn(1, 3, 64, 64)], dim=1)))
+            with_noise = wide(torch.cat([pixels, torch.randn(1, 3, 64, 64)], dim=1))
+            # A wider sum adds in another order, so the last bits may differ.
+            torch.testing.assert_close(with_noise, rgb(pixels), rtol=1e-4, atol=1e-4)
 
     def test_stacked_network_answers_as_the_rgb_network(self) -> None:
         rgb = create_network(_spec("rgb", backbone=OFFLINE_BACKBONE), imagenet=True).eval()

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import ExtractionSpec
@@ -106,7 +106,7 @@ def read_spec(directory: Path) -> DetectorSpec:
         raise WeightsError(
             f"{path}: missing; a model folder holds model.safetensors and spec.json"
         ) from error
-    except (json.JSONDecodeError, ValidationError) as error:
+    except ValueError as error:
         raise WeightsError(
             f"{path}: not a detector spec of schema 1 ({error}); export the model again"
         ) from error
