@@ -207,7 +207,9 @@ class TestRun:
             train.run(params, settings=settings)
         monkeypatch.undo()
         assert [path.name for path in folder.iterdir()] == ["old"]
-        (killed,) = _client(settings).search_runs(["1"], max_results=5)
+        experiment = _client(settings).get_experiment_by_name(settings.experiment)
+        assert experiment is not None
+        (killed,) = _client(settings).search_runs([experiment.experiment_id], max_results=5)
         assert killed.info.status == "KILLED"
         trained = [m.value for m in _client(settings).get_metric_history(killed.info.run_id, "train_loss")]
 
