@@ -36,8 +36,9 @@ class DvcRepo:
             self._run("init", "--quiet", *_init_flags(self._root))
 
     def init_local_remote(self) -> None:
-        """Make a folder under `work/` the default remote, with analytics off."""
+        """Make a folder under `work/` the default remote, with analytics and the update check off."""
         self._run("config", "core.analytics", "false")
+        self._run("config", "core.check_update", "false")
         self._run("config", "core.autostage", "false")
         self._run("remote", "add", "--force", "--default", REMOTE_NAME, REMOTE_DIR)
 
