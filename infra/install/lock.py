@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 # The project is built without isolation, so its build backend has to be in the lock. redis asks for
 # async-timeout on Python 3.11.0 to 3.11.2 only; the patch release that locks must not decide for all.
-REQUIREMENTS = (".[dev]", "setuptools>=77", "async-timeout")
+REQUIREMENTS = (".[dev,ray]", "setuptools>=77", "async-timeout")
 
 
 def resolve() -> dict[str, Any]:

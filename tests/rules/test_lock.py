@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
 LOCK = {canonicalize_name(name): Version(pin) for name, pin in (line.split("==") for line in LINES)}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = [
-    Requirement(line) for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    Requirement(line)
+    for line in [*PROJECT["dependencies"], *(one for lines in EXTRAS.values() for one in lines)]
 ]
 RUNTIME = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
 PROVIDERS = packages_distributions()

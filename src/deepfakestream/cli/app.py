@@ -1,15 +1,13 @@
-"""The command line: one verb a step; parses, builds, runs, prints, and maps errors to exit codes."""
+"""The verbs, one a step: each parses its options, runs the step and prints its report."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deepfakestream import __version__
-from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
 
@@ -193,15 +191,3 @@ def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sa
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-def main() -> None:
-    """Run the command line; a known error is one sentence on standard error and exit status 1."""
-    try:
-        app()
-    except DeepfakeStreamError as error:
-        sys.exit(f"deepfakestream: {error}")
-
-
-if __name__ == "__main__":
-    main()
