@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepfakestream import __version__
+from deepfakestream.cli.data import data_app
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_app)
 
 
 def _workspace() -> tuple[Params, Settings]:

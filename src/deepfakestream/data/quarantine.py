@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deepfakestream import __version__
+from deepfakestream.data.text_table import text_table
 from deepfakestream.errors import Reason
 
 _SCHEMA = """
@@ -122,3 +124,23 @@ def _entry(row: tuple[str, ...]) -> LedgerEntry:
         media_id=media_id,
     )
     return LedgerEntry(refusal=refusal, first_seen=first_seen, last_seen=last_seen, tool_version=version)
+
+
+def describe_entries(entries: Sequence[LedgerEntry]) -> str:
+    """Return entries as a table for people, with a closing line that counts them by reason."""
+    if not entries:
+        return "the quarantine is empty"
+    rows = [
+        (
+            entry.refusal.reason,
+            entry.refusal.source,
+            entry.refusal.original_name,
+            entry.first_seen[:16],
+            entry.last_seen[:16],
+            entry.refusal.message,
+        )
+        for entry in entries
+    ]
+    lines = text_table(("reason", "source", "name", "first seen", "last seen", "message"), rows)
+    counts = Counter(str(entry.refusal.reason) for entry in entries).most_common()
+    return "\n".join([*lines, f"{len(entries)} entries: " + ", ".join(f"{n} {name}" for name, n in counts)])

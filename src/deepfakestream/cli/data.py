@@ -1,0 +1,44 @@
+"""The commands under `deepfakestream data`: look at the set and its quarantine, and take things out again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from deepfakestream.errors import Reason
+from deepfakestream.settings import load_settings
+
+_HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
+
+data_app = typer.Typer(
+    name="data",
+    help="Look at the ingested set and its quarantine, and take items out of both.",
+    no_args_is_help=True,
+    context_settings=_HELP_FLAGS,
+)
+quarantine_app = typer.Typer(
+    name="quarantine",
+    help="Look at what was refused, and have it tried again.",
+    no_args_is_help=True,
+    context_settings=_HELP_FLAGS,
+)
+data_app.add_typer(quarantine_app)
+
+
+@quarantine_app.command("list")
+def list_quarantine(
+    reason: Annotated[Reason | None, typer.Option(help="only entries with this reason code")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
+) -> None:
+    """Print every refused item with its reason, when it was first and last seen, and what to do."""
+    from deepfakestream.data.quarantine import Quarantine, describe_entries
+
+    entries = Quarantine(load_settings().quarantine_db).list(reason=reason)
+    if as_json:
+        for entry in entries:
+            typer.echo(json.dumps(asdict(entry)))
+        return
+    typer.echo(describe_entries(entries))

@@ -1,0 +1,31 @@
+"""Tables in plain text: columns under their headings, as wide as their longest cell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def text_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], *, right: Collection[str] = ()
+) -> list[str]:
+    """Return the lines of a table: the headings, then a line a row; None is shown as '-'.
+
+    Args:
+        headings: one a column.
+        rows: cells, as many as there are headings.
+        right: headings of the columns that are aligned to the right, e.g. numbers.
+    """
+    cells = [list(headings), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
+    lines = []
+    for line in cells:
+        padded = [
+            text.rjust(width) if heading in right else text.ljust(width)
+            for heading, text, width in zip(headings, line, widths, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else " ".join(str(value).split())
