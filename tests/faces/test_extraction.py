@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepfakestream.data.face_store import face_record
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import extract_faces, spec_from_params, whole_image_as_face
+from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.types import Detection
 from deepfakestream.params import load_params
@@ -49,6 +51,8 @@ def test_image(detector, extraction_spec, budget, astronaut_jpg):
     assert crop.face_px == pytest.approx(shorter_side(crop.box_xyxy))
     assert crop.sharpness == pytest.approx(sharpness(crop.rgb))
     assert crop.luma == pytest.approx(luma(crop.rgb))
+    assert crop.pose is not None
+    assert crop.pose == head_pose(crop.landmarks_xy)
     rgb = np.asarray(Image.open(astronaut_jpg))
     assert np.array_equal(crop.rgb, crop_face(rgb, crop.box_xyxy, scale=0.85, size_px=224, shift_y=0.04))
 
@@ -137,6 +141,8 @@ def test_whole_image_as_face(extraction_spec, budget, astronaut, tmp_path, width
     assert crop.box_xyxy == (0, 0, width, height)
     assert np.isnan(crop.landmarks_xy).all()
     assert (crop.score, crop.track_id, crop.face_px) == (1.0, 0, min(width, height))
+    assert crop.pose is None
+    assert face_record(crop, b"")["yaw_deg"] is None
     if (width, height) == (224, 224):
         assert np.array_equal(crop.rgb, astronaut[:224, :224])
 

@@ -37,6 +37,9 @@ _TYPES = {
     "face_px": pa.float32(),
     "sharpness": pa.float32(),
     "luma": pa.float32(),
+    "yaw_deg": pa.float32(),
+    "pitch_deg": pa.float32(),
+    "roll_deg": pa.float32(),
     "row": pa.int32(),
 }
 CROP_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in CROP_COLUMNS])

@@ -21,7 +21,7 @@ from deepfakestream.data.atomic import remove_partials, replacing
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raise it when the same media, spec and weights would give other crops than before."""
 
 _FACE_SCHEMA = pa.schema(
@@ -36,6 +36,9 @@ _FACE_SCHEMA = pa.schema(
         ("face_px", pa.float32()),
         ("sharpness", pa.float32()),
         ("luma", pa.float32()),
+        ("yaw_deg", pa.float32()),
+        ("pitch_deg", pa.float32()),
+        ("roll_deg", pa.float32()),
         ("image", pa.binary()),
     ]
 )
@@ -66,6 +69,9 @@ def face_record(crop: FaceCrop, image: bytes) -> dict[str, Any]:
         "face_px": crop.face_px,
         "sharpness": crop.sharpness,
         "luma": crop.luma,
+        "yaw_deg": crop.pose and crop.pose.yaw_deg,
+        "pitch_deg": crop.pose and crop.pose.pitch_deg,
+        "roll_deg": crop.pose and crop.pose.roll_deg,
         "image": image,
     }
 

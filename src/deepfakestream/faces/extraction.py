@@ -13,6 +13,7 @@ import numpy as np
 from deepfakestream.errors import Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face, resize_square
+from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.tracking import assign_tracks
 from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
@@ -122,6 +123,7 @@ def _describe(frame: Frame, face: Detection, rgb: RGBImage, track_id: int) -> Fa
         face_px=shorter_side(face.box_xyxy),
         sharpness=sharpness(rgb),
         luma=luma(rgb),
+        pose=head_pose(face.landmarks_xy),
     )
 
 

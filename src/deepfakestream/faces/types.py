@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.errors import Reason
+from deepfakestream.faces.pose import HeadPose
 from deepfakestream.media.types import MediaInfo, RGBImage
 
 BoxXYXY = tuple[float, float, float, float]
@@ -72,6 +73,8 @@ class FaceCrop:
     """Variance of the Laplacian of the crop's luma."""
     luma: float
     """Mean luma of the crop, 0-255."""
+    pose: HeadPose | None
+    """Where the head looks; None without landmarks, as in a whole picture taken as a face."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
