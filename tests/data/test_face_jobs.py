@@ -130,13 +130,3 @@ def test_the_key_holds_what_decides_the_pixels(extraction_spec: ExtractionSpec) 
     assert len({key(extraction_spec), key(extraction_spec, "e"), key(more_frames), key(larger)}) == 4
     assert key(extraction_spec, is_crop=True) == key(more_frames, "e", is_crop=True)
     assert key(extraction_spec, is_crop=True) != key(larger, is_crop=True)
-
-
-def test_half_a_batch_is_no_batch(tmp_path: Path) -> None:
-    store = FaceStore(tmp_path, "key")
-    path = store.commit([StoredFaces(media_id="a", num_frames=1, notes=(Reason.NO_FACE,))])
-    torn = path.with_name(f"{path.name}.7.partial")
-    torn.write_bytes(path.read_bytes()[:50])
-    assert store.index() == {"a": path}
-    assert not torn.exists()
-    assert read_stored(path, "a") == StoredFaces(media_id="a", num_frames=1, notes=(Reason.NO_FACE,))

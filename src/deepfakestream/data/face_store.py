@@ -8,7 +8,8 @@ hand and nothing else. The store is a cache: deleting it costs time only.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from deepfakestream.data.atomic import remove_partials, replacing
+from deepfakestream.data.atomic import exclusive, remove_partials, replacing
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 
@@ -94,14 +96,20 @@ class FaceStore:
     def __init__(self, root: Path, key: str) -> None:
         self._dir = root / key
 
-    def index(self) -> dict[str, Path]:
-        """Return the file that holds each stored item, by media id, less what a kill left half-written."""
+    def index(self, known: Mapping[str, Path] | None = None) -> dict[str, Path]:
+        """Return the file that holds each stored item, by media id, less what a kill left half-written.
+
+        Args:
+            known: an earlier index; its files are not opened again.
+        """
         self._dir.mkdir(parents=True, exist_ok=True)
         remove_partials(self._dir)
-        found: dict[str, Path] = {}
-        for path in sorted(self._dir.glob("*/*.arrow")):
-            for media_id in _read_items(path):
-                found.setdefault(media_id, path)
+        found = dict(known or {})
+        seen = set(found.values())
+        for path in self._files():
+            if path not in seen:
+                for media_id in _read_items(path):
+                    found.setdefault(media_id, path)
         return found
 
     def commit(self, batch: Sequence[StoredFaces]) -> Path:
@@ -116,11 +124,68 @@ class FaceStore:
             for item in batch
         }
         rows = [{"media_id": item.media_id, **face} for item in batch for face in item.faces]
-        schema = _FACE_SCHEMA.with_metadata({"items": json.dumps(items)})
         path = self._dir / name[:2] / f"{name}.arrow"
-        with replacing(path) as partial, pa.ipc.new_file(partial, schema) as writer:
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        _write(path, items, pa.Table.from_pylist(rows, schema=_FACE_SCHEMA))
         return path
+
+    def drop(self, media_ids: Collection[str]) -> int:
+        """Remove items and return how many were there.
+
+        A file is replaced or deleted in one step: after a kill in between, dropping again removes the rest.
+        """
+        if not self._dir.is_dir():
+            return 0
+        remove_partials(self._dir)
+        num_dropped = 0
+        for path in self._files():
+            unwanted = _read_items(path).keys() & set(media_ids)
+            if unwanted:
+                _rewrite_without(path, unwanted)
+                num_dropped += len(unwanted)
+        return num_dropped
+
+    def _files(self) -> list[Path]:
+        return sorted(self._dir.glob("*/*.arrow"))
+
+
+def exclusive_store(store_dir: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a face store, so that one process at a time fills it or drops items from it.
+
+    Raises:
+        DataError: another process holds it.
+    """
+    return exclusive(store_dir / ".lock", doing="extracting faces or forgetting items")
+
+
+def drop_everywhere(store_dir: Path, media_ids: Collection[str]) -> int:
+    """Remove items from the results of every spec and detector; return how many entries were there.
+
+    Raises:
+        DataError: an extraction is running, which could put them back.
+    """
+    if not store_dir.is_dir():
+        return 0
+    with exclusive_store(store_dir):
+        folders = sorted(path for path in store_dir.iterdir() if path.is_dir())
+        return sum(FaceStore(store_dir, folder.name).drop(media_ids) for folder in folders)
+
+
+def _write(path: Path, items: Mapping[str, Any], faces: pa.Table) -> None:
+    described = faces.replace_schema_metadata({"items": json.dumps(items)})
+    with replacing(path) as partial, pa.ipc.new_file(partial, described.schema) as writer:
+        writer.write_table(described)
+
+
+def _rewrite_without(path: Path, unwanted: Collection[str]) -> None:
+    kept = {media_id: facts for media_id, facts in _read_items(path).items() if media_id not in unwanted}
+    faces = _faces(path)
+    if kept:
+        wanted = pc.is_in(faces.column("media_id"), pa.array(list(kept), pa.string()))
+        _write(path, kept, faces.filter(wanted))
+    else:
+        path.unlink(missing_ok=True)
+    for cached in (_read_items, _faces, _extents):
+        cached.cache_clear()
 
 
 def read_stored(path: Path, media_id: str) -> StoredFaces:
