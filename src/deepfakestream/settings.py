@@ -28,6 +28,13 @@ class Settings(BaseSettings):
     registered_model: str = Field("deepfakestream-detector", description="name in the MLflow model registry")
     experiment: str = Field("deepfakestream", description="MLflow experiment that runs are logged to")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    executor: Literal["process", "inline", "ray"] = Field(
+        "process", description="where faces are extracted: a pool of processes, this process, a Ray cluster"
+    )
+    num_workers: int = Field(0, ge=0, description="processes that extract faces; 0 for one a core")
+    ray_address: str | None = Field(
+        None, description="Ray cluster to extract on, as ray.init takes it; default one of this machine"
+    )
     retinaface_r50_weights: Path | None = Field(
         None, description="RetinaFace ResNet-50 checkpoint, if at hand"
     )

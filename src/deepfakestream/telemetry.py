@@ -13,6 +13,7 @@ SWITCHES = {
     "HF_HUB_OFFLINE": "1",
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
