@@ -1,17 +1,12 @@
-"""The governor's SQLite file: schema, transactions, times as sortable text."""
+"""The governor's SQLite file: schema and times as sortable text."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deepfakestream.errors import DataError
+from deepfakestream.sqlite_file import SqliteFile
 
-SCHEMA_VERSION = 1
-_LOCK_TIMEOUT_S = 30.0
 _SCHEMA = """
 CREATE TABLE windows (
     sequence INTEGER PRIMARY KEY,
@@ -46,7 +41,7 @@ def as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-class GovernorStore:
+class GovernorStore(SqliteFile):
     """Opens, makes and locks the file. Safe for several processes."""
 
     def __init__(self, path: Path) -> None:
@@ -55,39 +50,4 @@ class GovernorStore:
         Raises:
             DataError: the file is no governor store of this schema, or its folder cannot be written.
         """
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._prepare()
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"{path}: cannot be used as governor store ({error}); move it away or fix access"
-            ) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection that holds the only write lock; commit at the end, roll back on an exception."""
-        with closing(
-            sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
-        ) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-
-    def _prepare(self) -> None:
-        with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-        with self.transaction() as connection:
-            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if found == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif found != SCHEMA_VERSION:
-                raise DataError(
-                    f"{self._path}: governor store of schema {found}, known is {SCHEMA_VERSION}; move it away"
-                )
+        super().__init__(path, what="governor store", migrations=[_SCHEMA])

@@ -7,22 +7,18 @@ current window of the drift check and the first link of a verdict's lineage (pre
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.errors import DataError
 from deepfakestream.scan.features import FEATURE_NAMES
 from deepfakestream.scan.result import ScanResult
+from deepfakestream.sqlite_file import SqliteFile
 
 FEATURES: dict[str, str] = dict.fromkeys(FEATURE_NAMES, "numerical")
 """Columns that the drift check compares, with their kind (numerical or categorical)."""
 
-SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS predictions (
     sequence INTEGER PRIMARY KEY,
@@ -47,7 +43,6 @@ _COLUMNS = (
     "prediction_id", "created_at", "channel", "media_sha256", "kind", "verdict", "p_fake", "reasons",
     "operating_point", "threshold", "model_name", "model_version", "weights_sha256", "features",
 )  # fmt: skip
-_LOCK_TIMEOUT_S = 30.0
 
 
 class PredictionLog:
@@ -59,14 +54,7 @@ class PredictionLog:
         Raises:
             DataError: the file is no prediction log of this schema, or its folder cannot be written.
         """
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._prepare()
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"{path}: cannot be used as prediction log ({error}); move it away or fix access"
-            ) from error
+        self._file = SqliteFile(path, what="prediction log", migrations=[_SCHEMA])
 
     def append(self, result: ScanResult, *, prediction_id: str, channel: str) -> None:
         """Add one prediction; it is on disk when this returns.
@@ -78,7 +66,7 @@ class PredictionLog:
         """
         marks = ", ".join("?" for _ in _COLUMNS)
         statement = f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             connection.execute(statement, _row(result, prediction_id, channel))
 
     def newest(self, n: int, *, model_version: str | None = None) -> pd.DataFrame:
@@ -91,32 +79,14 @@ class PredictionLog:
         where = "" if model_version is None else "WHERE model_version = ?"
         arguments = (n,) if model_version is None else (model_version, n)
         query = f"SELECT {', '.join(_COLUMNS)} FROM predictions {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             rows = connection.execute(query, arguments).fetchall()
         return _frame(rows[::-1])
 
     def count(self) -> int:
         """Return how many predictions the log holds."""
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             return int(connection.execute("SELECT COUNT(*) FROM predictions").fetchone()[0])
-
-    def _prepare(self) -> None:
-        with self._connection() as connection:
-            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if found not in (0, SCHEMA_VERSION):
-                raise DataError(
-                    f"{self._path}: prediction log of schema {found}, known is {SCHEMA_VERSION}; move it away"
-                )
-            if found == 0:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection, connection:
-            yield connection
 
 
 def _row(result: ScanResult, prediction_id: str, channel: str) -> tuple[object, ...]:
