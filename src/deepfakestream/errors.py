@@ -37,6 +37,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     LABEL_MISSING = "label_missing"
     LABEL_CONFLICT = "label_conflict"
+    FORGOTTEN = "forgotten"
 
 
 class DeepfakeStreamError(Exception):

@@ -15,11 +15,11 @@ from deepfakestream.service.runtime import DECODE_BUDGET_S, SCAN_TIMEOUT_S, Runt
 
 API = Path("docs/API_DESIGN.md").read_text(encoding="utf-8")
 EXPLAINED = Path("docs/PRED_EXPLAINABILITY.md").read_text(encoding="utf-8")
-MEDIA_REASONS = [
-    reason
-    for reason in Reason
-    if reason not in {Reason.DUPLICATE, Reason.LABEL_MISSING, Reason.LABEL_CONFLICT, Reason.TOO_SHORT}
-]
+INGEST_REASONS = {
+    *(Reason.DUPLICATE, Reason.LABEL_MISSING, Reason.LABEL_CONFLICT, Reason.FORGOTTEN),
+    Reason.TOO_SHORT,
+}
+MEDIA_REASONS = [reason for reason in Reason if reason not in INGEST_REASONS]
 MADE = [
     problems.content_mismatch(found="video", expected="image"),
     problems.not_an_upload(""),

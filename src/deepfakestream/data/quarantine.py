@@ -6,13 +6,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deepfakestream import __version__
 from deepfakestream.data.text_table import text_table
 from deepfakestream.errors import Reason
+from deepfakestream.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -28,11 +29,19 @@ CREATE TABLE IF NOT EXISTS quarantine (
     PRIMARY KEY (source, original_name, reason)
 )
 """
+_ORIGIN_COLUMNS = """
+ALTER TABLE quarantine ADD COLUMN root TEXT;
+ALTER TABLE quarantine ADD COLUMN layout TEXT;
+ALTER TABLE quarantine ADD COLUMN set_name TEXT;
+ALTER TABLE quarantine ADD COLUMN licence TEXT
+"""
+_MIGRATIONS = (_SCHEMA, _ORIGIN_COLUMNS)
 _UPSERT = """
-INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, original_name, reason) DO UPDATE SET
     message = excluded.message, path = excluded.path, media_id = excluded.media_id,
-    last_seen = excluded.last_seen, tool_version = excluded.tool_version
+    last_seen = excluded.last_seen, tool_version = excluded.tool_version, root = excluded.root,
+    layout = excluded.layout, set_name = excluded.set_name, licence = excluded.licence
 """
 _LIST = """
 SELECT * FROM quarantine WHERE reason = coalesce(?, reason) ORDER BY source, original_name, reason
@@ -40,6 +49,20 @@ SELECT * FROM quarantine WHERE reason = coalesce(?, reason) ORDER BY source, ori
 _RELEASE = """
 DELETE FROM quarantine WHERE source = ? AND original_name = ? AND reason = coalesce(?, reason)
 """
+_FORGET = """
+DELETE FROM quarantine WHERE media_id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The ingestion that refused an item; enough to ask the source for it again."""
+
+    root: str
+    """Absolute path that was ingested."""
+    layout: str
+    set_name: str
+    licence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +89,8 @@ class LedgerEntry:
     first_seen: str
     last_seen: str
     tool_version: str
+    origin: Origin | None
+    """None for what extraction found, and for entries of versions that did not record it."""
 
 
 class Quarantine:
@@ -74,22 +99,24 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, refusals: Iterable[Refusal], *, seen_at: datetime | None = None) -> None:
+    def add(
+        self, refusals: Iterable[Refusal], *, origin: Origin | None = None, seen_at: datetime | None = None
+    ) -> None:
         """Record refusals; one that is known keeps its first date and gets a new last one."""
         now = (seen_at or datetime.now(UTC)).isoformat(timespec="seconds")
+        told = (None,) * 4 if origin is None else astuple(origin)
         rows = [
-            (r.source, r.original_name, str(r.reason), r.message, r.path, r.media_id, now, now, __version__)
-            for r in refusals
+            (*_identity(r), r.message, r.path, r.media_id, now, now, __version__, *told) for r in refusals
         ]
         if rows:
-            with closing(self._connect()) as connection, connection:
+            with self._open().connection() as connection:
                 connection.executemany(_UPSERT, rows)
 
     def list(self, *, reason: Reason | None = None) -> list[LedgerEntry]:
         """Return the refused items in the order of source and name, all or those of one reason."""
         if not self._path.exists():
             return []
-        with closing(self._connect()) as connection:
+        with self._open().connection() as connection:
             return [_entry(row) for row in connection.execute(_LIST, (reason and str(reason),))]
 
     def release(self, items: Iterable[tuple[str, str]], *, reason: Reason | None = None) -> int:
@@ -99,22 +126,36 @@ class Quarantine:
             items: `(source, original_name)` of each.
             reason: only entries of this reason; default all.
         """
-        keys = [(source, name, reason and str(reason)) for source, name in items]
+        return self._delete(_RELEASE, [(source, name, reason and str(reason)) for source, name in items])
+
+    def forget(self, media_ids: Iterable[str]) -> int:
+        """Drop every entry of some content, for good; return how many there were.
+
+        What SQLite keeps of deleted rows is overwritten, in the file and in its write-ahead log.
+        """
+        num_entries = self._delete(_FORGET, [(media_id,) for media_id in media_ids])
+        if num_entries:
+            with closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return num_entries
+
+    def _delete(self, statement: str, keys: Sequence[tuple[str | None, ...]]) -> int:
         if not keys or not self._path.exists():
             return 0
-        with closing(self._connect()) as connection, connection:
-            return connection.executemany(_RELEASE, keys).rowcount
+        with self._open().connection() as connection:
+            return connection.executemany(statement, keys).rowcount
 
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=30.0)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(_SCHEMA)
-        return connection
+    def _open(self) -> SqliteFile:
+        return SqliteFile(self._path, what="quarantine ledger", migrations=_MIGRATIONS)
+
+
+def _identity(refusal: Refusal) -> tuple[str, str, str]:
+    return refusal.source, refusal.original_name, str(refusal.reason)
 
 
 def _entry(row: tuple[str, ...]) -> LedgerEntry:
-    source, name, reason, message, path, media_id, first_seen, last_seen, version = row
+    source, name, reason, message, path, media_id, first_seen, last_seen, version, *told = row
     refusal = Refusal(
         source=source,
         original_name=name,
@@ -123,7 +164,15 @@ def _entry(row: tuple[str, ...]) -> LedgerEntry:
         path=path,
         media_id=media_id,
     )
-    return LedgerEntry(refusal=refusal, first_seen=first_seen, last_seen=last_seen, tool_version=version)
+    root, layout, set_name, licence = told
+    known = Origin(root=root, layout=layout, set_name=set_name, licence=licence)
+    return LedgerEntry(
+        refusal=refusal,
+        first_seen=first_seen,
+        last_seen=last_seen,
+        tool_version=version,
+        origin=known if root else None,
+    )
 
 
 def describe_entries(entries: Sequence[LedgerEntry]) -> str:

@@ -14,8 +14,9 @@ from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, s
 from deepfakestream.data.layouts import choose_layout
 from deepfakestream.data.layouts.types import Layout
 from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
-from deepfakestream.data.quarantine import Quarantine, Refusal
+from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
 from deepfakestream.data.splits import SPLITS, assign_split
+from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.media.types import MediaBudget
@@ -34,6 +35,8 @@ class IngestRequest:
     """Name of the set; default: the folder's name."""
     licence: str = "not stated"
     dry_run: bool = False
+    only: frozenset[tuple[str, str]] | None = None
+    """`(source, original_name)` of the items to take; the others are left alone. None: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ def _take(
     request: IngestRequest,
 ) -> IngestReport:
     present = read_manifest_or_empty(settings.data_dir)
-    selection = _examine(source, layout, name, params, present)
+    selection = _examine(source, layout, name, params, settings, request.only, present)
     fractions = params.split_fractions.model_dump()
     added = manifest_rows(
         selection.new,
@@ -105,8 +108,10 @@ def _take(
         present=present,
     )
     together = pd.concat([present, added], ignore_index=True) if len(added) else present
-    digest = None if request.dry_run else _store(selection, added, together, settings)
-    _require_something(source, selection)
+    origin = Origin(root=str(source.resolve()), layout=layout.name, set_name=name, licence=request.licence)
+    digest = None if request.dry_run else _store(selection, added, together, settings, origin)
+    if request.only is None:
+        _require_something(source, selection)
     return IngestReport(
         source=source,
         layout=layout.name,
@@ -121,10 +126,18 @@ def _take(
 
 
 def _examine(
-    source: Path, layout: Layout, name: str, params: IngestParams, present: pd.DataFrame
+    source: Path,
+    layout: Layout,
+    name: str,
+    params: IngestParams,
+    settings: Settings,
+    only: frozenset[tuple[str, str]] | None,
+    present: pd.DataFrame,
 ) -> Selection:
-    items = list(layout.items(source))
-    if not items:
+    items = [
+        item for item in layout.items(source) if only is None or (item.source or name, item.name) in only
+    ]
+    if not items and only is None:
         raise DataError(f"{source}: no media in it; give a folder or manifest with videos or pictures")
     outcomes = examine_all(
         items,
@@ -132,11 +145,12 @@ def _examine(
         known=set(present["media_id"]),
         limits=Limits(min_duration_s=params.min_duration_s, budget=MediaBudget()),
     )
-    return select(track(outcomes, description="examine", total=len(items), unit="file"), present)
+    tracked = track(outcomes, description="examine", total=len(items), unit="file")
+    return select(refuse_forgotten(tracked, read_tombstones(settings.data_dir)), present)
 
 
 def _store(
-    selection: Selection, added: pd.DataFrame, together: pd.DataFrame, settings: Settings
+    selection: Selection, added: pd.DataFrame, together: pd.DataFrame, settings: Settings, origin: Origin
 ) -> str | None:
     """Copy the new bytes, then write the manifest, then the ledger and the version."""
     copies = copy_into(settings.data_dir, selection.new)
@@ -146,7 +160,7 @@ def _store(
         write_manifest(settings.data_dir, together)
     ledger = Quarantine(settings.quarantine_db)
     ledger.release(zip(added["source"], added["original_name"], strict=True))
-    ledger.add(selection.refused)
+    ledger.add(selection.refused, origin=origin)
     repo = DvcRepo(settings.workspace)
     if not repo.exists or not len(together):
         return None
