@@ -37,6 +37,8 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     LABEL_MISSING = "label_missing"
     LABEL_CONFLICT = "label_conflict"
+    GROUP_MISSING = "group_missing"
+    HELD_OUT = "held_out"
     FORGOTTEN = "forgotten"
 
 

@@ -17,7 +17,7 @@ API = Path("docs/API_DESIGN.md").read_text(encoding="utf-8")
 EXPLAINED = Path("docs/PRED_EXPLAINABILITY.md").read_text(encoding="utf-8")
 INGEST_REASONS = {
     *(Reason.DUPLICATE, Reason.LABEL_MISSING, Reason.LABEL_CONFLICT, Reason.FORGOTTEN),
-    Reason.TOO_SHORT,
+    *(Reason.GROUP_MISSING, Reason.HELD_OUT, Reason.TOO_SHORT),
 }
 MEDIA_REASONS = [reason for reason in Reason if reason not in INGEST_REASONS]
 MADE = [
