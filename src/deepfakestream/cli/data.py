@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deepfakestream.errors import Reason
+from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
 
 _HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
@@ -42,3 +43,20 @@ def list_quarantine(
             typer.echo(json.dumps(asdict(entry)))
         return
     typer.echo(describe_entries(entries))
+
+
+@quarantine_app.command("requeue")
+def requeue(
+    reason: Annotated[Reason | None, typer.Option(help="entries with this reason code")] = None,
+    source: Annotated[str | None, typer.Option(help="entries of this set")] = None,
+    name: Annotated[str | None, typer.Option(help="the entry with this name in its source")] = None,
+) -> None:
+    """Try refused items again: examine them in their source now, or look for faces at the next extraction."""
+    from deepfakestream.pipeline import requeue as step
+
+    if reason is None and source is None and name is None:
+        raise typer.BadParameter("say which entries: --reason, --source or --name")
+    settings = load_settings()
+    params = load_params(settings.workspace / "params.yaml")
+    report = step.run(params=params.ingest, settings=settings, reason=reason, source=source, name=name)
+    typer.echo(report.describe())

@@ -15,6 +15,9 @@ from deepfakestream.data.text_table import text_table
 from deepfakestream.errors import Reason
 from deepfakestream.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
 
+NAME_REASONS = (Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING, Reason.FORGOTTEN)
+"""What ingestion has against a name; that the same bytes show a face does not settle it."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS quarantine (
     source TEXT NOT NULL,

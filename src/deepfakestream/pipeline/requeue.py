@@ -1,0 +1,157 @@
+"""Trying refused items again: those of ingestion at once, those without a face at the next extraction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from deepfakestream.data.face_store import drop_everywhere
+from deepfakestream.data.manifest import read_manifest_or_empty
+from deepfakestream.data.quarantine import NAME_REASONS, LedgerEntry, Origin, Quarantine
+from deepfakestream.errors import Reason
+from deepfakestream.params import IngestParams
+from deepfakestream.pipeline import ingest
+from deepfakestream.settings import Settings
+
+_SAME_CONTENT = (Reason.DUPLICATE, Reason.LABEL_CONFLICT)
+
+
+class Result(StrEnum):
+    """What became of a requeued entry."""
+
+    TAKEN = "taken"
+    REFUSED = "refused again"
+    WAITING = "waiting for the next extraction"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One requeued entry."""
+
+    entry: LedgerEntry
+    result: Result
+    message: str = ""
+    """Why it was refused or not tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueReport:
+    """What became of all requeued entries."""
+
+    outcomes: Sequence[Outcome]
+
+    def describe(self) -> str:
+        """Return the report as a few lines."""
+        if not self.outcomes:
+            return "no entry of the quarantine is like that; see 'deepfakestream data quarantine list'"
+        counts = Counter(outcome.result for outcome in self.outcomes)
+        told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+        lines = [f"{len(self.outcomes)} requeued: {told}"]
+        lines += [f"{o.result}: {o.message}" for o in self.outcomes if o.message]
+        if counts[Result.WAITING]:
+            lines.append("next: 'dvc repro --force extract' opens the waiting items again")
+        return "\n".join(lines)
+
+
+def run(
+    *,
+    params: IngestParams,
+    settings: Settings,
+    reason: Reason | None = None,
+    source: str | None = None,
+    name: str | None = None,
+) -> RequeueReport:
+    """Try entries of the quarantine again: those of one reason, one set, one name, or what all of these say.
+
+    What ingestion refused is looked up in its source and examined again now; where it is fine, it is taken.
+    Copies and label conflicts are looked at together with all entries of the same content. What extraction
+    could not use is dropped from the face store, so that the next extraction opens it again.
+
+    Raises:
+        DataError: a source contradicts its layout, or another process is ingesting or extracting.
+    """
+    ledger = Quarantine(settings.quarantine_db)
+    everything = ledger.list()
+    chosen = [
+        entry
+        for entry in everything
+        if (reason is None or entry.refusal.reason == reason)
+        and (source is None or entry.refusal.source == source)
+        and (name is None or entry.refusal.original_name == name)
+    ]
+    in_set = set(read_manifest_or_empty(settings.data_dir)["media_id"])
+    held = [entry for entry in chosen if _is_held(entry, in_set)]
+    refused = _with_same_content([entry for entry in chosen if not _is_held(entry, in_set)], everything)
+    drop_everywhere(settings.face_store_dir, {entry.refusal.media_id or "" for entry in held})
+    outcomes = [Outcome(entry=entry, result=Result.WAITING) for entry in held]
+    for origin in dict.fromkeys(entry.origin for entry in refused):
+        group = [entry for entry in refused if entry.origin == origin]
+        outcomes += _ask_source(group, origin, params, settings, ledger)
+    return RequeueReport(outcomes=outcomes)
+
+
+def _is_held(entry: LedgerEntry, in_set: Collection[str]) -> bool:
+    """Say whether the item is in the set, so that its entry comes from extraction."""
+    return entry.refusal.media_id in in_set and entry.refusal.reason not in NAME_REASONS
+
+
+def _with_same_content(chosen: list[LedgerEntry], everything: list[LedgerEntry]) -> list[LedgerEntry]:
+    # One side of a label conflict must not be taken because the other side was not looked at.
+    contents = {e.refusal.media_id for e in chosen if e.refusal.reason in _SAME_CONTENT}
+    others = [
+        entry
+        for entry in everything
+        if entry.refusal.reason in _SAME_CONTENT
+        and entry.refusal.media_id in contents
+        and entry not in chosen
+    ]
+    return chosen + others
+
+
+def _ask_source(
+    group: list[LedgerEntry],
+    origin: Origin | None,
+    params: IngestParams,
+    settings: Settings,
+    ledger: Quarantine,
+) -> list[Outcome]:
+    if origin is None:
+        told = "an older version did not note where it came from; ingest its source again"
+        return [_not_tried(entry, told) for entry in group]
+    if not Path(origin.root).exists():
+        return [_not_tried(entry, f"{origin.root} is not there; fetch it") for entry in group]
+    keys = frozenset((entry.refusal.source, entry.refusal.original_name) for entry in group)
+    request = ingest.IngestRequest(
+        layout=origin.layout, name=origin.set_name, licence=origin.licence, only=keys
+    )
+    report = ingest.run(Path(origin.root), params=params, settings=settings, request=request)
+    return [_outcome(entry, report, origin, settings, ledger) for entry in group]
+
+
+def _outcome(
+    entry: LedgerEntry,
+    report: ingest.IngestReport,
+    origin: Origin,
+    settings: Settings,
+    ledger: Quarantine,
+) -> Outcome:
+    key = (entry.refusal.source, entry.refusal.original_name)
+    for refusal in report.refused:
+        if (refusal.source, refusal.original_name) == key:
+            if refusal.reason != entry.refusal.reason:
+                ledger.release([key], reason=entry.refusal.reason)
+            return Outcome(entry=entry, result=Result.REFUSED, message=f"{refusal.reason}: {refusal.message}")
+    manifest = read_manifest_or_empty(settings.data_dir)
+    if key in set(zip(manifest["source"], manifest["original_name"], strict=True)):
+        ledger.release([key], reason=entry.refusal.reason)
+        return Outcome(entry=entry, result=Result.TAKEN)
+    return _not_tried(entry, f"{origin.root} no longer names it")
+
+
+def _not_tried(entry: LedgerEntry, why: str) -> Outcome:
+    name = f"{entry.refusal.source}/{entry.refusal.original_name}"
+    return Outcome(entry=entry, result=Result.NOT_TRIED, message=f"{name}: {why}")
