@@ -1,7 +1,9 @@
-"""Progress bars: shown for everything that takes longer than a moment, silent in pipes and logs."""
+"""Progress with rate and remaining time: a bar on a terminal, a line a minute in pipes and logs."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -9,11 +11,32 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
+LOG_EVERY_S = 60.0
+
 
 def track(
     items: Iterable[Item], *, description: str, total: int | None = None, unit: str = "it"
 ) -> Iterator[Item]:
-    """Yield the items and show rate and remaining time on a terminal once a second has passed."""
-    yield from tqdm(
-        items, desc=description, total=total, unit=unit, delay=1.0, disable=None, dynamic_ncols=True
-    )
+    """Yield the items and show rate and remaining time on standard error.
+
+    On a terminal a bar appears once a second has passed; elsewhere a line is written once a minute.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=description, total=total, unit=unit, delay=1.0, dynamic_ncols=True)
+        return
+    started = noted = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - noted >= LOG_EVERY_S:
+            noted = now
+            sys.stderr.write(f"{description}: {_state(count, total, now - started, unit)}\n")
+            sys.stderr.flush()
+
+
+def _state(count: int, total: int | None, elapsed_s: float, unit: str) -> str:
+    rate = count / elapsed_s
+    gone = f"{rate:.1f} {unit}/s, {tqdm.format_interval(elapsed_s)} gone"
+    if total is None:
+        return f"{count}, {gone}"
+    return f"{count} of {total}, {gone}, {tqdm.format_interval((total - count) / rate)} left"

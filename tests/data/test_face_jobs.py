@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.crop_store import decode_image
+from deepfakestream.data.executors import Executor
+from deepfakestream.data.executors.process_pool import ProcessPool
+from deepfakestream.data.executors.seam import ThisProcess
 from deepfakestream.data.face_jobs import FaceJob, JobItem, run_jobs
 from deepfakestream.data.face_store import FaceStore, StoredFaces, read_stored, store_key
 from deepfakestream.errors import Reason
@@ -44,8 +47,11 @@ def item(path: Path, media_id: str, member: str | None = None) -> JobItem:
     return JobItem(media_id=media_id, path=path, member=member)
 
 
-def run(*jobs: FaceJob, num_workers: int = 1, factory: Callable[[], FaceDetector] = never_opened) -> None:
-    done = list(run_jobs(jobs, factory, num_workers=num_workers))
+def run(
+    *jobs: FaceJob, executor: Executor | None = None, factory: Callable[[], FaceDetector] = never_opened
+) -> None:
+    jobs[0].store_dir.mkdir(exist_ok=True)
+    done = list(run_jobs(jobs, factory, executor or ThisProcess()))
     assert sorted(job.items[0].media_id for job in done) == sorted(job.items[0].media_id for job in jobs)
 
 
@@ -101,7 +107,7 @@ def test_a_worker_that_dies_takes_only_its_item_along(
         for i in range(3)
     ]
     clip = replace(crop_job, is_crop=False, store_key="media", items=(item(face_clip, "clip"),))
-    run(clip, *crops, num_workers=2, factory=DIES)
+    run(clip, *crops, executor=ProcessPool(2), factory=DIES)
     assert stored(clip, "clip").notes == (Reason.UNREADABLE,)
     assert "ended the worker process" in stored(clip, "clip").message
     for job in crops:
@@ -111,10 +117,10 @@ def test_a_worker_that_dies_takes_only_its_item_along(
 def test_the_pool_finds_what_one_process_finds(
     tmp_path: Path, crop_job: FaceJob, face_clip: Path, astronaut_jpg: Path
 ) -> None:
-    for folder, num_workers in (("one", 1), ("two", 2)):
+    for folder, executor in (("one", ThisProcess()), ("two", ProcessPool(2))):
         job = replace(crop_job, is_crop=False, store_key=folder, spec=replace(crop_job.spec, num_frames=3))
         jobs = [replace(job, items=(item(path, path.name),)) for path in (face_clip, astronaut_jpg)]
-        run(*jobs, num_workers=num_workers, factory=MNET)
+        run(*jobs, executor=executor, factory=MNET)
     for name, num_faces in ((face_clip.name, 3), (astronaut_jpg.name, 1)):
         one, two = (stored(replace(crop_job, store_key=key), name) for key in ("one", "two"))
         assert one == two

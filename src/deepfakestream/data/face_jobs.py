@@ -1,21 +1,20 @@
-"""Face extraction as jobs for a process pool; each job commits its own batch to the face store."""
+"""Face extraction as jobs for an executor; each job commits its own results to the face store."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import platform
+import time
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image
 
 from deepfakestream.data.crop_store import encode_image
+from deepfakestream.data.executors import Executor
 from deepfakestream.data.face_store import FaceStore, StoredFaces, face_record
 from deepfakestream.data.packs import as_file
-from deepfakestream.errors import MediaError, Reason
+from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.faces.extraction import extract_faces, whole_image_as_face
 from deepfakestream.faces.types import ExtractedFaces, ExtractionSpec, FaceDetector
 from deepfakestream.media.types import MediaBudget
@@ -23,6 +22,8 @@ from deepfakestream.media.types import MediaBudget
 DetectorFactory = Callable[[], FaceDetector]
 """Opens the detector in the process that uses it; picklable."""
 
+MAX_UNSAVED_S = 1.0
+"""A job of many items commits what it has after this time: a kill costs no more than this and one item."""
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -48,117 +49,96 @@ class FaceJob:
 
 
 def run_jobs(
-    jobs: Sequence[FaceJob], open_detector: DetectorFactory, *, num_workers: int
-) -> Iterator[FaceJob]:
-    """Work off jobs and yield each once its batch is in the store, in the order of completion.
+    jobs: Iterable[FaceJob], open_detector: DetectorFactory, executor: Executor
+) -> Generator[FaceJob, None, None]:
+    """Work off jobs and yield each once its results are in the store, in the order of completion.
 
-    An item that ends its worker process (a decoder that crashes on a damaged file) is stored as unreadable;
-    the jobs beside it are run again. With one worker everything runs in this process.
+    An item that ends its worker process (a decoder that crashes on a damaged file) is stored as unreadable. A
+    job of several items that does so is yielded as one job for each of them.
+
+    Raises:
+        DataError: a file of the set is missing.
+        WeightsError: the detector cannot be opened.
     """
-    if num_workers <= 1 or len(jobs) == 1:
-        _start_worker(open_detector)
-        for job in jobs:
-            run_job(job)
+    work = FaceWork(open_detector)
+    pending = jobs
+    while True:
+        split: list[FaceJob] = []
+        for outcome in executor.run(work, pending):
+            job = outcome.job
+            if outcome.crashed and len(job.items) > 1:
+                split += [replace(job, items=(item,)) for item in job.items]
+                continue
+            if outcome.crashed:
+                FaceStore(job.store_dir, job.store_key).commit([_crashed(job.items[0])])
             yield job
-        return
-    waiting = deque(jobs)
-    while waiting:
-        suspects = yield from _run_until_broken(waiting, open_detector, num_workers)
-        for job in suspects:
-            _run_alone(job, open_detector)
-            yield job
-
-
-def _run_until_broken(
-    waiting: deque[FaceJob], open_detector: DetectorFactory, num_workers: int
-) -> Generator[FaceJob, None, list[FaceJob]]:
-    """Take jobs from the queue until it is empty or a worker dies; return the jobs that may be why."""
-    running: dict[Future[None], FaceJob] = {}
-    with _pool(open_detector, num_workers) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * num_workers:
-                    future = pool.submit(run_job, waiting[0])
-                    running[future] = waiting.popleft()
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    yield running.pop(future)
-        except BrokenProcessPool:
-            return list(running.values())
-    return []
-
-
-def _run_alone(job: FaceJob, open_detector: DetectorFactory) -> None:
-    """Run one job in a process of its own; where that dies, its items one by one."""
-    with _pool(open_detector, 1) as pool:
-        try:
-            pool.submit(run_job, job).result()
+        if not split:
             return
-        except BrokenProcessPool:
-            pass
-    if len(job.items) > 1:
-        for item in job.items:
-            _run_alone(replace(job, items=(item,)), open_detector)
-        return
-    crashed = StoredFaces(
-        media_id=job.items[0].media_id,
+        pending = split
+
+
+def _crashed(item: JobItem) -> StoredFaces:
+    return StoredFaces(
+        media_id=item.media_id,
         num_frames=0,
         notes=(Reason.UNREADABLE,),
         message="decoding it ended the worker process; re-encode the file",
     )
-    FaceStore(job.store_dir, job.store_key).commit([crashed])
 
 
-def _pool(open_detector: DetectorFactory, num_workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: ONNX Runtime and PyAV do not survive a fork of their threads.
-    return ProcessPoolExecutor(
-        max_workers=num_workers,
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(open_detector,),
-    )
-
-
-class _Worker:
-    """The detector of this process, opened when the first medium needs it (face crops never do)."""
+class FaceWork:
+    """What a worker does with a job; it opens the detector when the first medium needs it."""
 
     def __init__(self, open_detector: DetectorFactory) -> None:
         self._open_detector = open_detector
         self._detector: FaceDetector | None = None
 
-    @property
-    def detector(self) -> FaceDetector:
+    def __call__(self, job: FaceJob) -> None:
+        """Extract the faces of a job's items and commit them, together unless that takes long.
+
+        Raises:
+            DataError: a file of the set, or the store, is not there.
+            WeightsError: the detector cannot be opened.
+        """
+        if not job.store_dir.is_dir():
+            raise DataError(
+                f"{job.store_dir}: no such folder on {platform.node()}; "
+                "all workers need the workspace under the same path, on shared storage"
+            )
+        store = FaceStore(job.store_dir, job.store_key)
+        batch: list[StoredFaces] = []
+        since = time.monotonic()
+        for item in job.items:
+            batch.append(self._extract(item, job))
+            if time.monotonic() - since > MAX_UNSAVED_S:
+                store.commit(batch)
+                batch, since = [], time.monotonic()
+        if batch:
+            store.commit(batch)
+
+    def _extract(self, item: JobItem, job: FaceJob) -> StoredFaces:
+        own_bytes = None
+        try:
+            with as_file(item.path, item.member) as path:
+                if job.is_crop:
+                    found = whole_image_as_face(path, job.spec, job.budget)
+                    own_bytes = _jpeg_of_size(path, job.spec.crop_size_px)
+                else:
+                    found = extract_faces(path, self._opened(), job.spec, job.budget)
+        except MediaError as error:
+            if error.reason == Reason.NOT_FOUND:
+                raise DataError(
+                    f"{item.path}: in the manifest but not there; fetch it with 'dvc pull'"
+                ) from error
+            return StoredFaces(
+                media_id=item.media_id, num_frames=0, notes=(error.reason,), message=str(error)
+            )
+        return _stored(item.media_id, found, own_bytes)
+
+    def _opened(self) -> FaceDetector:
         if self._detector is None:
             self._detector = self._open_detector()
         return self._detector
-
-
-_worker: _Worker | None = None
-
-
-def _start_worker(open_detector: DetectorFactory) -> None:
-    global _worker  # a pool's initializer has no other way to hand something to its tasks
-    _worker = _Worker(open_detector)
-
-
-def run_job(job: FaceJob) -> None:
-    """Extract the faces of a job's items in this process and commit them together."""
-    FaceStore(job.store_dir, job.store_key).commit([_extract(item, job) for item in job.items])
-
-
-def _extract(item: JobItem, job: FaceJob) -> StoredFaces:
-    assert _worker is not None, "the pool's initializer ran"
-    try:
-        with as_file(item.path, item.member) as path:
-            if job.is_crop:
-                found = whole_image_as_face(path, job.spec, job.budget)
-            else:
-                found = extract_faces(path, _worker.detector, job.spec, job.budget)
-            own_bytes = _jpeg_of_size(path, job.spec.crop_size_px) if job.is_crop else None
-    except MediaError as error:
-        return StoredFaces(media_id=item.media_id, num_frames=0, notes=(error.reason,), message=str(error))
-    return _stored(item.media_id, found, own_bytes)
 
 
 def _stored(media_id: str, found: ExtractedFaces, own_bytes: bytes | None) -> StoredFaces:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from deepfakestream.data.crop_assembly import EmptyItem, Summary, assemble
-from deepfakestream.data.face_jobs import DetectorFactory, FaceJob, JobItem, run_jobs
-from deepfakestream.data.face_store import FaceStore, read_stored, store_key
+from deepfakestream.data.face_filling import fill_store
+from deepfakestream.data.face_jobs import DetectorFactory
+from deepfakestream.data.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest, to_rows
-from deepfakestream.data.quarantine import Quarantine, Refusal
-from deepfakestream.errors import DataError, Reason
+from deepfakestream.data.quarantine import NAME_REASONS, Quarantine, Refusal
+from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params
-from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.media.types import MediaBudget
 from deepfakestream.params import ExtractParams
-from deepfakestream.progress import track
 from deepfakestream.settings import Settings
 
 EXTRACT_DIR = "extract"
-CROPS_PER_JOB = 128
-_NAME_REASONS = (Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING)
-"""What ingestion has against a name; that the same bytes show a face does not settle it."""
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +75,17 @@ def run(
         open_detector, params.detector, weights=settings.retinaface_r50_weights, device=settings.device
     )
     stored, num_reused = fill_store(manifest, spec, factory, settings)
-    rows = to_rows(manifest)
     summary = assemble(
         settings.artifacts_dir / EXTRACT_DIR,
-        ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in rows),
+        ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in _rows(manifest)),
         shard_size=params.shard_size,
         spec=spec,
     )
-    _record(summary, rows, settings)
+    _record(summary, manifest, settings)
     if summary.num_crops == 0:
         raise DataError(
-            f"{settings.data_dir}: no usable face in any of {len(rows)} items; lower extract.min_score or "
-            "extract.min_face_px in params.yaml, or ingest media that show faces"
+            f"{settings.data_dir}: no usable face in any of {len(manifest)} items; "
+            "lower extract.min_score or extract.min_face_px in params.yaml, or ingest media that show faces"
         )
     return ExtractReport(
         num_items=summary.num_items,
@@ -103,72 +97,18 @@ def run(
     )
 
 
-def fill_store(
-    manifest: pd.DataFrame, spec: ExtractionSpec, factory: DetectorFactory, settings: Settings
-) -> tuple[dict[str, Path], int]:
-    """Extract what the store lacks; return the file of every item and how many were there before."""
-    crops, media = _by_kind(manifest)
-    digest = factory().digest if len(media) else ""
-    stores = [
-        (crops, store_key(spec, detector_digest="", is_crop=True), CROPS_PER_JOB),
-        (media, store_key(spec, detector_digest=digest, is_crop=False), 1),
-    ]
-    jobs: list[FaceJob] = []
-    num_reused = 0
-    for items, key, batch_size in stores:
-        known = FaceStore(settings.face_store_dir, key).index()
-        missing = items[~items["media_id"].isin(known)]
-        num_reused += len(items) - len(missing)
-        jobs += _plan(missing, spec, key, batch_size, settings)
-    _work_off(jobs, factory, settings)
-    stored: dict[str, Path] = {}
-    for _, key, _ in stores:
-        stored |= FaceStore(settings.face_store_dir, key).index()
-    return stored, num_reused
+def _rows(manifest: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(manifest), ROWS_AT_ONCE):
+        yield from to_rows(manifest.iloc[start : start + ROWS_AT_ONCE])
 
 
-def _by_kind(manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    # By file and member, so that each tar shard is read from front to back.
-    ordered = manifest.sort_values(["path", "member", "media_id"], kind="stable")
-    is_crop = ordered["kind"] == "crop"
-    return ordered[is_crop], ordered[~is_crop]
-
-
-def _plan(
-    items: pd.DataFrame, spec: ExtractionSpec, key: str, batch_size: int, settings: Settings
-) -> list[FaceJob]:
-    job_items = [
-        JobItem(media_id=row["media_id"], path=settings.data_dir / row["path"], member=row["member"])
-        for row in to_rows(items)
-    ]
-    return [
-        FaceJob(
-            items=tuple(job_items[start : start + batch_size]),
-            is_crop=batch_size > 1,
-            store_dir=settings.face_store_dir,
-            store_key=key,
-            spec=spec,
-            budget=MediaBudget(),
-        )
-        for start in range(0, len(job_items), batch_size)
-    ]
-
-
-def _work_off(jobs: list[FaceJob], factory: DetectorFactory, settings: Settings) -> None:
-    # A GPU is shared badly by several processes; there one worker feeds it.
-    num_workers = 1 if settings.device == "cuda" else len(os.sched_getaffinity(0))
-    done = run_jobs(jobs, factory, num_workers=num_workers)
-    for _ in track(done, description="extract", total=len(jobs), unit="batch"):
-        pass
-
-
-def _record(summary: Summary, rows: list[dict[str, Any]], settings: Settings) -> None:
+def _record(summary: Summary, manifest: pd.DataFrame, settings: Settings) -> None:
     """Bring the quarantine up to date: items without a face are in, items that have one now are out."""
     ledger = Quarantine(settings.quarantine_db)
-    found = {row["media_id"] for row in rows} - {item.media_id for item in summary.empty}
+    found = set(manifest["media_id"]) - {item.media_id for item in summary.empty}
     for entry in ledger.list():
         refusal = entry.refusal
-        if refusal.media_id in found and refusal.reason not in _NAME_REASONS:
+        if refusal.media_id in found and refusal.reason not in NAME_REASONS:
             ledger.release([(refusal.source, refusal.original_name)], reason=refusal.reason)
     ledger.add(_refusal(item, settings) for item in summary.empty)
 

@@ -12,13 +12,13 @@ import pandas as pd
 
 from deepfakestream.data.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.crop_store import decode_image, read_crop_table, read_images
+from deepfakestream.data.face_filling import fill_store
 from deepfakestream.data.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.scoring import Scorer, score_crops, score_media
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.pipeline.extract import fill_store
 from deepfakestream.settings import Settings
 
 TEST_SPLIT = "test"

@@ -1,0 +1,41 @@
+"""The seam between the work and where it runs: jobs go in, outcomes come out in the order of completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+Job = TypeVar("Job")
+Work = Callable[[Job], None]
+"""Does one job and keeps its result itself; picklable. Each worker has a copy of its own for all its jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Job]):
+    """A job that needs no more work."""
+
+    job: Job
+    crashed: bool = False
+    """It ended the process that worked on it, twice, the second time with no other job beside it."""
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere. Where must not change what comes of them."""
+
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+        """Yield every job once its work has ended; takes a few more jobs than it has workers at a time.
+
+        An error that the work raises ends the run and is raised here. Closing the iterator stops the workers.
+        """
+        ...
+
+
+class ThisProcess:
+    """One job after the other, here; a job that ends the process ends everything."""
+
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+        """Yield every job once its work has ended, in the order of the jobs."""
+        for job in jobs:
+            work(job)
+            yield Outcome(job)
