@@ -49,7 +49,7 @@ class IngestParams(Section):
 class ExtractParams(Section):
     """How media become face crops."""
 
-    detector: Literal["retinaface_mnet025", "retinaface_r50"]
+    detector: Literal["retinaface_mnet025", "retinaface_r50", "mtcnn"]
     num_frames: Positive
     min_face_px: Positive
     min_score: Share

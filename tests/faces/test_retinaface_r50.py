@@ -14,6 +14,8 @@ from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.faces import retinaface_r50
 from deepfakestream.faces.checkpoints import read_state_dict
 from deepfakestream.faces.detectors import open_detector
+from deepfakestream.faces.identity import detector_digest
+from deepfakestream.faces.retinaface import ALGORITHM
 from deepfakestream.faces.retinaface_r50 import open_r50
 
 
@@ -47,7 +49,7 @@ def torch_home(tmp_path, monkeypatch):
 
 def test_heads_have_the_shapes_of_the_priors(r50, checkpoint):
     assert r50.name == "retinaface_r50"
-    assert r50.digest == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert r50.digest == detector_digest(hashlib.sha256(checkpoint.read_bytes()).hexdigest(), ALGORITHM)
     loc, scores, landmarks = r50._network(np.zeros((2, 96, 129, 3), dtype=np.uint8))
     num_priors = 2 * (12 * 17 + 6 * 9 + 3 * 5)
     assert (loc.shape, scores.shape) == ((2, num_priors, 4), (2, num_priors))
@@ -158,5 +160,5 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_unknown_detector_is_named():
-    with pytest.raises(ParamsError, match="'mtcnn' is unknown; choose one of retinaface_mnet025"):
-        open_detector("mtcnn", weights=None, device="cpu")
+    with pytest.raises(ParamsError, match="'haar' is unknown; choose one of retinaface_mnet025"):
+        open_detector("haar", weights=None, device="cpu")

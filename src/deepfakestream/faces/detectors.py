@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from deepfakestream.errors import ParamsError
-from deepfakestream.faces import retinaface_mnet025
+from deepfakestream.faces import mtcnn, retinaface_mnet025
 from deepfakestream.faces.types import FaceDetector
 
-NAMES = ("retinaface_mnet025", "retinaface_r50")
+NAMES = ("retinaface_mnet025", "retinaface_r50", "mtcnn")
 MAX_THREADS = 4
 """One picture of 640 pixels does not keep more busy."""
 
@@ -20,16 +20,18 @@ def open_detector(name: str, *, weights: Path | None, device: str) -> FaceDetect
     Args:
         name: one of `NAMES`.
         weights: checkpoint of the ResNet-50; None: the one in torch's cache, else downloaded. The MobileNet's
-            weights are part of the package, it ignores this.
+            and MTCNN's weights are part of the package, they ignore this.
         device: auto, cpu or cuda.
 
     Raises:
         ParamsError: no detector has this name.
         WeightsError: the weights are missing or not the expected ones.
     """
+    # Half the cores: the classifier works on the others at the same time.
+    num_threads = min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
+    if name == mtcnn.NAME:
+        return mtcnn.open_mtcnn(device=device, num_threads=num_threads)
     if name == retinaface_mnet025.NAME:
-        # Half the cores: the classifier works on the others at the same time.
-        num_threads = min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
         return retinaface_mnet025.open_mnet025(device=device, num_threads=num_threads)
     if name == "retinaface_r50":
         from deepfakestream.faces import retinaface_r50

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.faces.boxes import iou, longer_side, share_inside
-from deepfakestream.faces.retinaface_heads import NMS_IOU, faces_from_heads
+from deepfakestream.faces.identity import detector_digest
+from deepfakestream.faces.retinaface_heads import HEADS_FACTS, NMS_IOU, faces_from_heads
 from deepfakestream.faces.types import Detection
-from deepfakestream.faces.working_size import batches
+from deepfakestream.faces.working_size import SIZE_FACTS, batches
 from deepfakestream.media.types import RGBImage
 
 FIRST_LONG_SIDE_PX = 640
@@ -30,6 +31,15 @@ FILLS_PICTURE_SHARE = 0.5
 """A longer box side above this share of the picture's longer side asks for the coarse look."""
 NESTED_SHARE = 0.7
 """A box of which more than this lies inside another one shows a part of the same face."""
+ALGORITHM = {
+    "version": 2,  # raise it when the code below finds other faces with the same constants
+    "looks_px": (FIRST_LONG_SIDE_PX, COARSE_LONG_SIDE_PX, DETAIL_LONG_SIDE_PX),
+    "sure_score": SURE_SCORE,
+    "fills_picture_share": FILLS_PICTURE_SHARE,
+    "nested_share": NESTED_SHARE,
+    **HEADS_FACTS,
+    **SIZE_FACTS,
+}
 
 Heads = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Box offsets `(N, P, 4)`, probabilities of a face `(N, P)`, landmark offsets `(N, P, 10)`."""
@@ -46,9 +56,9 @@ class Network(Protocol):
 class RetinaFace:
     """A `FaceDetector`; results do not depend on how pictures are grouped into calls."""
 
-    def __init__(self, name: str, digest: str, network: Network) -> None:
+    def __init__(self, name: str, weights_sha256: str, network: Network) -> None:
         self.name = name
-        self.digest = digest
+        self.digest = detector_digest(weights_sha256, ALGORITHM)
         self._network = network
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:

@@ -28,6 +28,17 @@ MIN_SCORE = 0.5
 NMS_IOU = 0.4
 MAX_CANDIDATES = 1000
 """The best-scored boxes that go into suppression: bounds its quadratic cost on adversarial pictures."""
+HEADS_FACTS = {
+    "strides_px": STRIDES_PX,
+    "prior_sides_px": PRIOR_SIDES_PX,
+    "centre_variance": CENTRE_VARIANCE,
+    "size_variance": SIZE_VARIANCE,
+    "max_log_zoom": MAX_LOG_ZOOM,
+    "min_score": MIN_SCORE,
+    "nms_iou": NMS_IOU,
+    "max_candidates": MAX_CANDIDATES,
+}
+"""The constants above, for the digest of the detector."""
 
 
 @lru_cache(maxsize=16)

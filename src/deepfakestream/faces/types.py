@@ -32,7 +32,7 @@ class FaceDetector(Protocol):
 
     name: str
     digest: str
-    """Sha256 of the weights: part of the key of every extraction."""
+    """Of the weights and the algorithm around them: part of the key of every extraction."""
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
         """Return each picture's faces, the largest first; an empty list where there is none."""

@@ -13,6 +13,8 @@ MIN_LONG_SIDE_PX = 160
 """Smaller pictures are enlarged to this; enlarging more makes a tight portrait look like several faces."""
 MIN_SIDE_PX = 32
 """Thinner pictures are stretched to this: the coarsest feature map needs one cell."""
+SIZE_FACTS = {"min_long_side_px": MIN_LONG_SIDE_PX, "min_side_px": MIN_SIDE_PX}
+"""What decides the size that a network sees, for the digest of the detector."""
 BATCH_PIXELS = 4 * 640 * 640
 """Most input pixels of one network call: bounds memory whatever the number of frames."""
 

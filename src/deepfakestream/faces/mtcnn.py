@@ -1,0 +1,178 @@
+"""MTCNN: three small networks in a row, on onnxruntime; 2 MB of weights that ship with the package.
+
+Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE SPL
+2016 (arXiv:1604.02878). The weights are those of the MIT-licensed wheel `facenet-pytorch` 2.6.0 (licence
+beside them, converted by infra/install/convert_mtcnn.py); the code is ours and finds the wheel's boxes and
+points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, cast
+
+import numpy as np
+
+from deepfakestream.faces import mtcnn_boxes
+from deepfakestream.faces.area_sampling import AreaSampler
+from deepfakestream.faces.boxes import longer_side
+from deepfakestream.faces.identity import detector_digest
+from deepfakestream.faces.mtcnn_boxes import Floats, corrected, inside, squared, suppress_nested
+from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
+from deepfakestream.faces.retinaface_heads import suppress
+from deepfakestream.faces.types import BoxXYXY, Detection
+from deepfakestream.faces.working_size import SIZE_FACTS, batches
+from deepfakestream.media.types import RGBImage
+
+NAME = "mtcnn"
+WEIGHTS_SHA256 = {
+    "mtcnn_pnet.onnx": "4f91aa803c9a43670b9d9900c264c370cf6e166d9b436611267032e112d141cd",
+    "mtcnn_rnet.onnx": "f213c89e667629bb08303094f02628455280fc7f6a26119d1d53ba21bb2477b1",
+    "mtcnn_onet.onnx": "a0f8786c06dc2742c0c5e7886a132cc05ee04290e1bd7196ebba2246fd7deb8e",
+}
+MAX_LONG_SIDE_PX = 1280
+"""Larger pictures are shrunk to this first: bounds time and memory."""
+MIN_FACE_PX = 20
+MIN_FACE_SHARE = 1 / 48
+"""Smallest face over the picture's longer side: 40 pixels in a full-HD frame, our smallest useful face."""
+PYRAMID_STEP = 0.709
+MIN_SCORES = (0.6, 0.7, 0.7)
+LEVEL_IOU, PROPOSAL_IOU, REFINED_IOU, NESTED_SHARE = 0.5, 0.7, 0.7, 0.7
+MAX_CANDIDATES = 1000
+"""Best proposals of a level that go on: bounds the cost of adversarial pictures."""
+ALGORITHM = {
+    "version": 1,  # raise it when the code below finds other faces with the same constants
+    "max_long_side_px": MAX_LONG_SIDE_PX,
+    "min_face": (MIN_FACE_PX, MIN_FACE_SHARE),
+    "pyramid_step": PYRAMID_STEP,
+    "min_scores": MIN_SCORES,
+    "overlaps": (LEVEL_IOU, PROPOSAL_IOU, REFINED_IOU, NESTED_SHARE),
+    "max_candidates": MAX_CANDIDATES,
+    **SIZE_FACTS,
+}
+
+_NOBODY = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+
+
+def open_mtcnn(*, device: str = "cpu", num_threads: int = 1) -> Mtcnn:
+    """Return the detector; it may be shared by several threads.
+
+    Args:
+        device: "cuda" uses the GPU where onnxruntime has a CUDA provider; anything else the CPU.
+        num_threads: threads of one call on the CPU.
+
+    Raises:
+        WeightsError: a file is missing or is not the one with the expected digest.
+    """
+    sessions = [
+        open_session(WEIGHTS_DIR / name, digest, device=device, num_threads=num_threads)
+        for name, digest in WEIGHTS_SHA256.items()
+    ]
+    return Mtcnn(*sessions)
+
+
+class Mtcnn:
+    """A `FaceDetector`; results do not depend on how pictures are grouped into calls."""
+
+    name = NAME
+
+    def __init__(self, propose: Any, refine: Any, output: Any) -> None:
+        """Bind the sessions of the three networks."""
+        weights = sha256("".join(WEIGHTS_SHA256.values()).encode()).hexdigest()
+        self.digest = detector_digest(weights, ALGORITHM)
+        self._propose_net, self._refine_net, self._output_net = propose, refine, output
+
+    def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
+        """Return each picture's faces, the largest first; an empty list where there is none."""
+        found: list[list[Detection]] = [[] for _ in images]
+        for positions, stacked in batches(images, MAX_LONG_SIDE_PX):
+            for position, (boxes, scores, points) in zip(positions, self._search(stacked), strict=True):
+                zoom_xy = np.divide(images[position].shape[1::-1], stacked.shape[2:0:-1], dtype=np.float32)
+                found[position] = _detections(boxes * np.tile(zoom_xy, 2), scores, points * zoom_xy)
+        return found
+
+    def _search(self, stacked_rgb: RGBImage) -> list[tuple[Floats, Floats, Floats]]:
+        """Return boxes, scores and points of each picture, in pixels of the batch."""
+        views = [AreaSampler(rgb) for rgb in stacked_rgb]
+        refined = [self._refine(view, boxes) for view, boxes in zip(views, self._propose(views), strict=True)]
+        return [self._output(view, boxes) for view, boxes in zip(views, refined, strict=True)]
+
+    def _propose(self, views: Sequence[AreaSampler]) -> list[Floats]:
+        """Return each picture's squares that may hold a face."""
+        levels: list[list[Floats]] = [[] for _ in views]
+        for zoom in pyramid(views[0].height_px, views[0].width_px):
+            hw = int(views[0].height_px * zoom + 1), int(views[0].width_px * zoom + 1)
+            faces, offsets = self._propose_net.run(
+                None, {"input": _input([view.whole(hw) for view in views])}
+            )
+            for picture, level in enumerate(levels):
+                found = mtcnn_boxes.proposals(faces[picture, 1], offsets[picture], zoom, MIN_SCORES[0])
+                found = found[:MAX_CANDIDATES]
+                level.append(found[suppress(found[:, :4], LEVEL_IOU)])
+        return [_joined(level) for level in levels]
+
+    def _refine(self, view: AreaSampler, boxes: Floats) -> Floats:
+        """Return the better-placed squares of those that do hold a face."""
+        corners, usable = inside(boxes, view.height_px, view.width_px)
+        if not usable.any():
+            return np.zeros((0, 4), dtype=np.float32)
+        patches = view.patches(corners[usable], 24)
+        faces, offsets = self._refine_net.run(None, {"input": _input(patches)})
+        order = _best(faces[:, 1], MIN_SCORES[1])
+        kept = order[suppress(boxes[usable][order], REFINED_IOU)]
+        return squared(corrected(boxes[usable][kept], offsets[kept], last_pixel=1))
+
+    def _output(self, view: AreaSampler, boxes: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return final boxes `(N, 4)`, scores `(N,)` and points `(N, 5, 2)`."""
+        corners, usable = inside(boxes, view.height_px, view.width_px)
+        if not usable.any():
+            return _NOBODY
+        patches = view.patches(corners[usable], 48)
+        faces, offsets, points = self._output_net.run(None, {"input": _input(patches)})
+        order = _best(faces[:, 1], MIN_SCORES[2])
+        near = boxes[usable][order]
+        sides = near[:, None, 2:] - near[:, None, :2] + 1
+        points_xy = np.stack([points[order, :5], points[order, 5:]], axis=-1) * sides + near[:, None, :2] - 1
+        final = corrected(near, offsets[order], last_pixel=1)
+        kept = suppress_nested(final, NESTED_SHARE)
+        return final[kept], faces[order, 1][kept], points_xy[kept]
+
+
+def pyramid(height_px: int, width_px: int) -> list[float]:
+    """Return the zooms at which the first network sees a picture, the largest first."""
+    zoom = mtcnn_boxes.CELL_PX / max(MIN_FACE_PX, MIN_FACE_SHARE * max(height_px, width_px))
+    zooms = []
+    while min(height_px, width_px) * zoom >= mtcnn_boxes.CELL_PX:
+        zooms.append(zoom)
+        zoom *= PYRAMID_STEP
+    return zooms
+
+
+def _joined(levels: Sequence[Floats]) -> Floats:
+    found = np.concatenate([np.zeros((0, 9), np.float32), *levels])
+    found = found[np.argsort(-found[:, 4], kind="stable")]
+    found = found[suppress(found[:, :4], PROPOSAL_IOU)]
+    return squared(corrected(found[:, :4], found[:, 5:], last_pixel=0))
+
+
+def _input(planes: Any) -> Floats:
+    return cast(Floats, (np.asarray(planes, dtype=np.float32) - np.float32(127.5)) * np.float32(0.0078125))
+
+
+def _best(scores: Floats, min_score: float) -> Any:
+    """Return the positions of scores above the least one, best first."""
+    above = np.flatnonzero(scores > min_score)
+    return above[np.argsort(-scores[above], kind="stable")]
+
+
+def _detections(boxes: Floats, scores: Floats, points: Floats) -> list[Detection]:
+    faces = [
+        Detection(
+            box_xyxy=cast(BoxXYXY, tuple(float(v) for v in box)),
+            landmarks_xy=point.astype(np.float32),
+            score=float(score),
+        )
+        for box, score, point in zip(boxes, scores, points, strict=True)
+    ]
+    return sorted(faces, key=lambda face: -longer_side(face.box_xyxy))

@@ -1,0 +1,50 @@
+"""The digest of a detector changes with weights, constants and version, and with nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepfakestream.faces import mtcnn, retinaface, retinaface_heads, working_size
+from deepfakestream.faces.identity import detector_digest
+
+FACTS = {"version": 1, "looks_px": (640, 224), "sure_score": 0.8}
+NOT_IN_THE_DIGEST = {"BATCH_PIXELS"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "facts"),
+    [("b", FACTS), ("a", FACTS | {"version": 2}), ("a", FACTS | {"looks_px": (640, 225)}), ("a", {})],
+    ids=["weights", "version", "a constant", "a fact less"],
+)
+def test_whatever_decides_changes_it(weights, facts):
+    assert detector_digest(weights, facts) != detector_digest("a", FACTS)
+
+
+def test_order_of_facts_does_not():
+    assert detector_digest("a", dict(reversed(FACTS.items()))) == detector_digest("a", FACTS)
+
+
+@pytest.mark.parametrize(
+    ("modules", "algorithm"),
+    [((retinaface, retinaface_heads, working_size), retinaface.ALGORITHM), ((mtcnn,), mtcnn.ALGORITHM)],
+    ids=["retinaface", "mtcnn"],
+)
+def test_every_constant_is_a_fact(modules, algorithm):
+    """A number added to the code and forgotten here would leave stale faces in the store."""
+    known = flattened(algorithm.values())
+    for module in modules:
+        for name, value in vars(module).items():
+            is_number = isinstance(value, int | float | tuple) and not isinstance(value, bool)
+            if name.isupper() and is_number and name not in NOT_IN_THE_DIGEST and flattened([value]):
+                assert flattened([value]) <= known, f"{module.__name__}.{name}"
+
+
+def flattened(values):
+    found = set()
+    for value in values:
+        found |= flattened(value) if isinstance(value, tuple) else numbers(value)
+    return found
+
+
+def numbers(value):
+    return {value} if isinstance(value, int | float) else set()
