@@ -57,6 +57,20 @@ def aggregate(logits: NDArray[np.floating], track_ids: NDArray[np.integer], spec
     )
 
 
+def media_logit(logits: FloatArray, track_ids: NDArray[np.integer], spec: AggregationSpec) -> float:
+    """Return the logit of a file as `aggregate` has it, without its interval and parts; needs a face."""
+    return float(_over_frames(deciding_frames(logits, track_ids, spec), spec))
+
+
+def deciding_frames(logits: FloatArray, track_ids: NDArray[np.integer], spec: AggregationSpec) -> FloatArray:
+    """Return the logits of the track that decides about a file with at least one face."""
+    by_track: dict[int, FloatArray] = {
+        int(track): logits[track_ids == track] for track in np.unique(track_ids)
+    }
+    track_logits = {track: _over_frames(frames, spec) for track, frames in by_track.items()}
+    return by_track[_deciding_track(by_track, track_logits, spec)]
+
+
 def _probability(logit: float, spec: CalibrationSpec) -> float:
     return float(calibrate(np.array([logit]), spec)[0])
 
@@ -75,13 +89,32 @@ def _over_frames(frames: FloatArray, spec: AggregationSpec) -> float:
 
 
 def _reduce(frames: FloatArray, spec: AggregationSpec) -> FloatArray:
-    if spec.frames == "median":
-        return np.asarray(np.median(frames, axis=1))
-    if spec.frames == "mean":
-        return np.asarray(frames.mean(axis=1))
+    match spec.frames:
+        case "median":
+            return np.asarray(np.median(frames, axis=1))
+        case "mean":
+            return np.asarray(frames.mean(axis=1))
+        case "confident":
+            return _most_confident(frames)
+        case "learned":
+            assert spec.quantile_weights is not None, "the spec refuses 'learned' without weights"
+            weights = np.array(spec.quantile_weights)
+            return np.asarray(track_quantiles(frames, len(weights)) @ weights)
     ordered = np.sort(frames, axis=1)
     cut = int(TRIM_SHARE * frames.shape[1])
     return np.asarray(ordered[:, cut : frames.shape[1] - cut].mean(axis=1))
+
+
+def _most_confident(frames: FloatArray) -> FloatArray:
+    kept = -(-frames.shape[1] // 2)
+    farthest = np.argsort(-np.abs(frames), axis=1, kind="stable")[:, :kept]
+    return np.asarray(np.take_along_axis(frames, farthest, axis=1).mean(axis=1))
+
+
+def track_quantiles(frames: FloatArray, num_quantiles: int) -> FloatArray:
+    """Return equally spaced quantiles of the last axis, lowest to highest: `(N, num_quantiles)`."""
+    levels = np.linspace(0.0, 1.0, num_quantiles)
+    return np.asarray(np.quantile(frames, levels, axis=1).T)
 
 
 def _interval(frames: FloatArray, spec: DetectorSpec) -> tuple[float, float] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -25,6 +27,17 @@ def fit_platt(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
     The slope is kept positive, so that calibration never reorders files. With fewer than `MIN_PER_CLASS`
     files of a class the logits are left as they are.
     """
+    return _fit(logits, is_fake, method="platt")
+
+
+def fit_temperature(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
+    """Return the temperature scaling (Guo et al., 2017): `fit_platt` without an intercept."""
+    return _fit(logits, is_fake, method="temperature")
+
+
+def _fit(
+    logits: FloatArray, is_fake: BoolArray, *, method: Literal["platt", "temperature"]
+) -> CalibrationSpec:
     num_fake = int(is_fake.sum())
     num_real = len(is_fake) - num_fake
     if min(num_fake, num_real) < MIN_PER_CLASS:
@@ -33,11 +46,14 @@ def fit_platt(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
     weight = np.where(is_fake, 0.5 / num_fake, 0.5 / num_real)
 
     def loss(parameters: FloatArray) -> float:
-        scaled = np.exp(parameters[0]) * logits + parameters[1]
+        intercept = parameters[1] if len(parameters) > 1 else 0.0
+        scaled = np.exp(parameters[0]) * logits + intercept
         return float((weight * np.logaddexp(0.0, -sign * scaled)).sum() + 1e-4 * (parameters**2).sum())
 
-    best = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
-    return CalibrationSpec(slope=float(np.exp(best.x[0])), intercept=float(best.x[1]))
+    start = np.zeros(2 if method == "platt" else 1)
+    best = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).x
+    intercept = float(best[1]) if method == "platt" else 0.0
+    return CalibrationSpec(slope=float(np.exp(best[0])), intercept=intercept, method=method)
 
 
 def operating_points(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import ExtractionSpec
@@ -44,17 +44,35 @@ class NormalisationSpec(Spec):
 class AggregationSpec(Spec):
     """From face logits to one logit a file: over the frames of a track, then over tracks."""
 
-    frames: Literal["mean", "trimmed_mean", "median"]
+    frames: Literal["mean", "trimmed_mean", "median", "confident", "learned"]
+    """`confident` is the mean over the half of the frames farthest from even odds; `learned` a weighted mean
+    of equally spaced quantiles."""
     tracks: Literal["max"]
+    """One forged person makes a forged file."""
     min_track_frames: int
     """Tracks with fewer scored frames are reported but decide nothing, unless there is no other."""
+    quantile_weights: tuple[float, ...] | None = None
+    """Of `learned`: weights of the quantiles from lowest to highest frame, none negative, adding up to 1."""
+    chosen_by: str = ""
+    """How it was chosen, in words; empty where nobody chose."""
+
+    @model_validator(mode="after")
+    def _weights_belong_to_learned(self) -> Self:
+        weights = self.quantile_weights
+        if (self.frames == "learned") != (weights is not None):
+            raise ValueError("quantile_weights belong to frames 'learned' and to nothing else")
+        if weights is not None and (len(weights) < 2 or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6):
+            raise ValueError("quantile_weights need two or more numbers, none negative, adding up to 1")
+        return self
 
 
 class CalibrationSpec(Spec):
-    """Platt scaling of the file's logit: `p_fake = sigmoid(slope * logit + intercept)`."""
+    """Scaling of the file's logit: `p_fake = sigmoid(slope * logit + intercept)`."""
 
     slope: float
     intercept: float
+    method: Literal["platt", "temperature"] = "platt"
+    """`temperature` has intercept 0."""
 
 
 class OperatingPoint(Spec):

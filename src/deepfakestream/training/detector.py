@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.model.aggregation import aggregate
-from deepfakestream.model.calibration import IDENTITY, fit_platt, operating_points
+from deepfakestream.model.aggregation import media_logit
+from deepfakestream.model.calibration import IDENTITY, operating_points
 from deepfakestream.model.files import load_network
 from deepfakestream.model.network import NORMALISATION, DetectorNetwork, create_network
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.spec import AggregationSpec, DetectorSpec, NetworkSpec
+from deepfakestream.model.selection import choose_aggregation, choose_calibration
+from deepfakestream.model.spec import DetectorSpec, NetworkSpec
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages, score, validation_sets
-
-AGGREGATION = AggregationSpec(frames="mean", tracks="max", min_track_frames=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +149,19 @@ def _started_from(donor: DetectorNetwork, spec: NetworkSpec, *, with_head: bool)
 def _finish_spec(
     job: TrainingJob, network: DetectorNetwork, validation: dict[str, LabelledImages]
 ) -> DetectorSpec:
+    faces = job.val
+    face_logits = score(network, faces.images, job.device)
     spec = DetectorSpec(
         network=network_spec(job.params),
         normalisation=NORMALISATION,
         extraction=job.extraction,
-        aggregation=AGGREGATION,
+        aggregation=choose_aggregation(face_logits, faces.media_ids, faces.track_ids, faces.is_fake),
         calibration=IDENTITY,
         operating_points={},
         trained_on=job.trained_on,
     )
-    logits, is_fake = calibration_scores(job, network, validation, spec)
-    calibration = fit_platt(logits, is_fake)
+    logits, is_fake = calibration_scores(job, network, validation, spec, face_logits)
+    calibration = choose_calibration(logits, is_fake)
     measured_on = (
         f"validation: {int((~is_fake).sum())} real and {int(is_fake.sum())} fake, {'+'.join(validation)}"
     )
@@ -169,10 +170,14 @@ def _finish_spec(
 
 
 def calibration_scores(
-    job: TrainingJob, network: DetectorNetwork, validation: dict[str, LabelledImages], spec: DetectorSpec
+    job: TrainingJob,
+    network: DetectorNetwork,
+    validation: dict[str, LabelledImages],
+    spec: DetectorSpec,
+    face_logits: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return logits and labels to calibrate on: the files of the split, and the forgeries made from it."""
-    parts = [_media_logits(job.val, score(network, job.val.images, job.device), spec)]
+    parts = [_media_logits(job.val, face_logits, spec)]
     for kind, images in validation.items():
         if kind != "dataset":
             parts.append((score(network, images.images, job.device), images.is_fake))
@@ -184,6 +189,7 @@ def _media_logits(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     media, first, inverse = np.unique(faces.media_ids, return_index=True, return_inverse=True)
     values = [
-        aggregate(logits[inverse == i], faces.track_ids[inverse == i], spec).logit for i in range(len(media))
+        media_logit(logits[inverse == i], faces.track_ids[inverse == i], spec.aggregation)
+        for i in range(len(media))
     ]
     return np.array(values), faces.is_fake[first]
