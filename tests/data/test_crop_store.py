@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from deepfakestream.data.columns import CROP_COLUMNS
@@ -51,6 +52,13 @@ def test_rows_are_read_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
     images = list(read_images(tmp_path, read_crop_table(tmp_path).iloc[order]))
     for index, image in zip(order, images, strict=True):
         np.testing.assert_array_equal(image, picture(index))
+
+
+def test_the_table_is_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepfakestream.data.crop_store.ROWS_PER_GROUP", 3)
+    fill(tmp_path, 7)
+    assert read_crop_table(tmp_path)["luma"].tolist() == list(range(7))
+    assert pq.ParquetFile(tmp_path / "crops.parquet").num_row_groups == 3
 
 
 def test_the_same_crops_give_the_same_bytes(tmp_path: Path) -> None:

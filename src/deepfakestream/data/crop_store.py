@@ -26,6 +26,8 @@ from deepfakestream.media.types import RGBImage
 
 TABLE_FILE = "crops.parquet"
 SHARD_DIR = "crops"
+ROWS_PER_GROUP = 8192
+"""Rows of the table that are held until they are written: about 25 MB."""
 
 _TYPES = {
     "frame_index": pa.int32(),
@@ -49,7 +51,8 @@ _SHARD_SCHEMA = pa.schema([("crop_id", pa.string()), ("image", pa.binary())])
 class CropWriter:
     """Writes crops in the order in which they are added; the same crops give the same bytes.
 
-    Use it as a context manager: the table is written when the block ends without an error.
+    Use it as a context manager: the table is complete when the block ends without an error. Memory is bounded
+    by a shard of pictures and a group of rows, however many crops there are.
     """
 
     def __init__(self, extract_dir: Path, *, shard_size: int) -> None:
@@ -57,13 +60,15 @@ class CropWriter:
         self._shard_size = shard_size
         self._rows: list[dict[str, Any]] = []
         self._pending: list[tuple[str, bytes]] = []
+        self._num_crops = 0
         self._num_shards = 0
         (extract_dir / SHARD_DIR).mkdir(parents=True, exist_ok=True)
+        self._table = pq.ParquetWriter(extract_dir / TABLE_FILE, CROP_SCHEMA, compression="zstd")
 
     @property
     def num_crops(self) -> int:
         """Crops added so far."""
-        return len(self._rows)
+        return self._num_crops
 
     def add(self, row: Mapping[str, Any], image: bytes) -> None:
         """Add one crop: its columns but `crop_sha256`, `shard` and `row`, and its encoded picture."""
@@ -76,8 +81,11 @@ class CropWriter:
             }
         )
         self._pending.append((row["crop_id"], image))
+        self._num_crops += 1
         if len(self._pending) == self._shard_size:
-            self._flush()
+            self._write_shard()
+        if len(self._rows) == ROWS_PER_GROUP:
+            self._write_rows()
 
     def __enter__(self) -> Self:
         return self
@@ -85,14 +93,20 @@ class CropWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            if self._pending:
+                self._write_shard()
+            if self._rows:
+                self._write_rows()
+        self._table.close()
         if kind is not None:
-            return
-        if self._pending:
-            self._flush()
-        table = pa.Table.from_pylist(self._rows, schema=CROP_SCHEMA)
-        pq.write_table(table, self._dir / TABLE_FILE, compression="zstd")
+            (self._dir / TABLE_FILE).unlink()
 
-    def _flush(self) -> None:
+    def _write_rows(self) -> None:
+        self._table.write_table(pa.Table.from_pylist(self._rows, schema=CROP_SCHEMA))
+        self._rows = []
+
+    def _write_shard(self) -> None:
         ids, images = zip(*self._pending, strict=True)
         table = pa.table({"crop_id": ids, "image": images}, schema=_SHARD_SCHEMA)
         with pa.ipc.new_file(self._dir / SHARD_DIR / _shard_name(self._num_shards), _SHARD_SCHEMA) as writer:

@@ -203,7 +203,7 @@ def read_stored(path: Path, media_id: str) -> StoredFaces:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _read_items(path: Path) -> Mapping[str, Any]:
     with pa.memory_map(str(path)) as source:
         metadata = pa.ipc.open_file(source).schema.metadata
@@ -211,13 +211,13 @@ def _read_items(path: Path) -> Mapping[str, Any]:
     return items
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)  # what is mapped counts as memory of this process
 def _faces(path: Path) -> pa.Table:
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _extents(path: Path) -> dict[str, tuple[int, int]]:
     extents: dict[str, tuple[int, int]] = {}
     for row, media_id in enumerate(_faces(path).column("media_id").to_pylist()):
