@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from deepfakestream.errors import DataError
 from deepfakestream.params import FakeMix
@@ -63,14 +62,6 @@ class TestRepeatable:
         pairs = _pairs(face_set(), augment="light")
         assert not torch.equal(pairs[0], pairs[len(pairs)])
         assert not torch.equal(pairs[0], _pairs(face_set(), augment="light", seed=8)[0])
-
-    @pytest.mark.slow
-    def test_workers_change_nothing(self, face_set: MakeSet) -> None:
-        pairs = _pairs(face_set(), augment="full")
-        alone, shared = (
-            torch.cat(list(DataLoader(pairs, batch_size=2, num_workers=workers))) for workers in (0, 2)
-        )
-        assert torch.equal(alone, shared)
 
     def test_shape(self, face_set: MakeSet) -> None:
         item = _pairs(face_set())[0]

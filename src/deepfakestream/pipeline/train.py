@@ -6,22 +6,22 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from deepfakestream.data.atomic import PARTIAL_SUFFIX
-from deepfakestream.data.crop_store import read_images
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versions import DvcRepo
-from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
+from deepfakestream.pipeline.train_faces import face_sets, table_digest
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -32,7 +32,6 @@ from deepfakestream.training.detector import (
     train_detector,
     training_pairs,
 )
-from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 
@@ -81,56 +80,39 @@ def run(params: Params, *, settings: Settings) -> TrainReport:
     # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half the speed of 1.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - params.train.num_workers))
     table = read_usable_crops(settings.artifacts_dir)
-    digest = DvcRepo(settings.workspace).data_digest() or _table_digest(table)
+    digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     with start_run(
         settings, name=f"train {params.train.variant} {digest[:8]}", tags={"step": "train"}
     ) as tracked:
-        job = _job(table, params, settings=settings, device=device, digest=digest)
-        _log_inputs(tracked, job, params, digest, settings)
         checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
-        detector = train_detector(
-            job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
-        )
-        report = _report(job, detector, settings, tracked)
+        with _job(table, params, settings=settings, device=device, digest=digest) as job:
+            _log_inputs(tracked, job, params, digest, settings)
+            detector = train_detector(
+                job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
+            )
+            report = _report(job, detector, settings, tracked)
         _write(detector, tracked, report.directory)
         tracked.log_artifact(report.directory, "model_files")
         checkpoints.remove()
     return report
 
 
+@contextmanager
 def _job(
     table: pd.DataFrame, params: Params, *, settings: Settings, device: torch.device, digest: str
-) -> TrainingJob:
+) -> Iterator[TrainingJob]:
     extraction = spec_from_params(params.extract)
     sources = ", ".join(sorted(table["source"].unique()))
-    return TrainingJob(
-        train=_face_set(table, "train", settings, crop_scale=extraction.crop_scale),
-        val=_face_set(table, "val", settings, crop_scale=extraction.crop_scale),
-        params=params.train,
-        extraction=extraction,
-        seed=params.seed,
-        device=device,
-        trained_on=f"{sources} (data {digest[:12]}), started from {params.train.start_from} weights",
-    )
-
-
-def _face_set(table: pd.DataFrame, split: str, settings: Settings, *, crop_scale: float) -> FaceSet:
-    rows = table[table["split"] == split]
-    if rows.empty:
-        raise DataError(
-            f"split '{split}' has no usable face crop; ingest more source groups or change ingest.split_salt"
+    with face_sets(table, settings, crop_scale=extraction.crop_scale) as sets:
+        yield TrainingJob(
+            train=sets["train"],
+            val=sets["val"],
+            params=params.train,
+            extraction=extraction,
+            seed=params.seed,
+            device=device,
+            trained_on=f"{sources} (data {digest[:12]}), started from {params.train.start_from} weights",
         )
-    images = np.stack(list(read_images(settings.artifacts_dir / "extract", rows)))
-    is_fake = (rows["label"] == "fake").to_numpy()
-    return FaceSet(
-        images=images,
-        is_fake=is_fake,
-        media_ids=rows["media_id"].to_numpy(dtype=str),
-        track_ids=rows["track_id"].to_numpy(dtype=np.int64),
-        groups=rows["group_id"].to_numpy(dtype=str),
-        sources=rows["source"].to_numpy(dtype=str),
-        points=find_meshes(images, ~is_fake, crop_scale=crop_scale),
-    )
 
 
 def _log_inputs(
@@ -182,10 +164,5 @@ def _write_json(path: Path, content: object) -> None:
 
 def _checkpoint_dir(table: pd.DataFrame, params: Params, settings: Settings) -> Path:
     """Return a folder that only this very training has: same crops, parameters and seed."""
-    content = f"{_table_digest(table)} {params.seed} {params.train.model_dump_json()}"
+    content = f"{table_digest(table)} {params.seed} {params.train.model_dump_json()}"
     return settings.work_dir / "checkpoints" / hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _table_digest(table: pd.DataFrame) -> str:
-    joined = "\n".join(table["crop_sha256"] + " " + table["label"] + " " + table["split"])
-    return hashlib.sha256(joined.encode()).hexdigest()

@@ -1,8 +1,10 @@
-"""The faces that training sees, in memory: pictures, labels, groups and meshes."""
+"""The faces that training sees: pictures, labels, groups and meshes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +12,12 @@ from numpy.typing import NDArray
 from deepfakestream.errors import DataError
 from deepfakestream.forge.mesh import NUM_POINTS, FaceMesh
 from deepfakestream.progress import track
+from deepfakestream.training.mapped import handle_of, open_mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceSet:
-    """Face crops of one split."""
+    """Face crops of one split; may be sent to other processes, where arrays that map a file stay mapped."""
 
     images: NDArray[np.uint8]
     """`(N, S, S, 3)` RGB."""
@@ -49,6 +52,14 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _rebuild, ({name: handle_of(array) or array for name, array in arrays.items()},)
+
+
+def _rebuild(arrays: dict[str, Any]) -> FaceSet:
+    return FaceSet(**{name: open_mapped(a) if isinstance(a, Path) else a for name, a in arrays.items()})
 
 
 def find_meshes(

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
 from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.pairs import DrawSampler, PairDataset
 from deepfakestream.training.validation import LabelledImages, measure_kinds
 
@@ -68,7 +70,13 @@ class Trainer:
         self._pairs_per_batch = params.batch_size // 2
         num_draws = params.steps_per_epoch * self._pairs_per_batch or len(pairs)
         self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed)
-        self._loader = self._make_loader(pairs)
+        self._loader = pair_loader(
+            pairs,
+            self._sampler,
+            batch_size=self._pairs_per_batch,
+            num_workers=params.num_workers,
+            drop_last=num_draws >= self._pairs_per_batch,
+        )
         self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
         self._optimizer = create_optimizer_v2(
             self._network, opt="adamw", lr=params.learning_rate, weight_decay=params.weight_decay
@@ -124,19 +132,6 @@ class Trainer:
         assert isinstance(network, DetectorNetwork)
         return network
 
-    def _make_loader(self, pairs: PairDataset) -> DataLoader[Tensor]:
-        workers = self._params.num_workers
-        return DataLoader(
-            pairs,
-            batch_size=self._pairs_per_batch,
-            sampler=self._sampler,
-            num_workers=workers,
-            drop_last=len(self._sampler) >= self._pairs_per_batch,
-            pin_memory=self._device.type == "cuda",
-            worker_init_fn=_single_thread,
-            prefetch_factor=4 if workers else None,
-        )
-
     def _epoch(self, epoch: int) -> EpochMetrics:
         # Dropout of an epoch follows from (seed, epoch), so that a restart repeats what a kill cut off.
         torch.manual_seed(self._seed + epoch)
@@ -145,7 +140,7 @@ class Trainer:
         started = time.monotonic()
         losses = []
         num_faces = 0
-        batches: Iterable[Tensor] = track(
+        batches: Iterable[NDArray[np.uint8]] = track(
             self._loader, description=f"epoch {epoch + 1}/{self._params.epochs}", unit="batch"
         )
         for step, pairs in enumerate(batches):
@@ -164,8 +159,8 @@ class Trainer:
             "faces_per_s": num_faces / (time.monotonic() - started),
         }
 
-    def _step(self, pairs: Tensor) -> Tensor:
-        pixels = pairs.to(self._device, non_blocking=True).flatten(0, 1).float()
+    def _step(self, pairs: NDArray[np.uint8]) -> Tensor:
+        pixels = torch.from_numpy(pairs).to(self._device).flatten(0, 1).float()
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_fake = torch.tensor([0.0, 1.0], device=self._device).repeat(len(pairs))
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
@@ -202,11 +197,3 @@ def smoothed_loss(logits: Tensor, is_fake: Tensor, smoothing: float) -> Tensor:
     """Return the mean binary cross-entropy with targets drawn towards even odds by `smoothing`."""
     targets = is_fake * (1.0 - smoothing) + 0.5 * smoothing
     return functional.binary_cross_entropy_with_logits(logits, targets)
-
-
-def _single_thread(_: int) -> None:
-    """Keep each worker to its own core: OpenCV and torch would otherwise start a thread a core in each."""
-    import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,9 @@ class PairDataset(Dataset[Tensor]):
 
     def __len__(self) -> int:
         return len(self._reals)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PairDataset, (self._faces, self._spec)
 
     def __getitem__(self, draw: int) -> Tensor:
         """Return the pair of a draw, `epoch * len(self) + index`: workers need no epoch of their own."""

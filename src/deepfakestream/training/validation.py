@@ -71,10 +71,9 @@ def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.dev
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), SCORE_BATCH):
-            batch = (
-                torch.from_numpy(images[start : start + SCORE_BATCH]).to(device).permute(0, 3, 1, 2).float()
-            )
-            parts.append(network(batch).float().cpu().numpy())
+            # Copied, because pictures that map a file are read-only, which tensors cannot be.
+            batch = torch.from_numpy(np.array(images[start : start + SCORE_BATCH])).to(device)
+            parts.append(network(batch.permute(0, 3, 1, 2).float()).float().cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
 
 

@@ -1,0 +1,80 @@
+"""The faces of the splits that training uses, decoded once into files that all its processes map."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepfakestream import __version__
+from deepfakestream.data.crop_store import read_images
+from deepfakestream.errors import DataError
+from deepfakestream.settings import Settings
+from deepfakestream.training.face_set import FaceSet, find_meshes
+from deepfakestream.training.mapped import open_mapped, shared_folder
+
+SPLITS = "train", "val"
+
+
+@contextmanager
+def face_sets(table: pd.DataFrame, settings: Settings, *, crop_scale: float) -> Iterator[dict[str, FaceSet]]:
+    """Give the faces of the splits `train` and `val`; their files in `work/faces` go when nobody uses them.
+
+    Args:
+        table: rows of the crop table.
+        settings: of the workspace with these crops.
+        crop_scale: side of the crops over the longer box side.
+
+    Raises:
+        DataError: a split has no crop, or a shard is missing or damaged.
+    """
+    for split in SPLITS:
+        if not (table["split"] == split).any():
+            raise DataError(
+                f"split '{split}' has no usable face crop; ingest more source groups or change "
+                "ingest.split_salt"
+            )
+    key = hashlib.sha256(f"{table_digest(table)} {crop_scale} {__version__}".encode()).hexdigest()[:16]
+    fill = partial(_write_faces, table, settings, crop_scale)
+    with shared_folder(settings.work_dir / "faces", key, fill) as folder:
+        yield {split: _read_faces(table, split, folder) for split in SPLITS}
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Return a digest of crops, labels and splits."""
+    joined = "\n".join(table["crop_sha256"] + " " + table["label"] + " " + table["split"])
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def _write_faces(table: pd.DataFrame, settings: Settings, crop_scale: float, folder: Path) -> None:
+    for split in SPLITS:
+        rows = table[table["split"] == split]
+        pictures = read_images(settings.artifacts_dir / "extract", rows)
+        first = next(pictures)
+        images = np.lib.format.open_memmap(
+            folder / f"{split}-images.npy", mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape)
+        )
+        images[0] = first
+        for index, picture in enumerate(pictures, start=1):
+            images[index] = picture
+        images.flush()
+        is_real = (rows["label"] == "real").to_numpy()
+        np.save(folder / f"{split}-points.npy", find_meshes(images, is_real, crop_scale=crop_scale))
+
+
+def _read_faces(table: pd.DataFrame, split: str, folder: Path) -> FaceSet:
+    rows = table[table["split"] == split]
+    return FaceSet(
+        images=open_mapped(folder / f"{split}-images.npy"),
+        is_fake=(rows["label"] == "fake").to_numpy(),
+        media_ids=rows["media_id"].to_numpy(dtype=str),
+        track_ids=rows["track_id"].to_numpy(dtype=np.int64),
+        groups=rows["group_id"].to_numpy(dtype=str),
+        sources=rows["source"].to_numpy(dtype=str),
+        points=open_mapped(folder / f"{split}-points.npy"),
+    )

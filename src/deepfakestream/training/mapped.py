@@ -1,0 +1,84 @@
+"""Arrays in files that every process of a training maps into memory, so that no process holds its own copy.
+
+Workers are spawned, not forked, so what they get is pickled: a mapped array is sent as its path, whatever its
+size. Files are used rather than shared memory because containers often have only 64 MB of the latter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def open_mapped(path: Path) -> NDArray[Any]:
+    """Return the array in a `.npy` file, mapped for reading; pages are loaded when they are touched."""
+    array: NDArray[Any] = np.load(path, mmap_mode="r")
+    return array
+
+
+def handle_of(array: NDArray[Any]) -> Path | None:
+    """Return the `.npy` file that an array maps as a whole, or None for any other array."""
+    if not isinstance(array, np.memmap) or not isinstance(array.filename, Path):
+        return None
+    whole = open_mapped(array.filename)
+    same = (whole.shape, whole.strides, whole.dtype) == (array.shape, array.strides, array.dtype)
+    return array.filename if same else None
+
+
+@contextmanager
+def shared_folder(root: Path, key: str, fill: Callable[[Path], None]) -> Iterator[Path]:
+    """Give the folder `root/key` with what `fill` puts into it; it is removed when nobody uses it any more.
+
+    Processes that ask for the same key at the same time get the same folder, filled once. What a killed
+    process left is used by the next with its key and removed by the next with another.
+
+    Args:
+        root: folder of such folders.
+        key: names the content; other content needs another key.
+        fill: writes the content into the empty folder that it is given.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / key
+    for other in root.glob("*.lock"):
+        if other.stem != key:
+            _remove_if_unused(other)
+    lock = root / f"{key}.lock"
+    with lock.open("w") as handle:
+        _fill_and_hold(handle, folder, fill)
+        try:
+            yield folder
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            _remove_if_unused(lock)
+
+
+def _fill_and_hold(handle: Any, folder: Path, fill: Callable[[Path], None]) -> None:
+    """Hold a shared lock on the folder, filled by this or another process."""
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    while not folder.exists():
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not folder.exists():
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            fill(partial)
+            partial.replace(folder)
+        # Between the two locks another process may remove the folder again: look again.
+        fcntl.flock(handle, fcntl.LOCK_SH)
+
+
+def _remove_if_unused(lock: Path) -> None:
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+        shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
