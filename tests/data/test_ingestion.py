@@ -13,11 +13,13 @@ from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
 from deepfakestream.data.packs import read_member
 from deepfakestream.data.quarantine import Refusal
+from deepfakestream.data.splits import SplitDraw
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.media.types import MediaBudget
 
 LIMITS = Limits(min_duration_s=0.2, budget=MediaBudget())
 EMPTY = to_frame([])
+DRAW = SplitDraw({"train": 0.7, "val": 0.15, "test": 0.15}, salt="v1")
 
 
 def look(item: SourceItem, known: Collection[str] = ()) -> ExaminedItem | Refusal:
@@ -27,7 +29,7 @@ def look(item: SourceItem, known: Collection[str] = ()) -> ExaminedItem | Refusa
 def rows_of(items: list[SourceItem], present: pd.DataFrame = EMPTY) -> pd.DataFrame:
     outcomes = examine_all(items, set_name="set", known=set(), limits=LIMITS)
     new = select(outcomes, present).new
-    return manifest_rows(new, licence="CC0", assign=lambda group: "train", present=present)
+    return manifest_rows(new, licence="CC0", draw=DRAW, present=present)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_the_same_bytes_are_one_item_with_one_label(
         ("d", Reason.LABEL_CONFLICT),
     ]
     assert "set/c says real, but set/d has the same bytes and says fake" in selection.refused[1].message
-    present = manifest_rows(selection.new, licence="", assign=lambda group: "val", present=EMPTY)
+    present = manifest_rows(selection.new, licence="", draw=DRAW, present=EMPTY)
     again = select([*outcomes[:2], item("e", 1, "fake")], present)
     assert (again.new, again.num_known) == ([], 1)
     assert [(r.original_name, r.reason) for r in again.refused] == [

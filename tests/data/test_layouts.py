@@ -58,7 +58,7 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_layout_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--layout celeb: unknown; use one of crop_shards, .*folders"):
+    with pytest.raises(DataError, match=r"--layout celeb: unknown; use one of celeb_df, .*folders"):
         choose_layout(tmp_path, "celeb")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepfakestream.data.splits import assign_split
+from deepfakestream.data.splits import SplitDraw, assign_split
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -41,3 +41,25 @@ def test_another_salt_draws_another_split() -> None:
     groups = [f"set:{i}" for i in range(100)]
     first, second = ([assign_split(group, FRACTIONS, salt) for group in groups] for salt in ("v1", "v2"))
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("fractions", "share_of_val"),
+    [
+        (FRACTIONS, 0.15 / 0.85),
+        ({"train": 0.0, "val": 1.0, "test": 0.0}, 1.0),
+        ({"train": 0.0, "val": 0.0, "test": 1.0}, 0.0),
+    ],
+)
+def test_a_source_with_a_test_split_gets_train_and_val_only(
+    fractions: dict[str, float], share_of_val: float
+) -> None:
+    draw = SplitDraw(fractions, "v1")
+    drawn = [draw.of(f"set:{i}", without_test=True) for i in range(5000)]
+    assert drawn.count("val") / len(drawn) == pytest.approx(share_of_val, abs=0.02)
+    assert "test" not in drawn
+
+
+def test_a_draw_is_the_assignment() -> None:
+    draw = SplitDraw(FRACTIONS, "v1")
+    assert all(draw.of(f"set:{i}") == assign_split(f"set:{i}", FRACTIONS, "v1") for i in range(50))

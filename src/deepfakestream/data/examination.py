@@ -65,6 +65,8 @@ def examine(
     source = item.source or set_name
     media_id = None
     try:
+        if item.excluded:
+            raise MediaError(*item.excluded)
         _check_there(item)
         media_id = _digest(item)
         label = _label(item)

@@ -7,7 +7,7 @@ ingestion leaves the old manifest valid; the files that it copied are found agai
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,9 +19,10 @@ import pandas as pd
 from deepfakestream import __version__
 from deepfakestream.data.atomic import copy_verified
 from deepfakestream.data.examination import ExaminedItem, suffix_of
+from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.data.manifest import to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
-from deepfakestream.data.splits import SPLITS
+from deepfakestream.data.splits import DEVELOPMENT, SPLITS, SplitDraw
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.media.digest import sha256_file
 
@@ -54,6 +55,7 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
             by_content.setdefault(outcome.media_id, []).append(outcome)
     held = to_rows(present[present["media_id"].isin(set(by_content))])
     holders = {row["media_id"]: _Holder(row["source"], row["original_name"], row["label"]) for row in held}
+    _check_groups(by_content, {row["media_id"]: row["group_id"] for row in held}, holders)
     for media_id, same in by_content.items():
         if media_id in holders:
             _select_held(same, holders[media_id], selection)
@@ -63,6 +65,20 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
             selection.new.append(same[0])
             selection.refused.extend(_refuse_copy(item, _holder(same[0])) for item in same[1:])
     return selection
+
+
+def _check_groups(
+    by_content: Mapping[str, list[ExaminedItem]], group_ids: Mapping[str, str], holders: Mapping[str, _Holder]
+) -> None:
+    """Stop where the source now puts a held item in another group: what came since connects two groups."""
+    for media_id, held_as in group_ids.items():
+        for item in by_content[media_id]:
+            if _holder(item) == holders[media_id] and group_of(item) != held_as:
+                raise DataError(
+                    f"{item.item.name}: belongs to source group '{group_of(item)}', but the set holds it in "
+                    f"'{held_as}', and its split was drawn by that; ingest the source, complete as it is "
+                    "now, into a new workspace"
+                )
 
 
 class _Holder(NamedTuple):
@@ -110,14 +126,14 @@ def _refuse_copy(item: ExaminedItem, holder: _Holder) -> Refusal:
 
 
 def manifest_rows(
-    new: Iterable[ExaminedItem], *, licence: str, assign: Callable[[str], str], present: pd.DataFrame
+    new: Iterable[ExaminedItem], *, licence: str, draw: SplitDraw, present: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the manifest rows of new items.
 
     Args:
         new: items that are not in the set.
         licence: note for items whose source states none.
-        assign: split of a group id, for items whose source declares none.
+        draw: decides the split of items whose source declares none.
         present: the set so far; a group that is in it keeps its split.
 
     Raises:
@@ -125,20 +141,20 @@ def manifest_rows(
     """
     split_of = dict(zip(present["group_id"], present["split"], strict=True))
     now = ingestion_time()
-    return to_frame(_row(item, licence=licence, assign=assign, split_of=split_of, now=now) for item in new)
+    return to_frame(_row(item, licence=licence, draw=draw, split_of=split_of, now=now) for item in new)
 
 
 def _row(
     examined: ExaminedItem,
     *,
     licence: str,
-    assign: Callable[[str], str],
+    draw: SplitDraw,
     split_of: Mapping[str, str],
     now: str,
 ) -> dict[str, Any]:
     item, info = examined.item, examined.info
     assert info is not None, "a new item was probed"
-    group_id = f"{examined.source}:{item.group or item.name}"
+    group_id = group_of(examined)
     return {
         "media_id": examined.media_id,
         "path": stored_path(examined),
@@ -148,7 +164,7 @@ def _row(
         "manipulation": "none" if examined.label == "real" else item.manipulation or examined.source,
         "group_id": group_id,
         "identity": item.identity,
-        "split": _declared_split(item.split, item.name) or split_of.get(group_id) or assign(group_id),
+        "split": _split(item, group_id, draw, split_of),
         "source": examined.source,
         "licence": item.licence or licence,
         "original_name": item.name,
@@ -164,13 +180,22 @@ def _row(
     }
 
 
-def _declared_split(word: str | None, name: str) -> str | None:
-    if word is None:
-        return None
-    split = {"valid": "val", "validation": "val"}.get(word.lower(), word.lower())
-    if split not in SPLITS:
-        raise DataError(f"{name}: split '{word}' is unknown; use train, val or test, or leave the cell empty")
-    return split
+def group_of(examined: ExaminedItem) -> str:
+    """Return the id of an item's source group; an item that its source puts in no group is one itself."""
+    return f"{examined.source}:{examined.item.group or examined.item.name}"
+
+
+def _split(item: SourceItem, group_id: str, draw: SplitDraw, split_of: Mapping[str, str]) -> str:
+    declared = (item.split or "").lower()
+    split = {"valid": "val", "validation": "val"}.get(declared, declared)
+    if split in SPLITS:
+        return split
+    if split not in ("", DEVELOPMENT):
+        raise DataError(
+            f"{item.name}: split '{item.split}' is unknown; use train, val, test or trainval (train or val), "
+            "or leave the cell empty"
+        )
+    return split_of.get(group_id) or draw.of(group_id, without_test=split == DEVELOPMENT)
 
 
 def stored_path(examined: ExaminedItem) -> str:

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 SPLITS = ("train", "val", "test")
+DEVELOPMENT = "trainval"
+"""What a source says of items that it holds out of its test split, without choosing between the other two."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDraw:
+    """How the splits of source groups are drawn in one workspace."""
+
+    fractions: Mapping[str, float]
+    """Share of the groups that each split gets; adds up to 1."""
+    salt: str
+
+    def of(self, group_id: str, *, without_test: bool = False) -> str:
+        """Return the split of a source group, `train` or `val` only where the source has a test split."""
+        if not without_test:
+            return assign_split(group_id, self.fractions, self.salt)
+        rest = 1.0 - self.fractions["test"]
+        val = self.fractions["val"] / rest if rest > 0 else 0.0
+        return assign_split(group_id, {"train": 1.0 - val, "val": val, "test": 0.0}, self.salt)
 
 
 def assign_split(group_id: str, fractions: Mapping[str, float], salt: str) -> str:

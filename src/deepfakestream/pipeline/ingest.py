@@ -15,7 +15,7 @@ from deepfakestream.data.layouts import choose_layout
 from deepfakestream.data.layouts.types import Layout
 from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
 from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
-from deepfakestream.data.splits import SPLITS, assign_split
+from deepfakestream.data.splits import SPLITS, SplitDraw
 from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
@@ -60,10 +60,10 @@ class IngestReport:
         """Return the report as a few lines: counts per label, manipulation and split, refusals by reason."""
         verb = "would add" if self.dry_run else "added"
         lines = [f"{self.source} ({self.layout}): {verb} {len(self.added)} items as '{self.name}'"]
-        if not len(self.added):
-            lines[0] += "; nothing changed"
+        lines[0] += _totals(self.added) if len(self.added) else "; nothing changed"
         lines += _count_lines(self.added)
-        lines.append(f"in the set already: {self.num_known}; in the set now: {self.num_items}")
+        when = "afterwards" if self.dry_run else "now"
+        lines.append(f"in the set already: {self.num_known}; in the set {when}: {self.num_items}")
         lines += _refusal_lines(self.refused)
         if self.data_digest:
             lines.append(f"data version: {self.data_digest} (data.dvc)")
@@ -100,17 +100,16 @@ def _take(
 ) -> IngestReport:
     present = read_manifest_or_empty(settings.data_dir)
     selection = _examine(source, layout, name, params, settings, request.only, present)
-    fractions = params.split_fractions.model_dump()
     added = manifest_rows(
         selection.new,
         licence=request.licence,
-        assign=lambda group_id: assign_split(group_id, fractions, params.split_salt),
+        draw=SplitDraw(params.split_fractions.model_dump(), params.split_salt),
         present=present,
     )
     together = pd.concat([present, added], ignore_index=True) if len(added) else present
     origin = Origin(root=str(source.resolve()), layout=layout.name, set_name=name, licence=request.licence)
     digest = None if request.dry_run else _store(selection, added, together, settings, origin)
-    if request.only is None:
+    if request.only is None and not request.dry_run:
         _require_something(source, selection)
     return IngestReport(
         source=source,
@@ -176,6 +175,12 @@ def _require_something(source: Path, selection: Selection) -> None:
     raise DataError(
         f"{source}: all {len(selection.refused)} files were refused, the first because: {first.message}"
     )
+
+
+def _totals(added: pd.DataFrame) -> str:
+    labels = added["label"].value_counts()
+    counts = ", ".join(f"{labels.get(label, 0)} {label}" for label in ("real", "fake"))
+    return f" ({counts}) in {added['group_id'].nunique()} source groups"
 
 
 def _count_lines(added: pd.DataFrame) -> list[str]:

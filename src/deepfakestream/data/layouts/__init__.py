@@ -1,51 +1,58 @@
 """Layouts of labelled media: each a small class; detected, or chosen by name.
 
-To add one: write a module with a class that has `name`, `summary`, `matches` and `items` (`types.Layout`),
-list it in `LAYOUTS` before any layout whose folders it would also match, and add a tree to
-`tests/data/test_layouts.py`.
+docs/DATA.md shows how to add one; `types.Layout` is what it must offer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from deepfakestream.data.layouts.celeb_df import CelebDfLayout
 from deepfakestream.data.layouts.crop_shards import CropShardsLayout
 from deepfakestream.data.layouts.dfdc import DfdcLayout
-from deepfakestream.data.layouts.faceforensics import FaceForensicsLayout
+from deepfakestream.data.layouts.faceforensics import DfdLayout, FaceForensicsLayout
 from deepfakestream.data.layouts.folders import FoldersLayout
 from deepfakestream.data.layouts.manifest import ManifestLayout
 from deepfakestream.data.layouts.types import Layout
 from deepfakestream.errors import DataError
 
 LAYOUTS: tuple[Layout, ...] = (
+    CelebDfLayout(),
     CropShardsLayout(),
+    DfdLayout(),
     DfdcLayout(),
     FaceForensicsLayout(),
-    ManifestLayout(),
     FoldersLayout(),
+    ManifestLayout(),
 )
-"""In the order in which they are tried: the most specific first."""
+"""Every layout, by name."""
 
 
-def choose_layout(source: Path, name: str | None = None) -> Layout:
-    """Return the layout of a source: the one named, else the first that matches.
+def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
+    """Return the layout of a source: the one named, else the only one that it looks like.
 
     Raises:
-        DataError: the source is missing, the name is unknown, or no layout matches.
+        DataError: the source is missing, the name is unknown, or no layout matches, or several do.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; give the folder or manifest of labelled media")
     if name is not None:
-        return _by_name(name)
-    for layout in LAYOUTS:
-        if layout.matches(source):
-            return layout
-    known = "; ".join(f"{layout.name}: {layout.summary}" for layout in LAYOUTS)
+        return _by_name(name, layouts)
+    matching = [layout for layout in layouts if layout.matches(source)]
+    covered = frozenset[str]().union(*(layout.covers for layout in matching))
+    meant = [layout for layout in matching if layout.name not in covered]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        names = " and ".join(layout.name for layout in meant)
+        raise DataError(f"{source}: looks like {names}; say which with --layout, or name the folder of one")
+    known = "; ".join(f"{layout.name}: {layout.summary}" for layout in layouts)
     raise DataError(f"{source}: no known layout; arrange it as one of these ({known})")
 
 
-def _by_name(name: str) -> Layout:
-    for layout in LAYOUTS:
+def _by_name(name: str, layouts: Sequence[Layout]) -> Layout:
+    for layout in layouts:
         if layout.name == name:
             return layout
-    raise DataError(f"--layout {name}: unknown; use one of {', '.join(layout.name for layout in LAYOUTS)}")
+    raise DataError(f"--layout {name}: unknown; use one of {', '.join(layout.name for layout in layouts)}")

@@ -20,6 +20,7 @@ class CropShardsLayout:
 
     name = "crop_shards"
     summary = "face crops in tar shards and a table with at least file,shard,label"
+    covers = frozenset({"manifest", "folders"})
 
     def matches(self, source: Path) -> bool:
         """Say whether the table names a shard for each file."""

@@ -11,19 +11,23 @@ from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
 
 METADATA_FILE = "metadata.json"
+PLACES = (METADATA_FILE, f"*/{METADATA_FILE}", f"*/dfdc_train_part_*/{METADATA_FILE}")
+"""Where parts lie: here, a folder down, or in the folder that the archive of a part unpacks to."""
 
 
 class DfdcLayout:
     """One part, or a folder of parts: `{"x.mp4": {"label": "FAKE", "split": "train", "original": "y.mp4"}}`.
 
-    The parts' `split` is always `train` and therefore not taken over; splits are drawn by source group.
+    Every training part says `train`; that is not taken over, and splits are drawn by source group. Another
+    split is. Videos that the metadata does not name come without a label and are refused later.
     """
 
     name = "dfdc"
     summary = "DFDC parts: metadata.json beside the videos, in this folder or in its subfolders"
+    covers: frozenset[str] = frozenset()
 
     def matches(self, source: Path) -> bool:
-        """Say whether a part is here or one folder down."""
+        """Say whether a part is here or below."""
         return bool(_parts(source))
 
     def items(self, source: Path) -> Iterator[SourceItem]:
@@ -34,21 +38,33 @@ class DfdcLayout:
                 f"{source}: no {METADATA_FILE} here or one folder down; name the folder of a part"
             )
         for metadata in parts:
-            for name, entry in sorted(_read(metadata).items()):
-                path = metadata.parent / name
-                yield SourceItem(
-                    name=path.relative_to(source).as_posix(),
-                    path=path,
-                    label=entry.get("label"),
-                    manipulation="dfdc" if entry.get("label") == "FAKE" else None,
-                    group=Path(entry.get("original") or name).stem,
-                )
+            entries = _read(metadata)
+            names = set(entries) | _videos_beside(metadata)
+            for name in sorted(names):
+                yield _item(source, metadata.parent / name, entries.get(name, {}))
 
 
 def _parts(source: Path) -> list[Path]:
     if not source.is_dir():
         return []
-    return sorted([*source.glob(METADATA_FILE), *source.glob(f"*/{METADATA_FILE}")])
+    return sorted({path for place in PLACES for path in source.glob(place)})
+
+
+def _videos_beside(metadata: Path) -> set[str]:
+    visible = (path.name for path in metadata.parent.iterdir() if not path.name.startswith("."))
+    return {name for name in visible if name.lower().endswith(".mp4")}
+
+
+def _item(source: Path, path: Path, entry: dict[str, Any]) -> SourceItem:
+    split = entry.get("split")
+    return SourceItem(
+        name=path.relative_to(source).as_posix(),
+        path=path,
+        label=entry.get("label"),
+        manipulation="dfdc" if entry.get("label") == "FAKE" else None,
+        group=Path(entry.get("original") or path.name).stem,
+        split=None if split == "train" else split,
+    )
 
 
 def _read(metadata: Path) -> dict[str, dict[str, Any]]:

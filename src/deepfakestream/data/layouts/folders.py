@@ -1,4 +1,4 @@
-"""`real/` and `fake/` under one folder; a folder inside `fake/` names the method."""
+"""`real/` and `fake/`, perhaps under `train/`, `val/`, `test/`; a folder inside `fake/` names the method."""
 
 from __future__ import annotations
 
@@ -10,27 +10,56 @@ from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
 from deepfakestream.media.find import find_media
 
+SPLIT_FOLDERS = frozenset({"train", "val", "valid", "validation", "test"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
 
 class FoldersLayout:
-    """Label by folder; media outside of a labelled folder come without a label and are refused later."""
+    """Label by folder; media outside of a labelled folder come without a label and are refused later.
+
+    A file is a group of its own, except that pictures in a folder below the label (below the method, for
+    fakes) are taken for the frames of one clip: the folder is their group, also across labels and methods.
+    """
 
     name = "folders"
-    summary = "real/ and fake/ under one folder; fake/METHOD/... names the manipulation"
+    summary = "real/ and fake/, here or under train/, val/, test/; fake/METHOD/... names the manipulation"
+    covers: frozenset[str] = frozenset()
 
     def matches(self, source: Path) -> bool:
         """Say whether a folder named after a label is there."""
-        return source.is_dir() and any(read_label(folder.name) for folder in _folders(source))
+        return bool(_labelled(source))
 
     def items(self, source: Path) -> Iterator[SourceItem]:
-        """Yield the media of every folder, each a group of its own."""
-        if not any(read_label(folder.name) for folder in _folders(source)):
+        """Yield the media of every folder, by path."""
+        if not self.matches(source):
             raise DataError(f"{source}: has no folder 'real' or 'fake'; sort the media into these two")
         for path in find_media([source]):
-            parts = path.relative_to(source).parts
-            label = read_label(parts[0]) if len(parts) > 1 else None
-            method = parts[1] if label == "fake" and len(parts) > 2 else None
-            yield SourceItem(name="/".join(parts), path=path, label=label, manipulation=method)
+            yield _item(source, path)
+
+
+def _labelled(source: Path) -> list[Path]:
+    folders = _folders(source)
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    inner = [child for split in splits for child in _folders(split)]
+    return [folder for folder in [*folders, *inner] if read_label(folder.name)]
 
 
 def _folders(source: Path) -> list[Path]:
     return sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+
+
+def _item(source: Path, path: Path) -> SourceItem:
+    name = path.relative_to(source).as_posix()
+    folders = list(path.relative_to(source).parts[:-1])
+    split = folders.pop(0) if folders and folders[0].lower() in SPLIT_FOLDERS else None
+    label = read_label(folders.pop(0)) if folders else None
+    method = folders.pop(0) if label == "fake" and folders else None
+    is_frame = label is not None and folders and path.suffix.lower() in PICTURE_SUFFIXES
+    return SourceItem(
+        name=name,
+        path=path,
+        label=label,
+        manipulation=method,
+        group="/".join(folders) if is_frame else None,
+        split=split,
+    )

@@ -20,6 +20,7 @@ class ManifestLayout:
 
     name = "manifest"
     summary = "a CSV or Parquet table with at least file,label, or a folder with manifest.csv"
+    covers = frozenset({"folders"})
 
     def matches(self, source: Path) -> bool:
         """Say whether there is a table with the required columns."""

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypedDict
 
 import pandas as pd
 import pyarrow as pa
 
 from deepfakestream.errors import DataError
 
-OPTIONAL_COLUMNS = ("manipulation", "identity", "split", "source", "licence")
 TABLE_NAMES = ("manifest.csv", "manifest.parquet")
 
 
 def find_table(source: Path) -> Path | None:
-    """Return the manifest that a source is or holds, else None."""
+    """Return the manifest that a source is or holds, else None.
+
+    Raises:
+        DataError: the source holds two.
+    """
     if source.is_file():
         return source if source.suffix.lower() in {".csv", ".parquet"} else None
-    return next((source / name for name in TABLE_NAMES if (source / name).is_file()), None)
+    tables = [source / name for name in TABLE_NAMES if (source / name).is_file()]
+    if len(tables) > 1:
+        raise DataError(f"{source}: holds {' and '.join(TABLE_NAMES)}; name the one that is to be read")
+    return tables[0] if tables else None
 
 
 def table_columns(path: Path) -> set[str]:
@@ -47,9 +54,25 @@ def read_table(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
     return [{str(name): str(cell) for name, cell in row.items()} for row in frame.to_dict("records")]
 
 
-def optional_cells(row: dict[str, str]) -> dict[str, str | None]:
-    """Return the cells that any table may have, by the names of `SourceItem`; None where empty or absent."""
-    return {name: row.get(name) or None for name in OPTIONAL_COLUMNS}
+class OptionalCells(TypedDict):
+    """Cells that any table may have, by the names of `SourceItem`; None where empty or absent."""
+
+    manipulation: str | None
+    identity: str | None
+    split: str | None
+    source: str | None
+    licence: str | None
+
+
+def optional_cells(row: dict[str, str]) -> OptionalCells:
+    """Return the cells of a row that any table may have."""
+    return OptionalCells(
+        manipulation=row.get("manipulation") or None,
+        identity=row.get("identity") or None,
+        split=row.get("split") or None,
+        source=row.get("source") or None,
+        licence=row.get("licence") or None,
+    )
 
 
 def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from deepfakestream.errors import Reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceItem:
@@ -27,9 +29,12 @@ class SourceItem:
     """Name shared by a fake, its original and near duplicates; unique within the source."""
     identity: str | None = None
     split: str | None = None
+    """`train`, `val` or `test`; `trainval` where the source only says that it is not its test split."""
     source: str | None = None
     """Name of the set, where the source mixes several."""
     licence: str | None = None
+    excluded: tuple[Reason, str] | None = None
+    """Why the layout itself keeps the file out of the set: reason and sentence."""
 
 
 class Layout(Protocol):
@@ -39,6 +44,8 @@ class Layout(Protocol):
     """What `--layout` takes."""
     summary: str
     """One line for help and error messages."""
+    covers: frozenset[str]
+    """Names of more general layouts that the same folder may also match; this one is meant then."""
 
     def matches(self, source: Path) -> bool:
         """Say whether this path looks like the layout; opens no more than small text files."""
