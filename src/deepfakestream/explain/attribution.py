@@ -1,0 +1,146 @@
+"""Maps of the evidence in one face: two CAMs of each stream, GWAP's attention, SHAP and LIME to compare.
+
+Every map explains the network's uncalibrated logit of the face: cells above 0 speak for a fake, cells below 0
+for a real face. Calibration only stretches the logit, so it would change no map's shape. The only module that
+imports captum.
+
+Shapes: crop `(S, S, 3)` RGB uint8; maps `(h, w)` float32, as coarse as the feature map or the grid of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import KernelShap, LayerGradCam, LayerGradientXActivation, Lime
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepfakestream.media.types import RGBImage
+from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.model.pooling import WeightedAveragePooling
+
+Map = NDArray[np.float32]
+LogitsOfCrops = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Maps RGB crops `(N, S, S, 3)` to logits `(N,)`, as `FaceScorer.logits` does."""
+
+GRID_CELLS = 7
+"""SHAP and LIME switch the cells of a grid of this many rows and columns."""
+NUM_SAMPLES = 400
+FINE_STRIDE = 8
+"""Pixels a cell of the fine map; the last feature map has cells of 32."""
+_BATCH = 16
+
+
+def grad_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    """Return the signed Grad-CAM (Selvaraju et al., 2017) of each stream's last feature map, by stream.
+
+    The usual cut at 0 is left out, so that evidence for a real face is seen too. With average pooling before
+    the linear head nothing is approximate: the cells of all streams add up to the logit less the head's bias.
+    """
+    pixels = pixels_of(crop).requires_grad_()
+    maps = {}
+    for name, stream in network.streams.items():
+        cam: Tensor = LayerGradCam(network, stream.backbone).attribute(pixels, relu_attributions=False)
+        maps[name] = _numpy(cam[0, 0])
+    return maps
+
+
+def layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    """Return the signed LayerCAM (Jiang et al., 2021) of each stream's feature map of stride 8, by stream.
+
+    Each position's features are weighed by their own gradients and not by the gradients' mean, which keeps
+    finer maps meaningful. As above, without the cut at 0.
+    """
+    pixels = pixels_of(crop).requires_grad_()
+    maps = {}
+    for name, stream in network.streams.items():
+        layer = _fine_layer(stream.backbone)
+        products: Tensor = LayerGradientXActivation(network, layer).attribute(pixels)
+        maps[name] = _numpy(products[0].sum(dim=0))
+    return maps
+
+
+def gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    """Return the weight that each position has in its stream's pooling, by stream; they sum to 1.
+
+    Empty for networks with average pooling, where every position weighs the same.
+    """
+    maps = {}
+    with torch.inference_mode():
+        for name, stream in network.streams.items():
+            pooling: Any = stream.pooling
+            if isinstance(pooling, WeightedAveragePooling):
+                backbone: Any = stream.backbone
+                view: Any = stream.view
+                maps[name] = _numpy(pooling.weights(backbone(view(pixels_of(crop))))[0, 0])
+    return maps
+
+
+def stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, float]:
+    """Return what each stream adds to the logit; with the head's bias (`bias`) they sum to it."""
+    weights = network.head.weight[0].detach()
+    parts = {"bias": network.head.bias.item()}
+    start = 0
+    with torch.inference_mode():
+        for name, stream in network.streams.items():
+            features = stream(pixels_of(crop))[0]
+            parts[name] = float(features @ weights[start : start + len(features)])
+            start += len(features)
+    return parts
+
+
+def kernel_shap(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int = 0) -> Map:
+    """Return KernelSHAP values (Lundberg and Lee, 2017) of a grid's cells; a cell left out is baseline."""
+    return _by_switching_cells(KernelShap(_forward(logits)), crop, baseline, seed)
+
+
+def lime(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int = 0) -> Map:
+    """Return LIME coefficients (Ribeiro et al., 2016) of a grid's cells; a cell left out is baseline."""
+    return _by_switching_cells(Lime(_forward(logits)), crop, baseline, seed)
+
+
+def pixels_of(crop: RGBImage) -> Tensor:
+    """Return the crop as the network's input `(1, 3, S, S)`."""
+    return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)[None], dtype=np.float32))
+
+
+def _fine_layer(backbone: Any) -> nn.Module:
+    names = [stage["module"] for stage in backbone.feature_info if stage["reduction"] == FINE_STRIDE]
+    layer: nn.Module = backbone.get_submodule(names[-1])
+    return layer
+
+
+def _by_switching_cells(method: Any, crop: RGBImage, baseline: RGBImage, seed: int) -> Map:
+    cells = _cells(crop.shape[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        values: Tensor = method.attribute(
+            pixels_of(crop),
+            baselines=pixels_of(baseline),
+            feature_mask=cells[None, None].expand(1, 3, -1, -1),
+            n_samples=NUM_SAMPLES,
+            perturbations_per_eval=_BATCH,
+        )
+    firsts = [(cells == cell).nonzero()[0].tolist() for cell in range(GRID_CELLS**2)]
+    flat = [float(values[0, 0, row, column]) for row, column in firsts]
+    return np.array(flat, np.float32).reshape(GRID_CELLS, GRID_CELLS)
+
+
+def _cells(size_px: int) -> Tensor:
+    line = torch.arange(size_px) * GRID_CELLS // size_px
+    return line[:, None] * GRID_CELLS + line[None, :]
+
+
+def _forward(logits: LogitsOfCrops) -> Callable[[Tensor], Tensor]:
+    def forward(pixels: Tensor) -> Tensor:
+        crops = pixels.permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
+        return torch.from_numpy(logits(np.ascontiguousarray(crops)))
+
+    return forward
+
+
+def _numpy(cells: Tensor) -> Map:
+    return np.asarray(cells.detach().numpy(), dtype=np.float32)

@@ -1,0 +1,166 @@
+"""`deepfakestream explain`: pictures and numbers that say what the scores of a file's faces rest on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfakestream.errors import DataError, MediaError, ParamsError, Reason
+from deepfakestream.explain.face import Explainer, FaceExplanation
+from deepfakestream.explain.figure import draw
+from deepfakestream.explain.record import face_record, page
+from deepfakestream.faces.extraction import extract_faces
+from deepfakestream.faces.types import ExtractedFaces
+from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.model.aggregation import MediaScore, aggregate
+from deepfakestream.model.files import load_network
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+from deepfakestream.progress import track
+from deepfakestream.scan.command import CUSTOM_VERSION
+from deepfakestream.scan.engine import ScanEngine, open_engine, verdict_of
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.settings import load_settings
+
+JSON_FILE = "explanation.json"
+PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a run wrote: a picture a face, the numbers, and a page with both."""
+
+    directory: Path
+    record: dict[str, Any]
+    """The content of `explanation.json`."""
+
+    def describe(self) -> str:
+        """Return the report that the command prints."""
+        record, directory = self.record, self.directory
+        lines = [
+            f"{record['file']}: {VERDICT_WORDS[record['verdict']].upper()}, p_fake {record['p_fake']:.3f}"
+        ]
+        for face in record["faces"]:
+            lines.append(f"  face      {directory / face['picture']}: p_fake {face['p_fake']:.3f}")
+            lines += [f"  warning   {text}" for each in face["maps"] for text in each["warnings"]]
+        return "\n".join(
+            [*lines, f"  numbers   {directory / JSON_FILE}", f"  page      {directory / PAGE_FILE}"]
+        )
+
+
+def explain_file(
+    path: Path,
+    *,
+    out_dir: Path | None,
+    num_faces: int,
+    model_dir: Path | None,
+    operating_point: str,
+    compare: bool,
+) -> Written:
+    """Explain the most suspicious faces of a picture or video: a PNG a face, their numbers, a page.
+
+    Args:
+        path: the media file.
+        out_dir: folder to write to, made where it is missing; None takes `<name>-explained` where one is.
+        num_faces: faces to explain at most; every person's highest comes before anybody's second.
+        model_dir: model folder; None takes the model inside the package.
+        operating_point: name of the threshold of the verdict.
+        compare: add the maps of KernelSHAP and LIME.
+
+    Raises:
+        MediaError: the file cannot be read, or there is no face in it.
+        ParamsError: the operating point is unknown, or the model folder is missing.
+        WeightsError: the model folder is incomplete or damaged.
+        DataError: nothing can be written to `out_dir`.
+    """
+    engine, explainer = _open(model_dir, operating_point)
+    faces = _faces(path, engine)
+    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+    tracks = np.array([crop.track_id for crop in faces.crops])
+    score = aggregate(logits, tracks, engine.scorer.spec)
+    directory = _made(out_dir or Path(f"{path.stem}-explained"))
+    chosen = most_suspicious(logits, tracks, score, num_faces)
+    records = []
+    for number, index in enumerate(track(chosen, description="explain", unit="face"), 1):
+        explanation = explainer.explain(faces.crops[index], compare=compare)
+        records.append(_write_face(explanation, number, directory, engine))
+    record = {**_file_record(path, faces, score, engine), "faces": records}
+    (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (directory / PAGE_FILE).write_text(page(record), "utf-8")
+    return Written(directory=directory, record=record)
+
+
+def most_suspicious(
+    logits: NDArray[np.floating], tracks: NDArray[np.integer], score: MediaScore, num_faces: int
+) -> list[int]:
+    """Return positions of the faces to explain: by turns from each track, both in order of their scores."""
+    by_score = sorted(score.track_p_fake, key=lambda each: (-score.track_p_fake[each], each))
+    queues = [
+        sorted(np.flatnonzero(tracks == each).tolist(), key=lambda index: -logits[index]) for each in by_score
+    ]
+    turns = chain.from_iterable(zip_longest(*queues))
+    return [index for index in turns if index is not None][:num_faces]
+
+
+def _open(model_dir: Path | None, operating_point: str) -> tuple[ScanEngine, Explainer]:
+    if model_dir is not None and not model_dir.is_dir():
+        raise ParamsError(
+            f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
+        )
+    directory, version = (
+        (packaged_model_dir(), PACKAGED_VERSION) if model_dir is None else (model_dir, CUSTOM_VERSION)
+    )
+    engine = open_engine(directory, version, load_settings(), operating_point)
+    network, _ = load_network(directory)
+    return engine, Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
+
+
+def _faces(path: Path, engine: ScanEngine) -> ExtractedFaces:
+    faces = extract_faces(path, engine.detector, engine.scorer.spec.extraction, MediaBudget())
+    if not faces.crops:
+        why = "; ".join(reason_words(reason) for reason in faces.notes)
+        raise MediaError(Reason.NO_FACE, f"{path}: there is no face to explain ({why}); name another file")
+    return faces
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"--out {directory}: cannot be made ({reason}); name another folder") from error
+    return directory
+
+
+def _write_face(
+    explanation: FaceExplanation, number: int, directory: Path, engine: ScanEngine
+) -> dict[str, Any]:
+    face = explanation.face
+    verdict = verdict_of(explanation.p_fake, engine.threshold)
+    picture = f"face-{number:02}.png"
+    headline = (
+        f"Person {face.track_id} at {face.time_s:.2f} s, face of {face.face_px:.0f} px. "
+        f"This face alone: {VERDICT_WORDS[verdict]}, p_fake {explanation.p_fake:.3f}\n"
+        f"{describe_point(engine.operating_point, engine.threshold)}"
+    )
+    draw(explanation, directory / picture, headline=headline)
+    return face_record(explanation, picture, verdict)
+
+
+def _file_record(path: Path, faces: ExtractedFaces, score: MediaScore, engine: ScanEngine) -> dict[str, Any]:
+    return {
+        "file": str(path).encode("utf-8", "backslashreplace").decode("utf-8"),
+        "verdict": verdict_of(score.p_fake, engine.threshold),
+        "p_fake": score.p_fake,
+        "operating_point": engine.operating_point,
+        "threshold": engine.threshold.threshold,
+        "model": engine.model.model_dump(),
+        "reasons": list(dict.fromkeys(faces.notes)),
+        "num_faces_scored": len(faces.crops),
+    }
