@@ -29,6 +29,38 @@ quarantine_app = typer.Typer(
 data_app.add_typer(quarantine_app)
 
 
+@data_app.command()
+def forget(
+    items: Annotated[
+        list[str] | None,
+        typer.Argument(help="source/name or first digits of a sha256; none: finish what was begun"),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="why; kept in the tombstone")] = "on request",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be removed, change nothing")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Remove items for good: from the set, the face store, the quarantine, DVC's cache and its remotes.
+
+    A tombstone stays (digest, time, reason), so that the same bytes are refused. Every tombstone of the set
+    is enforced, also those that came with a pull or that a killed run left.
+    """
+    from deepfakestream.pipeline import forget as step
+
+    settings = load_settings()
+    meant = step.plan(items or [], settings=settings)
+    if told := meant.describe():
+        typer.echo(told)
+    media_ids = list(meant.items["media_id"])
+    if dry_run:
+        typer.echo(step.preview(media_ids, settings=settings).describe())
+        return
+    if media_ids and not yes:
+        typer.confirm(f"Forget {len(media_ids)} items? Nothing brings them back", abort=True)
+    typer.echo(step.run(media_ids, reason=reason, settings=settings).describe())
+
+
 @quarantine_app.command("list")
 def list_quarantine(
     reason: Annotated[Reason | None, typer.Option(help="only entries with this reason code")] = None,

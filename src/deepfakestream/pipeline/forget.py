@@ -1,0 +1,197 @@
+"""Forgetting items: out of the set, the face store, the quarantine, DVC's cache and its remotes.
+
+The tombstone is written first. Whatever a kill leaves undone, the next call finishes: it enforces every
+tombstone of the set, wherever this machine can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from deepfakestream.data.atomic import exclusive
+from deepfakestream.data.face_store import drop_everywhere
+from deepfakestream.data.forgetting import MIN_PREFIX, remove_from_data, resolve_item
+from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.object_stores import open_stores
+from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombstones
+from deepfakestream.data.traces import find_traces, mentions
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+from deepfakestream.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetPlan:
+    """Which items are meant."""
+
+    items: pd.DataFrame
+    """Manifest rows of the items."""
+    companions: pd.DataFrame
+    """Manifest rows of other items of the same groups, e.g. fakes of a forgotten original."""
+    forgotten: Sequence[Tombstone] = ()
+    """Tombstones of items that were asked for and are forgotten already."""
+
+    def describe(self) -> str:
+        """Return the plan as a few lines."""
+        lines = [_line(row) for _, row in self.items.iterrows()]
+        lines += [
+            f"{stone.media_id[:12]} was forgotten on {stone.forgotten_at[:10]} already ({stone.reason})"
+            for stone in self.forgotten
+        ]
+        if len(self.companions):
+            lines.append(
+                f"{len(self.companions)} other items share their groups and stay, "
+                "e.g. fakes of the same person; forget them too where that is meant:"
+            )
+            lines += [f"  {_line(row)}" for _, row in self.companions.iterrows()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetReport:
+    """What was removed, or would be."""
+
+    dry_run: bool
+    num_items: int
+    num_stored: int = 0
+    """Entries of the face store."""
+    num_refusals: int = 0
+    """Entries of the quarantine."""
+    objects: dict[str, int] = field(default_factory=dict)
+    """Objects removed from each of DVC's stores."""
+    artifacts: Sequence[str] = ()
+    """Files under `artifacts/` that still name an item."""
+    data_digest: str | None = None
+
+    def describe(self) -> str:
+        """Return the report as a few lines."""
+        verb = "would remove" if self.dry_run else "removed"
+        counts = [f"{self.num_items} items of the set"]
+        if not self.dry_run:
+            counts += [f"{self.num_stored} results of the face store", f"{self.num_refusals} refusals"]
+        counts += [f"{number} objects of the {name}" for name, number in self.objects.items()]
+        lines = [f"{verb} " + ", ".join(counts)]
+        if not (self.dry_run or self.num_items or self.num_stored or self.num_refusals):
+            lines[0] += "" if any(self.objects.values()) else "; nothing was left of what is forgotten"
+        if self.artifacts:
+            lines.append(
+                f"{len(self.artifacts)} files of artifacts/ still hold or name a forgotten item "
+                f"({self.artifacts[0]}, …): 'dvc repro' makes them again without it"
+            )
+        if self.data_digest:
+            lines.append(f"data version: {self.data_digest} (data.dvc)")
+        return "\n".join(lines)
+
+
+def plan(items: Sequence[str], *, settings: Settings) -> ForgetPlan:
+    """Find the items that are meant.
+
+    Args:
+        items: each `source/original_name` or the first digits of a sha256.
+        settings: where things are.
+
+    Raises:
+        DataError: nothing was ingested, or an item is unknown or called by too few digits.
+    """
+    manifest = read_manifest(settings.data_dir)
+    tombstones = read_tombstones(settings.data_dir)
+    chosen: set[str] = set()
+    forgotten: list[Tombstone] = []
+    for item in items:
+        media_id = resolve_item(manifest, item)
+        if media_id is not None:
+            chosen.add(media_id)
+            continue
+        known = [stone for stone in tombstones.values() if stone.media_id.startswith(item.lower())]
+        if len(item) < MIN_PREFIX or not known:
+            raise DataError(
+                f"{item}: no item of the set is called that; give source/name or the first {MIN_PREFIX} or "
+                "more digits of its sha256 (what is forgotten has no name any more)"
+            )
+        forgotten += known
+    is_chosen = manifest["media_id"].isin(chosen)
+    shares_group = manifest["group_id"].isin(manifest.loc[is_chosen, "group_id"])
+    return ForgetPlan(
+        items=manifest[is_chosen], companions=manifest[shares_group & ~is_chosen], forgotten=forgotten
+    )
+
+
+def preview(media_ids: Collection[str], *, settings: Settings) -> ForgetReport:
+    """Count what `run` would remove, and change nothing."""
+    objects = _purge(media_ids, settings, dry_run=True)
+    return ForgetReport(dry_run=True, num_items=len(media_ids), objects=objects)
+
+
+def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> ForgetReport:
+    """Forget items of the set, and enforce all tombstones that are there: everywhere, for good.
+
+    Other items are untouched. Versions of `data/` that held an item cannot be checked out any more.
+
+    Args:
+        media_ids: items to forget; may be empty.
+        reason: why; kept in the tombstone.
+        settings: where things are.
+
+    Raises:
+        DataError: another process is ingesting, extracting or using DVC here, or a remote cannot be reached;
+            the tombstones stay, and the next call finishes the work.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"):
+        add_tombstones(
+            settings.data_dir,
+            [Tombstone(media_id=media_id, forgotten_at=now, reason=reason) for media_id in media_ids],
+        )
+        return _enforce(set(read_tombstones(settings.data_dir)), settings)
+
+
+def _enforce(media_ids: Collection[str], settings: Settings) -> ForgetReport:
+    num_stored = drop_everywhere(settings.face_store_dir, media_ids)
+    num_refusals = Quarantine(settings.quarantine_db).forget(media_ids)
+    num_items = remove_from_data(settings.data_dir, media_ids)
+    repo = DvcRepo(settings.workspace)
+    if repo.exists:
+        repo.add_data()
+        repo.push()
+    return ForgetReport(
+        dry_run=False,
+        num_items=num_items,
+        num_stored=num_stored,
+        num_refusals=num_refusals,
+        objects=_purge(media_ids, settings, dry_run=False),
+        artifacts=_artifacts_that_name(media_ids, settings),
+        data_digest=repo.data_digest(),
+    )
+
+
+def _purge(media_ids: Collection[str], settings: Settings, *, dry_run: bool) -> dict[str, int]:
+    if not media_ids or not DvcRepo(settings.workspace).exists:
+        return {}
+    removed: dict[str, int] = {}
+    with open_stores(settings.workspace) as stores:
+        for store in stores:
+            traces = find_traces(store, media_ids)
+            removed[store.name] = len(traces)
+            if not dry_run:
+                store.delete(traces)
+    return removed
+
+
+def _artifacts_that_name(media_ids: Collection[str], settings: Settings) -> list[str]:
+    found = []
+    for path in sorted(settings.artifacts_dir.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as content:
+                if mentions(content, media_ids):
+                    found.append(path.relative_to(settings.workspace).as_posix())
+    return found
+
+
+def _line(row: pd.Series) -> str:
+    told = f"{row['label']}, {row['split']}, {row['size_bytes']} bytes"
+    return f"{row['media_id'][:12]}  {row['source']}/{row['original_name']}  ({told})"
