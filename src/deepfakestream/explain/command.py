@@ -79,8 +79,10 @@ def explain_file(
         WeightsError: the model folder is incomplete or damaged.
         DataError: nothing can be written to `out_dir`.
     """
-    engine, explainer = _open(model_dir, operating_point)
+    model_dir, engine = _open(model_dir, operating_point)
     faces = _faces(path, engine)
+    network, _ = load_network(model_dir)
+    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
     logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
     tracks = np.array([crop.track_id for crop in faces.crops])
     score = aggregate(logits, tracks, engine.scorer.spec)
@@ -108,7 +110,7 @@ def most_suspicious(
     return [index for index in turns if index is not None][:num_faces]
 
 
-def _open(model_dir: Path | None, operating_point: str) -> tuple[ScanEngine, Explainer]:
+def _open(model_dir: Path | None, operating_point: str) -> tuple[Path, ScanEngine]:
     if model_dir is not None and not model_dir.is_dir():
         raise ParamsError(
             f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
@@ -116,9 +118,7 @@ def _open(model_dir: Path | None, operating_point: str) -> tuple[ScanEngine, Exp
     directory, version = (
         (packaged_model_dir(), PACKAGED_VERSION) if model_dir is None else (model_dir, CUSTOM_VERSION)
     )
-    engine = open_engine(directory, version, load_settings(), operating_point)
-    network, _ = load_network(directory)
-    return engine, Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
+    return directory, open_engine(directory, version, load_settings(), operating_point)
 
 
 def _faces(path: Path, engine: ScanEngine) -> ExtractedFaces:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PANEL_IN = 3.0
 MAX_COLUMNS = 5
 _DPI = 110
+_HEAD_IN = 0.8
 _OPACITY = 0.55
 _WARNING_COLOUR = "#a11212"
 
@@ -42,11 +43,13 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
     rows = map_rows + (explanation.residual is not None)
     warnings = [fill(warning, 45 * columns) for each in explanation.maps for warning in each.warnings]
     notes_in = 0.42 + 0.17 * sum(warning.count("\n") + 1 for warning in warnings)
-    height_in = rows * (PANEL_IN + 0.75) + 0.6 + notes_in
+    height_in = rows * (PANEL_IN + 0.75) + _HEAD_IN + notes_in
     figure = Figure(figsize=(columns * PANEL_IN + 0.6, height_in), layout="constrained", dpi=_DPI)
     # Margins for headline and warnings, which the layout does not know of.
     layout: Any = figure.get_layout_engine()
-    layout.set(rect=(0, notes_in / height_in, 1, 1 - (0.6 + notes_in) / height_in), hspace=0.06)
+    layout.set(
+        rect=(0, notes_in / height_in, 1, 1 - (_HEAD_IN + notes_in) / height_in), hspace=0.06, h_pad=0.16
+    )
     axes: Any = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
         each.axis("off")
@@ -54,7 +57,8 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
     for axis, face_map in zip(axes.flat[1:], explanation.maps, strict=False):
         _map_panel(figure, axis, explanation.face.rgb, face_map)
     _residual_panels(figure, axes[-1], explanation)
-    figure.suptitle(headline, fontsize=11, y=1 - 0.12 / height_in, va="top")
+    wrapped = "\n".join(fill(line, 33 * columns) for line in headline.splitlines())
+    figure.suptitle(wrapped, fontsize=10, y=1 - 0.12 / height_in, va="top")
     _notes(figure, warnings, height_in)
     figure.savefig(path, format="png", metadata={"Software": "deepfakestream explain"})
 
