@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,35 @@ quarantine_app = typer.Typer(
     context_settings=_HELP_FLAGS,
 )
 data_app.add_typer(quarantine_app)
+
+
+@data_app.command()
+def stats(
+    plots: Annotated[Path | None, typer.Option(help="folder to write pictures into")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Print what is in the set: items by source, label, method and split, sizes, codecs, licences, faces."""
+    from deepfakestream.data.set_report import describe
+    from deepfakestream.pipeline import data_stats
+
+    settings = load_settings()
+    found = data_stats.statistics(settings)
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe(found))
+    if plots is not None:
+        for path in data_stats.write_plots(plots, settings=settings):
+            typer.echo(f"picture: {path}", err=as_json)
+
+
+@data_app.command()
+def card(
+    directory: Annotated[Path, typer.Option(help="folder to write the page and its pictures into")] = Path(
+        "work/data-card"
+    ),
+) -> None:
+    """Write the data card: one Markdown page with pictures about sources, contents, limits and the gate."""
+    from deepfakestream.pipeline import data_stats
+
+    typer.echo(f"data card: {data_stats.card(directory, settings=load_settings())}")
 
 
 @data_app.command()

@@ -1,0 +1,81 @@
+"""Looking at the set: its numbers, its pictures, its data card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepfakestream.data.atomic import replacing
+from deepfakestream.data.card import write_card
+from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
+from deepfakestream.data.gate.report import REPORT_FILE
+from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.set_plots import draw_set
+from deepfakestream.data.statistics import SetStatistics, measure_set
+from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
+from deepfakestream.settings import Settings
+
+
+def statistics(settings: Settings) -> SetStatistics:
+    """Return the numbers of the set, with those of its faces where they have been extracted.
+
+    Raises:
+        DataError: nothing has been ingested, or a table is damaged.
+    """
+    return measure_set(*_tables(settings))
+
+
+def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
+    """Write the pictures of the set into a folder and return their paths.
+
+    Raises:
+        DataError: nothing has been ingested, or a table is damaged.
+    """
+    written = []
+    for name, picture in draw_set(*_tables(settings)).items():
+        path = directory / f"{name}.png"
+        with replacing(path) as partial:
+            partial.write_bytes(picture)
+        written.append(path)
+    return written
+
+
+def card(directory: Path, *, settings: Settings) -> Path:
+    """Write the data card and its pictures into a folder and return the page's path.
+
+    Raises:
+        DataError: nothing has been ingested, or a table or the report of validation is damaged.
+    """
+    manifest, crops = _tables(settings)
+    return write_card(
+        directory,
+        manifest=manifest,
+        crops=crops,
+        gate_report=_gate_report(settings),
+        data_digest=DvcRepo(settings.workspace).data_digest(),
+    )
+
+
+def _tables(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    manifest = read_manifest(settings.data_dir)
+    extract_dir = settings.artifacts_dir / "extract"
+    if not (extract_dir / TABLE_FILE).exists():
+        return manifest, None
+    crops = read_crop_table(extract_dir)
+    # What was extracted before the newest change of the set.
+    return manifest, crops[crops["media_id"].isin(manifest["media_id"])]
+
+
+def _gate_report(settings: Settings) -> dict[str, Any] | None:
+    path = settings.artifacts_dir / "validate" / REPORT_FILE
+    if not path.exists():
+        return None
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); run 'dvc repro --force validate'") from error
+    return report
