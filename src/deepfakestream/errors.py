@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NO_FACE = "no_face"
     FACE_TOO_SMALL = "face_too_small"
     TOO_MANY_FACES = "too_many_faces"
+    PICTURE_OF_FACE = "picture_of_face"
     DUPLICATE = "duplicate"
     LABEL_MISSING = "label_missing"
     LABEL_CONFLICT = "label_conflict"

@@ -1,4 +1,4 @@
-"""The crops that training may see: all that were extracted, less those that validation set aside."""
+"""The crops that training may see: less those that validation set aside, and faces that nobody faked."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import pyarrow.parquet as pq
 
 from deepfakestream.data.crop_store import read_crop_table
 from deepfakestream.errors import DataError
+from deepfakestream.faces.subjects import is_subject
 
 QUARANTINED_FILE = "quarantined.parquet"
 
 
 def read_usable_crops(artifacts_dir: Path) -> pd.DataFrame:
     """Return the crop table without the crops that validation set aside: what training may see.
+
+    A fake's label says that a face in it was faked, not which: of the fakes in the split train, only the
+    faces of subjects stay. The other splits keep every face, as a scan would score them.
 
     Raises:
         DataError: the crops have not been extracted or not been validated.
@@ -24,4 +28,6 @@ def read_usable_crops(artifacts_dir: Path) -> pd.DataFrame:
     if not path.exists():
         raise DataError(f"{path}: missing; validate the crops with 'dvc repro validate'")
     quarantined = set(pq.read_table(path).column("crop_id").to_pylist())
-    return crops[~crops["crop_id"].isin(quarantined)].reset_index(drop=True)
+    subject = is_subject(crops["media_id"].to_numpy(dtype=str), crops["track_id"], crops["face_px"])
+    bystander = ~subject & (crops["label"] == "fake") & (crops["split"] == "train")
+    return crops[~(crops["crop_id"].isin(quarantined) | bystander)].reset_index(drop=True)

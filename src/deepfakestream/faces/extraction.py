@@ -15,6 +15,7 @@ from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face, resize_square
 from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.quality import luma, sharpness
+from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
 from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
 from deepfakestream.media.sampling import sample_frames, stream_frames
@@ -47,8 +48,8 @@ def extract_faces(
     """Return the face crops of a media file in order of time, the largest face of a frame first.
 
     Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
-    (`NO_FACE`, `FACE_TOO_SMALL`), which faces were left out (`FACE_TOO_SMALL`, `TOO_MANY_FACES`) and what cut
-    the reading short (`TRUNCATED`, `TIME_BUDGET`).
+    (`NO_FACE`, `FACE_TOO_SMALL`), which faces were left out (`FACE_TOO_SMALL`, `TOO_MANY_FACES`,
+    `PICTURE_OF_FACE`) and what cut the reading short (`TRUNCATED`, `TIME_BUDGET`).
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
@@ -69,7 +70,7 @@ def extract_faces(
     return ExtractedFaces(
         info=stream.info,
         num_frames=len(kept),
-        crops=_with_tracks(crops, assign_tracks(kept)),
+        crops=_people(_with_tracks(crops, assign_tracks(kept)), notes),
         notes=tuple(sorted({*notes, *stream.notes})),
     )
 
@@ -135,6 +136,17 @@ def _with_tracks(
         for frame_crops, frame_ids in zip(crops, track_ids, strict=True)
         for crop, track_id in zip(frame_crops, frame_ids, strict=True)
     )
+
+
+def _people(crops: tuple[FaceCrop, ...], notes: set[Reason]) -> tuple[FaceCrop, ...]:
+    """Return the crops without those of pictures of faces; tracks are counted anew."""
+    pictures = pictures_of_faces(crops)
+    if not pictures:
+        return crops
+    notes.add(Reason.PICTURE_OF_FACE)
+    people = [crop for crop in crops if crop.track_id not in pictures]
+    numbers = {track_id: number for number, track_id in enumerate(sorted({c.track_id for c in people}))}
+    return tuple(replace(crop, track_id=numbers[crop.track_id]) for crop in people)
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -27,6 +27,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.NO_FACE: "no face was found",
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
     Reason.TOO_MANY_FACES: "more faces than the limit, the smallest were not scored",
+    Reason.PICTURE_OF_FACE: "a face that never moves, such as a poster or a drawing, was not scored",
 }
 
 
