@@ -61,7 +61,7 @@ def test_the_stages_run_when_they_must_and_only_then(tmp_path: Path) -> None:
     shutil.rmtree(root / ".dvc" / "cache")
     shutil.rmtree(settings.data_dir)
     shutil.rmtree(settings.work_dir / "dvc-remote")
-    with pytest.raises(DataError, match=r"'dvc pull --quiet data.dvc' failed"):
+    with pytest.raises(DataError, match=r"'dvc pull data.dvc' failed"):
         repo.pull()
 
 

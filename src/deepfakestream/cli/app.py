@@ -51,11 +51,28 @@ def scan(
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(help="folder to make the workspace in")]) -> None:
-    """Make a workspace: params.yaml, dvc.yaml, a DVC repository with a local remote."""
+def init(
+    directory: Annotated[Path, typer.Argument(help="folder to make the workspace in")],
+    remote: Annotated[
+        str | None,
+        typer.Option(help="s3://BUCKET/PREFIX or folder for versions of the data; default: in work/"),
+    ] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="address of an S3 server other than Amazon's, e.g. http://host:9000")
+    ] = None,
+) -> None:
+    """Make a workspace: params.yaml, dvc.yaml, a DVC repository with its remote.
+
+    Credentials of a remote come from the AWS variables or profile and are not stored. In a workspace that is
+    there already, --remote makes another remote the default.
+    """
+    from deepfakestream.data.remotes import parse_remote
     from deepfakestream.pipeline import workspace
 
-    typer.echo(workspace.create(directory).describe())
+    if endpoint_url and not remote:
+        raise typer.BadParameter("--endpoint-url needs --remote")
+    address = parse_remote(remote, endpoint_url) if remote else None
+    typer.echo(workspace.create(directory, remote=address).describe())
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The DVC adapter: the only place that runs DVC, as a subprocess of this Python with a captured log.
+"""The DVC adapter: runs DVC as a subprocess of this Python with a captured log, and writes its configuration.
 
 Stage commands are `deepfakestream VERB`; the folder of this Python's programs is put in front of `PATH`, so
 that they are found although the virtual environment is not activated.
@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from deepfakestream.data.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
 
-REMOTE_NAME = "local"
+LOCAL_REMOTE = "local"
+SHARED_REMOTE = "shared"
 REMOTE_DIR = "work/dvc-remote"
 
 
@@ -31,33 +35,65 @@ class DvcRepo:
         return (self._root / ".dvc").is_dir()
 
     def init(self) -> None:
-        """Make the folder a DVC repository, inside git, inside an ignored folder of it, or without git."""
-        if not self.exists:
-            self._run("init", "--quiet", *_init_flags(self._root))
+        """Make the folder a DVC repository, inside git, inside an ignored folder of it, or without git.
+
+        Analytics and the update check are off.
+        """
+        if self.exists:
+            return
+        self._run("init", *_init_flags(self._root))
+        with self._edit_config() as config:
+            config["core"] |= {"analytics": "false", "check_update": "false", "autostage": "false"}
 
     def init_local_remote(self) -> None:
-        """Make a folder under `work/` the default remote, with analytics and the update check off."""
-        self._run("config", "core.analytics", "false")
-        self._run("config", "core.check_update", "false")
-        self._run("config", "core.autostage", "false")
-        self._run("remote", "add", "--force", "--default", REMOTE_NAME, REMOTE_DIR)
+        """Make a folder under `work/` the default remote."""
+        from dvc.config_schema import RelPath
+
+        self._set_remote(LOCAL_REMOTE, {"url": RelPath(str(self._root / REMOTE_DIR))})
+
+    def init_remote(self, address: RemoteAddress) -> None:
+        """Make a shared place the default remote, in place of the shared one that there was."""
+        self._set_remote(SHARED_REMOTE, {"url": address.url, **address.options})
+
+    def remote(self) -> str:
+        """Return the address of the default remote; empty where there is none."""
+        from dvc.config import Config
+
+        config = Config(str(self._root / ".dvc"))
+        name = config["core"].get("remote", "")
+        return str(config["remote"].get(name, {}).get("url", ""))
+
+    def _set_remote(self, name: str, options: dict[str, str]) -> None:
+        with self._edit_config() as config:
+            config["remote"][name] = options
+            config["core"]["remote"] = name
+
+    def _edit_config(self) -> AbstractContextManager[dict[str, Any]]:
+        from dvc.config import Config
+
+        editing: AbstractContextManager[dict[str, Any]] = Config(str(self._root / ".dvc")).edit()
+        return editing
 
     def add_data(self) -> None:
         """Record the whole of `data/` as a version in `data.dvc`."""
-        self._run("add", "--quiet", "data")
+        self._run("add", "data")
 
     def push(self) -> None:
-        """Copy what the version needs to the default remote."""
-        self._run("push", "--quiet")
+        """Copy what the version needs to the default remote, and the outputs of stages.
+
+        Raises:
+            DataError: the remote cannot be written; nothing here has changed, and the call may be repeated.
+        """
+        self._run("push")
 
     def pull(self) -> None:
         """Fetch `data/` from the default remote, and the outputs of those stages that were pushed.
 
         Raises:
-            DataError: no version was recorded, or the remote lacks it.
+            DataError: no version was recorded, the remote cannot be read, or it lacks the version.
         """
-        self._run("pull", "--quiet", "data.dvc")
-        self._run("pull", "--quiet", "--allow-missing")
+        self._run("pull", "data.dvc")
+        self._run("pull", "--allow-missing")
 
     def repro(self, stage: str | None = None, *, force: bool = False) -> bool:
         """Run what is out of date, up to a stage or all of it; return whether anything ran.
@@ -97,7 +133,9 @@ class DvcRepo:
             check=False,
         )
         if done.returncode:
-            raise DataError(_explain(self._root, arguments, done.stderr or done.stdout))
+            log = done.stderr or done.stdout or ""
+            cause = explain_failure(log) if arguments[0] in {"push", "pull"} else None
+            raise DataError(f"{self.remote()}: {cause}" if cause else _explain(self._root, arguments, log))
         return done.stdout
 
 
@@ -105,7 +143,8 @@ def _environment() -> dict[str, str]:
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join([programs, os.environ.get("PATH", "")])
     # A stage runs in its workspace, whatever folder the caller's variable is relative to.
-    return {**os.environ, "PATH": path, "DEEPFAKESTREAM_WORKSPACE": "."}
+    bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
+    return {**bounds, **os.environ, "PATH": path, "DEEPFAKESTREAM_WORKSPACE": "."}
 
 
 def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
@@ -113,7 +152,8 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
     own = [line.removeprefix("deepfakestream: ") for line in lines if line.startswith("deepfakestream: ")]
     if own:
         return own[-1]
-    last = lines[-1] if lines else "it printed nothing"
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    last = [*lines, *errors][-1] if lines else "it printed nothing"
     return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
 
 

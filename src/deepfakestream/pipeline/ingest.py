@@ -164,7 +164,13 @@ def _store(
     if not repo.exists or not len(together):
         return None
     repo.add_data()
-    repo.push()
+    try:
+        repo.push()
+    except DataError as error:
+        raise DataError(
+            f"{len(added)} items were added to data/ and data.dvc, but not pushed: {error}; "
+            "then run 'deepfakestream data push'"
+        ) from error
     return repo.data_digest()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import deepfakestream
 from deepfakestream.data.atomic import replacing
+from deepfakestream.data.remotes import RemoteAddress
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 
@@ -44,8 +45,13 @@ class WorkspaceReport:
         return "\n".join(lines)
 
 
-def create(directory: Path) -> WorkspaceReport:
+def create(directory: Path, *, remote: RemoteAddress | None = None) -> WorkspaceReport:
     """Make a workspace, or complete one; files that are there are kept.
+
+    Args:
+        directory: folder of the workspace.
+        remote: where versions of the data are pushed to, also from now on where the workspace is there
+            already; default: a folder in `work/`.
 
     Raises:
         DataError: the path is a file, or DVC cannot make a repository there.
@@ -58,14 +64,18 @@ def create(directory: Path) -> WorkspaceReport:
     for name, content in _files().items():
         (created if _write_new(directory / name, content) else kept).append(name)
     (created if _link_code(directory) else kept).append(CODE_LINK)
-    repo = DvcRepo(directory)
-    if repo.exists:
-        kept.append(".dvc")
-    else:
-        repo.init()
-        repo.init_local_remote()
-        created.append(".dvc")
+    (created if _init_dvc(DvcRepo(directory), remote) else kept).append(".dvc")
     return WorkspaceReport(directory=directory, created=created, kept=kept)
+
+
+def _init_dvc(repo: DvcRepo, remote: RemoteAddress | None) -> bool:
+    is_new = not repo.exists
+    repo.init()
+    if remote:
+        repo.init_remote(remote)
+    elif is_new:
+        repo.init_local_remote()
+    return is_new or remote is not None
 
 
 def template(name: str) -> str:
