@@ -91,6 +91,22 @@ def forget(
     typer.echo(step.run(media_ids, reason=reason, settings=settings).describe())
 
 
+@data_app.command()
+def push() -> None:
+    """Copy the recorded version of data/ and the outputs of stages to the remote; may be repeated."""
+    from deepfakestream.pipeline import transfer
+
+    typer.echo(transfer.push(load_settings()).describe())
+
+
+@data_app.command()
+def pull() -> None:
+    """Fetch the recorded version of data/ and the outputs of stages from the remote, e.g. in a clone."""
+    from deepfakestream.pipeline import transfer
+
+    typer.echo(transfer.pull(load_settings()).describe())
+
+
 @quarantine_app.command("list")
 def list_quarantine(
     reason: Annotated[Reason | None, typer.Option(help="only entries with this reason code")] = None,
