@@ -9,10 +9,10 @@ import pandas as pd
 from deepfakestream.data.statistics import SetStatistics
 from deepfakestream.data.text_table import text_table
 
-_TEXT_COLUMNS = frozenset(
-    ("source", "licence", "label", "method", "split", "measure", "what", "counts")
-    + ("rule", "severity", "found", "remedy")
-)
+_TEXT_COLUMNS = {
+    *("source", "licence", "label", "method", "split", "measure", "what", "counts"),
+    *("rule", "severity", "found", "remedy"),
+}
 _LISTED = 12
 
 

@@ -1,0 +1,197 @@
+"""Numbers, tables, pictures and the card of a set."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from deepfakestream.data.card import write_card
+from deepfakestream.data.manifest import to_frame
+from deepfakestream.data.set_limits import known_limits
+from deepfakestream.data.set_plots import MAX_METHODS, draw_methods, draw_set
+from deepfakestream.data.set_report import describe
+from deepfakestream.data.statistics import measure_set
+
+
+def item(number: int, **other: Any) -> dict[str, Any]:
+    is_fake = number % 2 == 1
+    known = {
+        "media_id": f"{number:064x}",
+        "path": f"media/{number}",
+        "kind": "video",
+        "label": "fake" if is_fake else "real",
+        "manipulation": "swap" if is_fake else "none",
+        "group_id": f"g{number // 2}",
+        "identity": f"p{number // 4}",
+        "split": ("train", "train", "val", "test")[number // 2 % 4],
+        "source": "set",
+        "licence": "CC0",
+        "original_name": f"{number}.mp4",
+        "size_bytes": 1000 * (number + 1),
+        "width_px": 640,
+        "height_px": 360,
+        "codec": "h264" if number % 3 else "hevc",
+        "duration_s": 2.0 + number,
+        "fps": 25.0,
+        "tool_version": "0",
+    }
+    return known | other
+
+
+def manifest(num_items: int = 16, **other: Any) -> pd.DataFrame:
+    return to_frame(item(number, **other) for number in range(num_items))
+
+
+def crops_of(items: pd.DataFrame, per_item: int) -> pd.DataFrame:
+    rows = items.loc[items.index.repeat(per_item), ["media_id", "label"]].reset_index(drop=True)
+    numbers = np.arange(len(rows), dtype=float)
+    return rows.assign(face_px=40 + numbers, sharpness=1 + numbers, luma=numbers % 256, score=0.9)
+
+
+def test_counts_by_method_and_split_add_up_to_the_set() -> None:
+    found = measure_set(manifest())
+    assert found.totals == {"items": 16, "groups": 8, "people": 4, "bytes": 136_000}
+    assert found.by_method.to_dict("records") == [
+        {"source": "set", "label": label, "method": method, "train": 4, "val": 2, "test": 2}
+        | {"items": 8, "groups": 8, "people": 4}
+        for label, method in (("real", "none"), ("fake", "swap"))
+    ]
+    assert found.by_split[["split", "real", "fake", "items"]].to_numpy().tolist() == [
+        ["train", 4, 4, 8],
+        ["val", 2, 2, 4],
+        ["test", 2, 2, 4],
+    ]
+    assert found.words["codec"] == {"h264": 10, "hevc": 6}
+
+
+def test_quantiles_are_those_of_the_items_that_have_the_measure() -> None:
+    items = manifest()
+    items.loc[items.index[10:], "duration_s"] = np.nan
+    measures = measure_set(items).measures.set_index("measure")
+    assert measures.loc["duration, s", ["n", "least", "median", "most"]].tolist() == [10, 2.0, 6.5, 11.0]
+    assert measures.loc["size, kB", ["least", "most"]].tolist() == [1.0, 16.0]
+    assert measures.loc["shorter side, px", "median"] == 360
+    assert "JPEG quality" not in measures.index
+
+
+def test_faces_are_counted_once_they_are_extracted() -> None:
+    items = manifest()
+    found = measure_set(items, crops_of(items.iloc[:12], 3))
+    assert (found.totals["crops"], found.totals["items_without_face"]) == (36, 4)
+    assert found.faces_per_item is not None
+    assert found.faces_per_item.to_numpy().tolist() == [
+        [0, "fake", 2],
+        [0, "real", 2],
+        [3, "fake", 6],
+        [3, "real", 6],
+    ]
+    assert "crops an item: median 3, most 3; 4 of 16 items without a face" in describe(found)
+
+
+def test_the_table_is_aligned_and_json_says_the_same() -> None:
+    found = measure_set(manifest(identity=None))
+    lines = describe(found).splitlines()
+    assert lines[0] == "16 items in 8 groups, people not named, 136.0 kB"
+    assert lines[2] == "source  label  method  train  val  test  items  groups  people"
+    assert lines[3] == "set     real   none        4    2     2      8       8  -".replace(
+        "8  -", "8       -"
+    )
+    told = json.loads(json.dumps(found.as_json()))
+    assert told["by_method"][0]["items"] == 8
+    assert told["totals"]["people"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [
+        ({}, "Source groups are few (train 4, val 2, test 2): figures measured there have wide intervals."),
+        ({"identity": None}, "No person is named for 16 of 16 items"),
+        ({"licence": "not stated"}, "16 items come without a licence note."),
+        ({"codec": "h264"}, "All items have the codec h264."),
+        ({"label": "real", "manipulation": "none"}, "Sources with one label only: set (real)"),
+    ],
+)
+def test_limits_are_read_off_the_tables(change: dict[str, Any], limit: str) -> None:
+    assert any(told.startswith(limit) for told in known_limits(manifest(**change)))
+
+
+def test_methods_that_only_some_splits_have_are_a_limit() -> None:
+    items = manifest()
+    items.loc[(items["label"] == "fake") & (items["split"] == "test"), "manipulation"] = "puppet"
+    told = known_limits(items)
+    assert "Methods that training never sees: puppet." in told
+    assert "Methods that no test measures: swap." in told
+
+
+def test_a_large_balanced_set_has_no_limit() -> None:
+    assert known_limits(manifest(400)) == []
+
+
+def test_pictures_are_drawn_for_any_set_and_are_the_same_each_time() -> None:
+    items = manifest()
+    crops = crops_of(items, 2)
+    pictures = draw_set(items, crops)
+    assert list(pictures) == ["methods", "media", "faces", "light"]
+    assert draw_set(items, crops) == pictures
+    for picture in pictures.values():
+        image = Image.open(BytesIO(picture))
+        assert image.width > 800
+        assert np.asarray(image.convert("L")).std() > 5
+    stills = manifest(2, duration_s=None, fps=None, size_bytes=5)
+    assert draw_set(stills).keys() == {"methods", "media"}
+
+
+def test_the_picture_of_methods_grows_with_them_up_to_a_limit() -> None:
+    heights = []
+    for num_methods in (2, 30, MAX_METHODS + 40, MAX_METHODS + 80):
+        items = manifest(400)
+        fakes = items["label"] == "fake"
+        items.loc[fakes, "manipulation"] = [f"method {n % num_methods}" for n in range(fakes.sum())]
+        heights.append(Image.open(BytesIO(draw_methods(items))).height)
+    assert heights[0] < heights[1] < heights[2] == heights[3]
+
+
+def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Path) -> None:
+    items = manifest()
+    rules = [
+        {"table": "items", "rule": "labels", "severity": "critical", "passed": True, "observed": None}
+        | {"num_failed": 0, "failed_ids": [], "remedy": ""},
+        {"table": "crops", "rule": "luma", "severity": "warning", "passed": False, "observed": None}
+        | {"num_failed": 3, "failed_ids": ["a"], "remedy": "look | at them"},
+    ]
+    page = write_card(
+        tmp_path / "card",
+        manifest=items,
+        crops=crops_of(items, 2),
+        gate_report={"passed": True, "rules": rules},
+        data_digest="abc.dir",
+    )
+    text = page.read_text()
+    for told in (
+        "Version `abc.dir` of `data/`. 16 items in 8 groups, 4 people named",
+        "| set | CC0 | 16 |",
+        "| set | real | none | 4 | 2 | 2 | 8 | 8 | 4 |",
+        "- Source groups are few",
+        "Crops an item: median 2, most 2; 0 of 16 items without a face.",
+        "Passed: 1 of 2 rules kept.",
+        "| crops.luma | warning | 3 rows | look \\| at them |",
+    ):
+        assert told in text
+    for name in ("methods", "media", "faces", "light"):
+        assert f"]({name}.png)" in text
+        assert (page.parent / f"{name}.png").exists()
+
+
+def test_a_card_before_extraction_says_what_is_missing(tmp_path: Path) -> None:
+    page = write_card(tmp_path, manifest=manifest(), crops=None, gate_report=None, data_digest=None)
+    text = page.read_text()
+    assert text.startswith("# Data card\n\n16 items in 8 groups")
+    assert "Not validated yet: `dvc repro validate`." in text
+    assert "## Faces" not in text
