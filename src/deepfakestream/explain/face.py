@@ -107,7 +107,7 @@ class Explainer:
         """
         spec = self.scorer.spec
         logit = float(self.scorer.logits(face.rgb[None])[0])
-        mask, region_from = face_region(face, spec.extraction, self.mesh)
+        mask, region_from = face_region(face.rgb, face.box_xyxy, spec.extraction, self.mesh)
         test = FaithfulnessTest(face.rgb, self._p_fake)
         again = {(method, stream): cells for method, stream, cells in self._maps(jpeg(face.rgb), compare)}
         maps = tuple(

@@ -10,26 +10,29 @@ from numpy.typing import NDArray
 
 from deepfakestream.explain.attribution import Map
 from deepfakestream.faces.boxes import height, longer_side, width
-from deepfakestream.faces.types import ExtractionSpec, FaceCrop
+from deepfakestream.faces.types import BoxXYXY, ExtractionSpec
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.forge.regions import region
+from deepfakestream.media.types import RGBImage
 
 RegionFrom = Literal["mesh", "box"]
 FaceMask = NDArray[np.bool_]
 
 
-def face_region(face: FaceCrop, spec: ExtractionSpec, mesh: FaceMesh) -> tuple[FaceMask, RegionFrom]:
+def face_region(
+    crop: RGBImage, box_xyxy: BoxXYXY, spec: ExtractionSpec, mesh: FaceMesh
+) -> tuple[FaceMask, RegionFrom]:
     """Return which pixels `(S, S)` of the crop are face, and what says so.
 
     The hull of the 468-point mesh; where the mesh's network sees no face, the ellipse in the detector's box.
     """
     size = spec.crop_size_px
-    points = mesh.find(face.rgb, crop_scale=spec.crop_scale)
+    points = mesh.find(crop, crop_scale=spec.crop_scale)
     if points is not None:
         return region(points, size, "hull") > 0.5, "mesh"
-    scale = size / (spec.crop_scale * longer_side(face.box_xyxy))
+    scale = size / (spec.crop_scale * longer_side(box_xyxy))
     centre = (size / 2, size / 2 - spec.crop_shift_y * size / spec.crop_scale)
-    axes = (round(width(face.box_xyxy) * scale / 2), round(height(face.box_xyxy) * scale / 2))
+    axes = (round(width(box_xyxy) * scale / 2), round(height(box_xyxy) * scale / 2))
     ellipse = np.zeros((size, size), np.uint8)
     cv2.ellipse(ellipse, (round(centre[0]), round(centre[1])), axes, 0, 0, 360, 1, thickness=-1)
     return ellipse > 0, "box"

@@ -92,14 +92,15 @@ class FaithfulnessTest:
         )
 
     def judge(self, cells: Map) -> Faithfulness:
-        """Return the map's curves and how many random maps of its shape it beats."""
+        """Return the map's curves and how many random maps of its shape it beats; a flat map beats none."""
+        is_flat = bool(np.ptp(cells) == 0)
         own = self.curves(cells)
         others = self._random_curves(cells.shape)
         return Faithfulness(
             curves=own,
             random_deletion_auc=float(np.mean([each.deletion_auc for each in others])),
             random_insertion_auc=float(np.mean([each.insertion_auc for each in others])),
-            num_beaten=sum(own.gain > each.gain for each in others),
+            num_beaten=0 if is_flat else sum(own.gain > each.gain for each in others),
             num_random=len(others),
         )
 
