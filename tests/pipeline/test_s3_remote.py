@@ -20,7 +20,7 @@ from deepfakestream.data.remotes import parse_remote
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.params import load_params
-from deepfakestream.pipeline import ingest, transfer, workspace
+from deepfakestream.pipeline import forget, ingest, transfer, workspace
 from deepfakestream.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -177,3 +177,38 @@ def test_without_a_version_there_is_nothing_to_transfer(tmp_path: Path) -> None:
     for move in (transfer.push, transfer.pull):
         with pytest.raises(DataError, match=r"data.dvc: missing, so no version of the data is recorded"):
             move(Settings(workspace=tmp_path))
+
+
+def test_forgetting_reaches_the_bucket(endpoint_url: str, source: Path, tmp_path: Path) -> None:
+    make_bucket(endpoint_url, "forgetful")
+    root = workspace.create(
+        tmp_path / "ws", remote=parse_remote("s3://forgetful/set", endpoint_url)
+    ).directory
+    take(source, root)
+    settings = Settings(workspace=root)
+    item = read_manifest(settings.data_dir).iloc[0]
+    content = (settings.data_dir / item["path"]).read_bytes()
+    before = bucket_contents(endpoint_url, "forgetful")
+    assert sum(content == stored for stored in before.values()) == 1
+    report = forget.run([item["media_id"]], reason="asked to", settings=settings)
+    assert report.objects == {"cache": 3, "remote s3://forgetful/set": 3}
+    after = bucket_contents(endpoint_url, "forgetful")
+    assert content not in after.values()
+    assert [name for name, stored in after.items() if item["media_id"].encode() in stored] == [
+        name for name, stored in after.items() if stored.startswith(b"media_id,forgotten_at")
+    ]
+    assert len(set(before) & set(after)) == 5
+    shutil.rmtree(settings.data_dir)
+    shutil.rmtree(root / ".dvc" / "cache")
+    transfer.pull(settings)
+    assert len(read_manifest(settings.data_dir)) == 5
+
+
+def bucket_contents(endpoint_url: str, name: str) -> dict[str, bytes]:
+    client = botocore.session.get_session().create_client("s3", endpoint_url=endpoint_url)
+    listed = client.list_objects_v2(Bucket=name)["Contents"]
+    found = {
+        entry["Key"]: client.get_object(Bucket=name, Key=entry["Key"])["Body"].read() for entry in listed
+    }
+    client.close()
+    return found

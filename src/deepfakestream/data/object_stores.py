@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from deepfakestream.data.remotes import explain_failure
 from deepfakestream.errors import DataError
 
 
@@ -77,8 +78,9 @@ def open_stores(root: Path) -> Iterator[list[DvcStore]]:
     """Yield the cache of a DVC repository and every remote that it is configured with, under DVC's lock.
 
     Raises:
-        DataError: another process uses DVC here, or a remote cannot be used; the message is DVC's own.
+        DataError: another process uses DVC here, or a remote cannot be used; the message says why.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -90,5 +92,6 @@ def open_stores(root: Path) -> Iterator[list[DvcStore]]:
                 stores.append(DvcStore(f"remote {url}", repo.cloud.get_remote_odb(remote, "forget")))
             yield stores
             repo.drop_data_index()
-    except DvcException as error:
-        raise DataError(f"{root}: DVC says: {error}; correct it and forget again") from error
+    except (DvcException, BotoCoreError, ClientError, OSError) as error:
+        told = explain_failure(str(error)) or str(error)
+        raise DataError(f"{root}: its DVC cache or a remote cannot be used: {told}") from error

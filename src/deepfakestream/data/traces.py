@@ -59,16 +59,15 @@ def find_traces(store: ObjectStore, media_ids: Collection[str]) -> set[str]:
 def mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
     """Say whether a file names one of these digests, in plain bytes or in a column of a Parquet table."""
     wanted = {media_id.encode() for media_id in media_ids}
+    is_table = content.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    content.seek(0)
     overlap = b""
     while chunk := content.read(_CHUNK_BYTES):
         # 63 hexadecimal digits of a digest may lie in the chunk before.
         if not wanted.isdisjoint(_all_digests(overlap + chunk)):
             return True
-        if not overlap and chunk.startswith(_PARQUET_MAGIC):
-            content.seek(0)
-            return _table_mentions(content, media_ids)
         overlap = (overlap + chunk)[-63:]
-    return False
+    return is_table and _table_mentions(content, media_ids)
 
 
 def _all_digests(text: bytes) -> Iterable[bytes]:
@@ -79,9 +78,12 @@ def _all_digests(text: bytes) -> Iterable[bytes]:
 
 
 def _table_mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
-    fields = pq.read_schema(content)
-    texts = [field.name for field in fields if field.type in (pa.string(), pa.large_string())]
-    table = pq.read_table(content, columns=texts)
+    try:
+        fields = pq.read_schema(content)
+        texts = [field.name for field in fields if field.type in (pa.string(), pa.large_string())]
+        table = pq.read_table(content, columns=texts)
+    except pa.ArrowInvalid:  # it only begins like a table
+        return False
     # Ids of crops begin with the digest of their item.
     pattern = "|".join(sorted(media_ids))
     return any(
