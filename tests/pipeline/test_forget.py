@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.object_stores import open_stores
 from deepfakestream.data.tombstones import read_tombstones
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError, Reason
@@ -184,3 +188,41 @@ def test_a_dry_run_counts_and_changes_nothing(settings: Settings) -> None:
 def test_unknown_items_are_told(item: str, settings: Settings) -> None:
     with pytest.raises(DataError, match=f"{item}: no item of the set is called that"):
         forget.plan([item], settings=settings)
+
+
+@pytest.mark.slow
+def test_what_a_kill_left_undone_is_finished_by_the_next_call(settings: Settings) -> None:
+    """Killed once the tombstone, the manifest and the version are written, each with another item."""
+    chosen = [row_of(settings, name) for name in (LOOSE, PACKED, "real/2.jpg")]
+    contents = [(settings.workspace.parent / name).read_bytes() for name in ("loose/fake/1.jpg", PACKED)]
+    contents.append((settings.workspace.parent / "loose/real/2.jpg").read_bytes())
+    watched = [settings.data_dir / "forgotten.csv", settings.data_dir / "manifest.parquet"]
+    watched.append(settings.workspace / "data.dvc")
+    for row, path in zip(chosen, watched, strict=True):
+        kill_once_changed(settings, row["media_id"], path)
+    forget.run([], reason="", settings=settings)
+    find_faces(settings)
+    for row, content in zip(chosen, contents, strict=True):
+        assert leftovers(settings, row["media_id"], content, row["original_name"]) == []
+    assert len(read_manifest(settings.data_dir)) == 5
+    assert len(read_tombstones(settings.data_dir)) == 3
+    assert dvc_status(settings) == "Data and pipelines are up to date."
+
+
+def kill_once_changed(settings: Settings, item: str, path: Path) -> None:
+    """Start to forget an item and kill the process as soon as a file is another one."""
+    before = path.read_bytes() if path.exists() else b""
+    command = [sys.executable, "-m", "deepfakestream.cli", "data", "forget", item, "--yes"]
+    environment = {**os.environ, "DEEPFAKESTREAM_WORKSPACE": str(settings.workspace)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        while process.poll() is None and (not path.exists() or path.read_bytes() == before):
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    wait_for_children(settings)
+
+
+def wait_for_children(settings: Settings) -> None:
+    """Wait until the DVC process that the killed one had started is done: it holds DVC's lock."""
+    with open_stores(settings.workspace):
+        pass
