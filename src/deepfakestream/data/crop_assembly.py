@@ -82,9 +82,18 @@ def assemble(
                 empty.append(_empty(row, stored))
     summary = Summary(num_items=num_items, num_crops=writer.num_crops, empty=empty)
     _write_summary(partial / SUMMARY_FILE, summary, spec)
-    shutil.rmtree(extract_dir, ignore_errors=True)
-    partial.rename(extract_dir)
+    _replace(extract_dir, partial)
     return summary
+
+
+def _replace(folder: Path, by: Path) -> None:
+    """Put a folder in another's place: a kill leaves the old one, the new one or none, but no part."""
+    old = folder.with_name(f"{folder.name}.old{PARTIAL_SUFFIX}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    by.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _crop(row: dict[str, Any], face: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
