@@ -49,14 +49,16 @@ def stats(
 
 @data_app.command()
 def card(
-    directory: Annotated[Path, typer.Option(help="folder to write the page and its pictures into")] = Path(
-        "work/data-card"
-    ),
+    directory: Annotated[
+        Path | None, typer.Option(help="folder for the page and its pictures; default: work/data-card")
+    ] = None,
 ) -> None:
     """Write the data card: one Markdown page with pictures about sources, contents, limits and the gate."""
     from deepfakestream.pipeline import data_stats
 
-    typer.echo(f"data card: {data_stats.card(directory, settings=load_settings())}")
+    settings = load_settings()
+    page = data_stats.card(directory or settings.work_dir / "data-card", settings=settings)
+    typer.echo(f"data card: {page}")
 
 
 @data_app.command()

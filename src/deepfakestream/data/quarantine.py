@@ -18,6 +18,9 @@ from deepfakestream.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
 NAME_REASONS = (Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING, Reason.FORGOTTEN)
 """What ingestion has against a name; that the same bytes show a face does not settle it."""
 
+GATE_REASONS = (Reason.LOW_QUALITY, Reason.NEAR_DUPLICATE)
+"""What validation has against an item of the set, all of its crops or some."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS quarantine (
     source TEXT NOT NULL,
@@ -195,4 +198,5 @@ def describe_entries(entries: Sequence[LedgerEntry]) -> str:
     ]
     lines = text_table(("reason", "source", "name", "first seen", "last seen", "message"), rows)
     counts = Counter(str(entry.refusal.reason) for entry in entries).most_common()
-    return "\n".join([*lines, f"{len(entries)} entries: " + ", ".join(f"{n} {name}" for name, n in counts)])
+    told = ", ".join(f"{number} {name}" for name, number in counts)
+    return "\n".join([*lines, f"in quarantine: {len(entries)} ({told})"])
