@@ -7,10 +7,13 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deepfakestream import __version__
 from deepfakestream.data.layouts import LAYOUTS, choose_layout
 from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.data.manifest import read_manifest, to_rows
@@ -252,7 +255,7 @@ def take(source: Path, workspace: Path, *, dry_run: bool = False, layout: str | 
         source,
         params=PARAMS,
         settings=Settings(workspace=workspace),
-        request=IngestRequest(dry_run=dry_run, layout=layout),
+        request=IngestRequest(dry_run=dry_run, layout=layout, licence="CC0"),
     )
 
 
@@ -274,8 +277,21 @@ def test_a_tree_is_detected_and_taken_as_it_says(
     assert found == {name: row[:4] for name, row in tree.taken.items()}
     assert {name: row["split"] for name, row in rows.items() if row["split"] not in tree.taken[name][4]} == {}
     assert {refusal.original_name: refusal.reason for refusal in report.refused} == tree.refused
-    assert {row["codec"] for name, row in rows.items() if name.endswith(".mp4")} <= {"h264"}
+    for name, row in rows.items():
+        check_provenance(row, source / name)
     assert take(source, tmp_path / "ws").num_known == len(rows)
+
+
+def check_provenance(row: dict[str, Any], path: Path) -> None:
+    """Check what a row says of its file and of where it comes from."""
+    content = path.read_bytes()
+    assert (row["media_id"], row["size_bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (row["source"], row["licence"], row["tool_version"]) == ("source", "CC0", __version__)
+    assert datetime.now(UTC) - datetime.fromisoformat(row["ingested_at"]) < timedelta(minutes=5)
+    if row["kind"] == "video":
+        assert (row["codec"], row["duration_s"]) == ("h264", pytest.approx(0.24, abs=0.01))
+    else:
+        assert (row["kind"], row["duration_s"]) == ("image", None)
 
 
 def add_junk(source: Path) -> None:

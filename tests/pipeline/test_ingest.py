@@ -95,6 +95,21 @@ def test_new_parts_add_to_the_set_and_settle_what_was_refused(source: Path, sett
     assert not Quarantine(settings.quarantine_db).list(reason=Reason.EMPTY_FILE)
 
 
+def test_another_source_with_the_same_bytes_is_refused_by_name(tmp_path: Path, settings: Settings) -> None:
+    write(tmp_path / "first" / "real" / "a.jpg", 1)
+    write(tmp_path / "second" / "fake" / "b.jpg", 1)
+    write(tmp_path / "third" / "real" / "c.jpg", 1)
+    take(tmp_path / "first", settings)
+    told = "second/fake/b.jpg says fake, but first/real/a.jpg has the same bytes and says real; correct"
+    with pytest.raises(DataError, match=told):
+        take(tmp_path / "second", settings)
+    with pytest.raises(DataError, match=r"third/real/c.jpg has the same bytes as first/real/a.jpg"):
+        take(tmp_path / "third", settings)
+    reasons = [entry.refusal.reason for entry in Quarantine(settings.quarantine_db).list()]
+    assert reasons == [Reason.LABEL_CONFLICT, Reason.DUPLICATE]
+    assert read_manifest(settings.data_dir)["label"].tolist() == ["real"]
+
+
 def test_a_dry_run_touches_nothing(source: Path, settings: Settings) -> None:
     report = take(source, settings, dry_run=True)
     assert "would add 5 items" in report.describe()
