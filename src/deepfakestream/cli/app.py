@@ -51,6 +51,33 @@ def scan(
 
 
 @app.command()
+def explain(
+    path: Annotated[Path, typer.Argument(help="picture or video")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder to write to; default: NAME-explained, where NAME is the file's"),
+    ] = None,
+    faces: Annotated[
+        int, typer.Option(min=1, help="faces to explain at most, the most suspicious first")
+    ] = 3,
+    model: Annotated[
+        Path | None, typer.Option(help="model folder; default: the model that ships with the package")
+    ] = None,
+    operating_point: Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")] = "balanced",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="add KernelSHAP and LIME maps; several times slower")
+    ] = False,
+) -> None:
+    """Draw what the score of a file's faces rests on, and test whether the drawings can be trusted."""
+    from deepfakestream.explain.command import explain_file
+
+    written = explain_file(
+        path, out_dir=out, num_faces=faces, model_dir=model, operating_point=operating_point, compare=compare
+    )
+    typer.echo(written.describe())
+
+
+@app.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="folder to make the workspace in")],
     remote: Annotated[
