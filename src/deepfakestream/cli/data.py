@@ -52,11 +52,17 @@ def card(
     directory: Annotated[
         Path | None, typer.Option(help="folder for the page and its pictures; default: work/data-card")
     ] = None,
+    to_stdout: Annotated[
+        bool, typer.Option("--print", help="print what the manifest alone tells, write nothing")
+    ] = False,
 ) -> None:
     """Write the data card: one Markdown page with pictures about sources, contents, limits and the gate."""
     from deepfakestream.pipeline import data_stats
 
     settings = load_settings()
+    if to_stdout:
+        typer.echo(data_stats.card_text(settings), nl=False)
+        return
     page = data_stats.card(directory or settings.work_dir / "data-card", settings=settings)
     typer.echo(f"data card: {page}")
 

@@ -45,7 +45,7 @@ def write_card(
         _write(directory / f"{name}.png", picture)
     version = f"Version `{data_digest}` of `data/`. " if data_digest else ""
     lines = ["# Data card", "", f"{version}{headline(statistics)[0].upper()}{headline(statistics)[1:]}."]
-    lines += ["", *items_sections(manifest, statistics, pictures=True)]
+    lines += ["", *_items_sections(manifest, statistics, heading="##", pictures=True)]
     lines += _faces_section(statistics) if crops is not None else []
     lines += _gate_section(gate_report)
     path = directory / CARD_FILE
@@ -53,18 +53,27 @@ def write_card(
     return path
 
 
-def items_sections(manifest: pd.DataFrame, statistics: SetStatistics, *, pictures: bool) -> list[str]:
-    """Return what the page says from the manifest alone: sources, contents, known limits."""
+def manifest_part(manifest: pd.DataFrame, *, data_digest: str | None) -> str:
+    """Return what the page says from the manifest alone, without pictures, for another document."""
+    statistics = measure_set(manifest)
+    version = [f"Version `{data_digest}`: {headline(statistics)}.", ""] if data_digest else []
+    lines = version + _items_sections(manifest, statistics, heading="####", pictures=False)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _items_sections(
+    manifest: pd.DataFrame, statistics: SetStatistics, *, heading: str, pictures: bool
+) -> list[str]:
     origin = manifest.groupby(["source", "licence"]).size().reset_index(name="items")
     rows = [list(row) for row in origin.itertuples(index=False)]
-    lines = ["## Where it comes from", "", *markdown_table(["source", "licence", "items"], rows), ""]
-    lines += ["## What is in it", "", *markdown_table(*cells(statistics.by_method)), ""]
+    lines = [f"{heading} Where it comes from", "", *markdown_table(["source", "licence", "items"], rows), ""]
+    lines += [f"{heading} What is in it", "", *markdown_table(*cells(statistics.by_method)), ""]
     lines += [*markdown_table(*cells(statistics.by_split)), "", *_picture("methods", pictures)]
     is_crop = statistics.measures["measure"].isin(CROP_MEASURES.values())
     lines += [*markdown_table(*cells(statistics.measures[~is_crop])), ""]
     lines += [*markdown_table(*word_cells(statistics)), "", *_picture("media", pictures)]
     limits = known_limits(manifest) or ["None that the tables tell."]
-    return [*lines, "## Known limits", "", *(f"- {limit}" for limit in limits), ""]
+    return [*lines, f"{heading} Known limits", "", *(f"- {limit}" for limit in limits), ""]
 
 
 def _faces_section(statistics: SetStatistics) -> list[str]:

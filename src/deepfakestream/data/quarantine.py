@@ -15,7 +15,10 @@ from deepfakestream.data.text_table import text_table
 from deepfakestream.errors import Reason
 from deepfakestream.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
 
-NAME_REASONS = (Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING, Reason.FORGOTTEN)
+NAME_REASONS = (
+    *(Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING),
+    *(Reason.GROUP_MISSING, Reason.HELD_OUT, Reason.FORGOTTEN),
+)
 """What ingestion has against a name; that the same bytes show a face does not settle it."""
 
 GATE_REASONS = (Reason.LOW_QUALITY, Reason.NEAR_DUPLICATE)

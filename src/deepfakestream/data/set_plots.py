@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from deepfakestream.data.splits import SPLITS
@@ -84,6 +84,7 @@ def draw_faces(manifest: pd.DataFrame, crops: pd.DataFrame) -> bytes:
     figure, axes = _new(["Face sizes", "Crops an item (0: no face found)"], size=(8.2, 3.3))
     _histogram(axes[0], crops, "face_px", "shorter side of the face, px", logarithmic=True, what="crop")
     _histogram(axes[1], per_item, "crops", "crops")
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return _png(figure)
 
 
@@ -119,7 +120,9 @@ def _histogram(
     """Draw a histogram of each label, as share of the label's own number, so that both can be compared."""
     axes.set_xlabel(told, color=INK)
     axes.set_ylabel(f"share of the label's {what}s", color=INK)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}" if value <= 1 else ""))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{100 * value:.3g}%" if value <= 1 else "")
+    )
     known = table[table[column].notna()]
     values = known[column].to_numpy(dtype=np.float64)
     if len(values) == 0:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.atomic import replacing
-from deepfakestream.data.card import write_card
+from deepfakestream.data.card import manifest_part, write_card
 from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
 from deepfakestream.data.gate.report import REPORT_FILE
 from deepfakestream.data.manifest import read_manifest
@@ -58,6 +58,16 @@ def card(directory: Path, *, settings: Settings) -> Path:
         gate_report=_gate_report(settings),
         data_digest=DvcRepo(settings.workspace).data_digest(),
     )
+
+
+def card_text(settings: Settings) -> str:
+    """Return the part of the data card that the manifest alone tells, as Markdown without pictures.
+
+    Raises:
+        DataError: nothing has been ingested, or the manifest is damaged.
+    """
+    manifest = read_manifest(settings.data_dir)
+    return manifest_part(manifest, data_digest=DvcRepo(settings.workspace).data_digest())
 
 
 def _tables(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:

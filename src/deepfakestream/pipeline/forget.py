@@ -24,6 +24,8 @@ from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.settings import Settings
 
+_LISTED = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetPlan:
@@ -48,7 +50,9 @@ class ForgetPlan:
                 f"{len(self.companions)} other items share their groups and stay, "
                 "e.g. fakes of the same person; forget them too where that is meant:"
             )
-            lines += [f"  {_line(row)}" for _, row in self.companions.iterrows()]
+            lines += [f"  {_line(row)}" for _, row in self.companions.head(_LISTED).iterrows()]
+            if len(self.companions) > _LISTED:
+                lines.append(f"  and {len(self.companions) - _LISTED} more")
         return "\n".join(lines)
 
 
