@@ -108,6 +108,13 @@ class TrainParams(Section):
     fake_mix: FakeMix
     augment: Literal["full", "light", "none"]
     num_workers: int = Field(ge=0)
+    loss: Literal["bce", "focal"] = "bce"
+    focal_gamma: float = Field(default=2.0, ge=0.0)
+    fake_weight: float = Field(default=1.0, gt=0.0)
+    optimizer: str = "adamw"
+    scheduler: Literal["cosine", "tanh", "poly", "constant"] = "cosine"
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    augment_without: tuple[Literal["framing", "colour", "detail", "coding", "hidden"], ...] = ()
 
 
 class EvaluateParams(Section):

@@ -158,6 +158,7 @@ class TestRun:
     def test_artifacts_and_run_are_complete(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
         report = train.run(params, settings=settings)
+        assert report is not None
         folder = settings.artifacts_dir / "train"
         assert sorted(path.name for path in folder.iterdir()) == [
             "history.json",
@@ -174,6 +175,7 @@ class TestRun:
         assert "validation AUC" in report.describe()
         assert _leftovers(settings) == []
         assert not any((settings.work_dir / "checkpoints").iterdir())
+        assert [path.suffix for path in (settings.work_dir / "faces").iterdir()] == [".lock"]
 
         client = _client(settings)
         run = client.get_run(report.run_id)
@@ -214,6 +216,7 @@ class TestRun:
         trained = [m.value for m in _client(settings).get_metric_history(killed.info.run_id, "train_loss")]
 
         report = train.run(params, settings=settings)
+        assert report is not None
         assert not (folder / "old").exists()
         history = json.loads((folder / "history.json").read_text())
         assert [epoch["train_loss"] for epoch in history] == pytest.approx(trained)

@@ -23,6 +23,7 @@ from deepfakestream.training.detector import (
     training_pairs,
     validation_pictures,
 )
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.pictures import write_pairs_picture
 
@@ -46,7 +47,7 @@ def _job(train: FaceSet, val: FaceSet, params: TrainParams) -> TrainingJob:
         params=params,
         extraction=EXTRACTION,
         seed=3,
-        device=torch.device("cpu"),
+        team=Team(device=torch.device("cpu")),
         trained_on="made from one face",
     )
 

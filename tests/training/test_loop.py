@@ -13,14 +13,15 @@ from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import network_spec
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
-from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, smoothed_loss
+from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
-CPU = torch.device("cpu")
+ALONE = Team(device=torch.device("cpu"))
 
 
 class KilledError(Exception):
@@ -30,11 +31,11 @@ class KilledError(Exception):
 def _trainer(faces: FaceSet, params: TrainParams) -> Trainer:
     torch.manual_seed(3)
     pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
-    return Trainer(create_network(network_spec(params)), pairs, params, seed=3, device=CPU)
+    return Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=ALONE)
 
 
 def _validation(faces: FaceSet) -> dict[str, LabelledImages]:
-    return {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake)}
+    return {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)}
 
 
 def _fit(
@@ -48,16 +49,6 @@ def _fit(
 
 def _timeless(history: tuple[EpochMetrics, ...]) -> list[dict[str, float]]:
     return [{k: v for k, v in metrics.items() if k != "faces_per_s"} for metrics in history]
-
-
-class TestLoss:
-    @pytest.mark.parametrize(
-        ("logit", "is_fake", "smoothing", "expected"),
-        [(0.0, 0.0, 0.0, 0.6931), (0.0, 1.0, 0.4, 0.6931), (2.0, 1.0, 0.0, 0.1269), (2.0, 1.0, 0.1, 0.2269)],
-    )
-    def test_by_hand(self, logit: float, is_fake: float, smoothing: float, expected: float) -> None:
-        found = smoothed_loss(torch.tensor([logit]), torch.tensor([is_fake]), smoothing)
-        assert found.item() == pytest.approx(expected, abs=1e-4)
 
 
 class TestFit:
@@ -112,7 +103,9 @@ class TestEarlyStopping:
         faces = face_set(num_groups=2, num_faked=2)
         same = {
             "flat": LabelledImages(
-                images=np.zeros((4, 64, 64, 3), np.uint8), is_fake=np.array([0, 1, 0, 1], bool)
+                images=np.zeros((4, 64, 64, 3), np.uint8),
+                is_fake=np.array([0, 1, 0, 1], bool),
+                groups=np.array(list("abcd")),
             )
         }
         result = _trainer(faces, params(epochs=9, early_stopping_patience=2)).fit(

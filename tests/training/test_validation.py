@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.validation import measure_kinds, score, validation_sets
 
@@ -43,7 +44,7 @@ class TestKinds:
         sets = validation_sets(face_set(**shape), seed=0)
         assert sorted(sets) == kinds
         for part in sets.values():
-            assert 0 < part.is_fake.sum() < len(part.is_fake) == len(part.images)
+            assert 0 < part.is_fake.sum() < len(part.is_fake) == len(part.images) == len(part.groups)
 
     def test_reals_of_a_set_without_fakes_are_not_told_from_its_fakes(self, face_set: MakeSet) -> None:
         sets = validation_sets(face_set(num_groups=5, num_faked=2, num_foreign=3), seed=0)
@@ -58,7 +59,7 @@ class TestKinds:
 class TestMeasure:
     def test_kinds_weigh_alike(self, face_set: MakeSet) -> None:
         sets = validation_sets(face_set(num_groups=4, num_faked=4), seed=0)
-        found = measure_kinds(Greenness(), sets, CPU)
+        found = measure_kinds(Greenness(), sets, Team(device=CPU))
         assert found["val_auc_dataset"] == 1.0
         kinds = [value for name, value in found.items() if name != "val_auc"]
         assert found["val_auc"] == pytest.approx(np.mean(kinds))

@@ -151,7 +151,8 @@ def train() -> None:
     from deepfakestream.pipeline import train as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params, settings=settings).describe())
+    if report := step.run(params, settings=settings):
+        typer.echo(report.describe())
 
 
 @app.command()

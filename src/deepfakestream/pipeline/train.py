@@ -28,10 +28,13 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainedDetector,
     TrainingJob,
+    fit_network,
     network_spec,
     train_detector,
     training_pairs,
+    validation_pictures,
 )
+from deepfakestream.training.distributed import Team, join_team, processes_here
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 
@@ -64,11 +67,12 @@ class TrainReport:
         )
 
 
-def run(params: Params, *, settings: Settings) -> TrainReport:
+def run(params: Params, *, settings: Settings) -> TrainReport | None:
     """Train on the split `train`, choose and calibrate on `val`; write `artifacts/train`; log to MLflow.
 
     It holds `model.safetensors`, `model.onnx`, `spec.json`, `history.json` and `run.json`, and is replaced as
-    a whole or not at all. A killed training goes on from its last epoch.
+    a whole or not at all. A killed training goes on from its last epoch. Of several processes that `torchrun`
+    started, one writes and gets the report; the others get None.
 
     Raises:
         DataError: the crops are missing or a split lacks a class.
@@ -76,16 +80,24 @@ def run(params: Params, *, settings: Settings) -> TrainReport:
         WeightsError: the weights to start from cannot be had.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
-    device = torch.device(resolve_device(settings.device))
-    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half the speed of 1.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - params.train.num_workers))
     table = read_usable_crops(settings.artifacts_dir)
+    with join_team(resolve_device(settings.device)) as team:
+        # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half of 1's speed.
+        cores = (os.cpu_count() or 1) // processes_here()
+        torch.set_num_threads(max(1, cores - params.train.num_workers))
+        if team.leads:
+            return _lead(table, params, settings, team)
+        _follow(table, params, settings, team)
+        return None
+
+
+def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> TrainReport:
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     with start_run(
         settings, name=f"train {params.train.variant} {digest[:8]}", tags={"step": "train"}
     ) as tracked:
         checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
-        with _job(table, params, settings=settings, device=device, digest=digest) as job:
+        with open_job(table, params, settings=settings, team=team, digest=digest) as job:
             _log_inputs(tracked, job, params, digest, settings)
             detector = train_detector(
                 job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
@@ -97,10 +109,22 @@ def run(params: Params, *, settings: Settings) -> TrainReport:
     return report
 
 
+def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> None:
+    """Do another process's share of a training; the leader writes what comes of it."""
+    checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
+    with open_job(table, params, settings=settings, team=team, digest="") as job:
+        fit_network(job, validation_pictures(job), checkpoints, lambda *_: None)
+
+
 @contextmanager
-def _job(
-    table: pd.DataFrame, params: Params, *, settings: Settings, device: torch.device, digest: str
+def open_job(
+    table: pd.DataFrame, params: Params, *, settings: Settings, team: Team, digest: str
 ) -> Iterator[TrainingJob]:
+    """Give the training that the parameters describe on rows of the crop table, its faces in mapped files.
+
+    Raises:
+        DataError: the split `train` or `val` has no crop, or a shard is missing or damaged.
+    """
     extraction = spec_from_params(params.extract)
     sources = ", ".join(sorted(table["source"].unique()))
     with face_sets(table, settings, crop_scale=extraction.crop_scale) as sets:
@@ -110,7 +134,7 @@ def _job(
             params=params.train,
             extraction=extraction,
             seed=params.seed,
-            device=device,
+            team=team,
             trained_on=f"{sources} (data {digest[:12]}), started from {params.train.start_from} weights",
         )
 
@@ -124,7 +148,8 @@ def _log_inputs(
             "train": params.train.model_dump(),
             "extract": params.extract.model_dump(),
             "network": network_spec(params.train).model_dump(),
-            "device": str(job.device),
+            "processes": job.team.size,
+            "device": str(job.team.device),
         }
     )
     tracked.log_dataset("faces-train", digest, "training")

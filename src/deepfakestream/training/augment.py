@@ -7,6 +7,7 @@ need the compression and resizing of the world as much as the fakes do. The list
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import albumentations as A  # noqa: N812  (the library's own convention)
@@ -17,6 +18,7 @@ from deepfakestream.forge.degrade import video_world
 from deepfakestream.media.types import RGBImage
 
 Strength = Literal["full", "light", "none"]
+StepGroup = Literal["framing", "colour", "detail", "coding", "hidden"]
 PARTNER = "partner"
 
 
@@ -32,9 +34,21 @@ class VideoWorld(A.ImageOnlyTransform):  # type: ignore[misc]
         return video_world(img, np.random.default_rng(seed))
 
 
-def pair_augmentation(strength: Strength, *, size_px: int, seed: int) -> A.Compose:
-    """Return a transform that is called with `image` and `partner` and treats both alike."""
-    steps = {"full": _full, "light": _light, "none": _none}[strength](size_px)
+def pair_augmentation(
+    strength: Strength, *, size_px: int, seed: int, without: Collection[StepGroup] = ()
+) -> A.Compose:
+    """Return a transform that is called with `image` and `partner` and treats both alike.
+
+    Args:
+        strength: `full`, `light` (flip, brightness, JPEG) or `none`.
+        size_px: side of the pictures that come out.
+        seed: of draws that are not seeded anew.
+        without: groups of steps that `full` leaves out.
+    """
+    if strength == "full":
+        steps = _full(size_px, without)
+    else:
+        steps = _light(size_px) if strength == "light" else _none(size_px)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
 
 
@@ -51,15 +65,16 @@ def _light(size_px: int) -> list[Any]:
     ]
 
 
-def _full(size_px: int) -> list[Any]:
-    return [
-        A.HorizontalFlip(p=0.5),
-        *_framing(size_px),
-        *_colour(),
-        *_detail(),
-        *_coding(),
-        *_hidden(size_px),
-    ]
+def _full(size_px: int, without: Collection[StepGroup]) -> list[Any]:
+    groups: dict[StepGroup, list[Any]] = {
+        "framing": _framing(size_px),
+        "colour": _colour(),
+        "detail": _detail(),
+        "coding": _coding(),
+        "hidden": _hidden(size_px),
+    }
+    kept = [step for name, steps in groups.items() if name not in without for step in steps]
+    return [A.HorizontalFlip(p=0.5), *kept]
 
 
 def _framing(size_px: int) -> list[Any]:

@@ -21,6 +21,7 @@ from deepfakestream.model.selection import choose_aggregation, choose_calibratio
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
@@ -36,7 +37,7 @@ class TrainingJob:
     params: TrainParams
     extraction: ExtractionSpec
     seed: int
-    device: torch.device
+    team: Team
     trained_on: str
     """Goes into the spec: data, and what its terms ask of a user of the weights."""
 
@@ -55,19 +56,37 @@ def train_detector(
 ) -> TrainedDetector:
     """Train, choose the best epoch on validation, calibrate, and return the detector.
 
+    In a team this is what the leader does; the others call `fit_network`.
+
     Raises:
         DataError: a split lacks a class that the parameters ask for.
-        ParamsError: the backbone or the start is unknown.
+        ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
         WeightsError: the weights to start from cannot be had or do not fit.
     """
-    pairs = training_pairs(job)
     validation = validation_pictures(job)
-    torch.manual_seed(job.seed)  # the head starts random
-    trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, device=job.device)
-    result = trainer.fit(validation, checkpoints, on_epoch)
+    result = fit_network(job, validation, checkpoints, on_epoch)
     return TrainedDetector(
         network=result.network, spec=_finish_spec(job, result.network, validation), fit=result
     )
+
+
+def fit_network(
+    job: TrainingJob,
+    validation: dict[str, LabelledImages],
+    checkpoints: CheckpointStore,
+    on_epoch: Callable[[int, EpochMetrics], None],
+) -> FitResult:
+    """Train and choose the best epoch on validation; every process of a team does this at the same time.
+
+    Raises:
+        DataError: the split `train` lacks a class that the parameters ask for.
+        ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
+        WeightsError: the weights to start from cannot be had or do not fit.
+    """
+    pairs = training_pairs(job)
+    torch.manual_seed(job.seed)  # the head starts random
+    trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, team=job.team)
+    return trainer.fit(validation, checkpoints, on_epoch)
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:
@@ -78,7 +97,13 @@ def training_pairs(job: TrainingJob) -> PairDataset:
     """
     require_both_sides(job.train, split="train", needs_dataset_fakes=job.params.fake_mix.dataset > 0)
     return PairDataset(
-        job.train, PairSpec(mix=job.params.fake_mix, augment=job.params.augment, seed=job.seed)
+        job.train,
+        PairSpec(
+            mix=job.params.fake_mix,
+            augment=job.params.augment,
+            seed=job.seed,
+            without=job.params.augment_without,
+        ),
     )
 
 
@@ -150,7 +175,7 @@ def _finish_spec(
     job: TrainingJob, network: DetectorNetwork, validation: dict[str, LabelledImages]
 ) -> DetectorSpec:
     faces = job.val
-    face_logits = score(network, faces.images, job.device)
+    face_logits = score(network, faces.images, job.team.device)
     spec = DetectorSpec(
         network=network_spec(job.params),
         normalisation=NORMALISATION,
@@ -180,7 +205,7 @@ def calibration_scores(
     parts = [_media_logits(job.val, face_logits, spec)]
     for kind, images in validation.items():
         if kind != "dataset":
-            parts.append((score(network, images.images, job.device), images.is_fake))
+            parts.append((score(network, images.images, job.team.device), images.is_fake))
     return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 

@@ -12,23 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor
-from torch.nn import functional
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
 from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.loading import pair_loader
+from deepfakestream.training.losses import Loss
+from deepfakestream.training.optimisation import Precision, create_optimizer, create_schedule
 from deepfakestream.training.pairs import DrawSampler, PairDataset
 from deepfakestream.training.validation import LabelledImages, measure_kinds
 
 EpochMetrics = dict[str, float]
-MAX_GRADIENT_NORM = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class FitResult:
 
 @dataclass(slots=True, kw_only=True)
 class _Progress:
-    """What a checkpoint holds besides networks and optimizer."""
+    """What a checkpoint holds besides networks and optimiser."""
 
     epoch: int = 0
     best_epoch: int = -1
@@ -52,44 +51,40 @@ class _Progress:
 
 
 class Trainer:
-    """Fits one network on one set of pairs."""
+    """Fits one network on one set of pairs, alone or as one process of a team."""
 
     def __init__(
-        self,
-        network: DetectorNetwork,
-        pairs: PairDataset,
-        params: TrainParams,
-        *,
-        seed: int,
-        device: torch.device,
+        self, network: DetectorNetwork, pairs: PairDataset, params: TrainParams, *, seed: int, team: Team
     ) -> None:
+        """Prepare a training.
+
+        Raises:
+            ParamsError: optimiser, number format or batch size do not fit timm, the device or the team.
+        """
         self._params = params
         self._seed = seed
-        self._device = device
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pairs_per_batch = params.batch_size // 2
-        num_draws = params.steps_per_epoch * self._pairs_per_batch or len(pairs)
-        self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed)
+        self._team = team
+        num_pairs = params.batch_size // 2
+        num_draws = params.steps_per_epoch * num_pairs or len(pairs)
+        if team.size > 1 and num_draws < num_pairs:
+            raise ParamsError(
+                f"train.batch_size: an epoch has only {num_draws} pairs to share; lower it to {2 * num_draws}"
+            )
+        self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed, share=(team.rank, team.size))
         self._loader = pair_loader(
             pairs,
             self._sampler,
-            batch_size=self._pairs_per_batch,
+            batch_size=team.share_of(num_pairs, what="half of train.batch_size"),
             num_workers=params.num_workers,
-            drop_last=num_draws >= self._pairs_per_batch,
+            drop_last=num_draws >= num_pairs,
         )
+        self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._replica = team.replicate(self._network)
         self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
-        self._optimizer = create_optimizer_v2(
-            self._network, opt="adamw", lr=params.learning_rate, weight_decay=params.weight_decay
-        )
-        total = params.epochs * len(self._loader)
-        self._scheduler = CosineLRScheduler(
-            self._optimizer,
-            t_initial=total,
-            lr_min=params.learning_rate / 100,
-            warmup_t=int(params.warmup_share * total),
-            warmup_lr_init=params.learning_rate / 100,
-            t_in_epochs=False,
-        )
+        self._loss = Loss.from_params(params)
+        self._precision = Precision(params.amp, team.device)
+        self._optimizer = create_optimizer(self._network, params)
+        self._schedule = create_schedule(self._optimizer, params, num_steps=params.epochs * len(self._loader))
 
     def fit(
         self,
@@ -113,14 +108,15 @@ class Trainer:
             on_epoch(epoch, metrics)
         while progress.epoch < self._params.epochs and not self._stale(progress):
             metrics = self._epoch(progress.epoch)
-            metrics |= measure_kinds(self._averaged, validation, self._device)
+            metrics |= self._team.agree(measure_kinds(self._averaged, validation, self._team))
             progress.history.append(metrics)
             if metrics["val_auc"] > progress.best_auc:
                 progress.best_auc, progress.best_epoch = metrics["val_auc"], progress.epoch
                 progress.best_weights = copy.deepcopy(self._averaged.state_dict())
             on_epoch(progress.epoch, metrics)
             progress.epoch += 1
-            checkpoints.save(self._state(progress))
+            if self._team.leads:
+                checkpoints.save(self._state(progress))
         assert progress.best_weights is not None
         best = self._averaged
         best.load_state_dict(progress.best_weights)
@@ -134,7 +130,7 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> EpochMetrics:
         # Dropout of an epoch follows from (seed, epoch), so that a restart repeats what a kill cut off.
-        torch.manual_seed(self._seed + epoch)
+        torch.manual_seed(self._seed + epoch + 1_000_003 * self._team.rank)
         self._network.train()
         self._sampler.epoch = epoch
         started = time.monotonic()
@@ -143,12 +139,12 @@ class Trainer:
         batches: Iterable[NDArray[np.uint8]] = track(
             self._loader, description=f"epoch {epoch + 1}/{self._params.epochs}", unit="batch"
         )
-        for step, pairs in enumerate(batches):
+        for step, pairs in enumerate(batches, start=epoch * len(self._loader)):
             losses.append(self._step(pairs))
-            num_faces += 2 * len(pairs)
-            self._scheduler.step_update(epoch * len(self._loader) + step + 1)
-            self._ema.update(self._network, step=epoch * len(self._loader) + step)
-        train_loss = float(torch.stack(losses).mean())
+            num_faces += 2 * len(pairs) * self._team.size
+            self._schedule.step_update(step + 1)
+            self._ema.update(self._network, step=step)
+        train_loss = self._team.mean(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise ParamsError(
                 f"train.learning_rate: training diverged in epoch {epoch + 1} (loss {train_loss}); lower it"
@@ -160,16 +156,14 @@ class Trainer:
         }
 
     def _step(self, pairs: NDArray[np.uint8]) -> Tensor:
-        pixels = torch.from_numpy(pairs).to(self._device).flatten(0, 1).float()
+        pixels = torch.from_numpy(pairs).to(self._team.device).flatten(0, 1).float()
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        is_fake = torch.tensor([0.0, 1.0], device=self._device).repeat(len(pairs))
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits = self._network(pixels)
-        loss = smoothed_loss(logits.float(), is_fake, self._params.label_smoothing)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
-        self._optimizer.step()
+        is_fake = torch.tensor([0.0, 1.0], device=self._team.device).repeat(len(pairs))
+        with self._precision.autocast():
+            logits = self._replica(pixels)
+        loss = self._loss(logits.float(), is_fake)
+        self._precision.step(loss, self._network, self._optimizer)
+        self._team.average_statistics(self._network)
         return loss.detach()
 
     def _stale(self, progress: _Progress) -> bool:
@@ -180,6 +174,7 @@ class Trainer:
             "network": self._network.state_dict(),
             "averaged": self._ema.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "precision": self._precision.state_dict(),
             "progress": {name: getattr(progress, name) for name in progress.__slots__},
         }
 
@@ -190,10 +185,5 @@ class Trainer:
         self._network.load_state_dict(state["network"])
         self._ema.module.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._precision.load_state_dict(state["precision"])
         return _Progress(**state["progress"])
-
-
-def smoothed_loss(logits: Tensor, is_fake: Tensor, smoothing: float) -> Tensor:
-    """Return the mean binary cross-entropy with targets drawn towards even odds by `smoothing`."""
-    targets = is_fake * (1.0 - smoothing) + 0.5 * smoothing
-    return functional.binary_cross_entropy_with_logits(logits, targets)

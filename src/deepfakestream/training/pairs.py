@@ -23,7 +23,7 @@ from deepfakestream.forge.self_blend import self_blend
 from deepfakestream.forge.swap import pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
 from deepfakestream.params import FakeMix
-from deepfakestream.training.augment import PARTNER, Strength, pair_augmentation
+from deepfakestream.training.augment import PARTNER, StepGroup, Strength, pair_augmentation
 from deepfakestream.training.face_set import FaceSet
 
 NUM_DONORS = 48
@@ -37,6 +37,8 @@ class PairSpec:
     mix: FakeMix
     augment: Strength
     seed: int
+    without: tuple[StepGroup, ...] = ()
+    """Groups of steps that `full` augmentation leaves out."""
 
 
 class PairDataset(Dataset[Tensor]):
@@ -51,7 +53,9 @@ class PairDataset(Dataset[Tensor]):
     def __init__(self, faces: FaceSet, spec: PairSpec) -> None:
         self._faces = faces
         self._spec = spec
-        self._transform = pair_augmentation(spec.augment, size_px=faces.images.shape[1], seed=spec.seed)
+        self._transform = pair_augmentation(
+            spec.augment, size_px=faces.images.shape[1], seed=spec.seed, without=spec.without
+        )
         # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
         self._beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
         self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
@@ -141,20 +145,29 @@ def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[
 
 
 class DrawSampler(Sampler[int]):
-    """The draws of one epoch in random order, `num_draws` of them, the same for the same seed and epoch."""
+    """The draws of one epoch in random order, `num_draws` of them, the same for the same seed and epoch.
 
-    def __init__(self, dataset: PairDataset, *, num_draws: int, seed: int) -> None:
+    With a share `(rank, size)` only every `size`-th of them, so that the batches of all ranks together are
+    those of a single process with batches `size` times as large.
+    """
+
+    def __init__(
+        self, dataset: PairDataset, *, num_draws: int, seed: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self._size = len(dataset)
         self._num_draws = num_draws
         self._seed = seed
+        self._share = share
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self._num_draws
+        rank, size = self._share
+        return len(range(rank, self._num_draws, size))
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self._seed, self.epoch, 1])
         passes = -(-self._num_draws // self._size)
         order = np.concatenate([rng.permutation(self._size) + p * self._size for p in range(passes)])
         first = self.epoch * passes * self._size
-        yield from (int(first + draw) for draw in order[: self._num_draws])
+        rank, size = self._share
+        yield from (int(first + draw) for draw in order[rank : self._num_draws : size])

@@ -7,7 +7,7 @@ a video encoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import FakeMix
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.pairs import PairDataset, PairSpec
 
@@ -34,6 +35,8 @@ class LabelledImages:
 
     images: NDArray[np.uint8]
     is_fake: NDArray[np.bool_]
+    groups: NDArray[np.str_]
+    """Source group of each picture."""
 
 
 def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
@@ -41,7 +44,9 @@ def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
     sets = {}
     if len(faces.fakes) and (~faces.is_fake & faces.has_fakes_in_source).any():
         labelled = faces.has_fakes_in_source
-        plain = LabelledImages(images=faces.images[labelled], is_fake=faces.is_fake[labelled])
+        plain = LabelledImages(
+            images=faces.images[labelled], is_fake=faces.is_fake[labelled], groups=faces.groups[labelled]
+        )
         sets["dataset"] = plain
         sets["dataset_coded"] = _coded(plain, seed)
     forgeable = len(np.flatnonzero(~faces.is_fake & faces.has_mesh))
@@ -53,7 +58,7 @@ def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
 
 def _coded(plain: LabelledImages, seed: int) -> LabelledImages:
     images = [video_world(image, np.random.default_rng([seed, i])) for i, image in enumerate(plain.images)]
-    return LabelledImages(images=np.stack(images), is_fake=plain.is_fake)
+    return replace(plain, images=np.stack(images))
 
 
 def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
@@ -62,7 +67,11 @@ def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
     forgeable = np.random.default_rng(seed).permutation(forgeable)[:MAX_FORGED]
     made = [pairs.pair(int(p), np.random.default_rng([seed, int(p)])) for p in forgeable]
     images = np.stack([real for real, _ in made] + [fake for _, fake in made])
-    return LabelledImages(images=images, is_fake=np.repeat([False, True], len(made)))
+    return LabelledImages(
+        images=images,
+        is_fake=np.repeat([False, True], len(made)),
+        groups=np.tile(faces.groups[forgeable], 2),
+    )
 
 
 def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.float64]:
@@ -77,12 +86,14 @@ def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.dev
     return np.concatenate(parts).astype(np.float64)
 
 
-def measure_kinds(
-    network: DetectorNetwork, sets: dict[str, LabelledImages], device: torch.device
-) -> dict[str, float]:
-    """Return the AUC on each kind, and their mean as `val_auc`."""
+def measure_kinds(network: DetectorNetwork, sets: dict[str, LabelledImages], team: Team) -> dict[str, float]:
+    """Return the AUC on each kind, and their mean as `val_auc`; a team shares the pictures."""
+
+    def by_network(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return score(network, images, team.device)
+
     metrics = {
-        f"val_auc_{kind}": float(roc_auc_score(part.is_fake, score(network, part.images, device)))
+        f"val_auc_{kind}": float(roc_auc_score(part.is_fake, team.scores(by_network, part.images)))
         for kind, part in sets.items()
     }
     return {"val_auc": float(np.mean(list(metrics.values()))), **metrics}
