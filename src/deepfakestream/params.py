@@ -122,6 +122,7 @@ class EvaluateParams(Section):
 
     num_bootstrap: Positive
     low_fpr: float = Field(gt=0.0, lt=1.0)
+    robustness_faces: int = Field(default=0, ge=0)
 
 
 class PromoteParams(Section):

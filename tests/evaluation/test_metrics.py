@@ -234,3 +234,21 @@ def test_scalars_are_named_for_mlflow() -> None:
 )
 def test_estimate_in_words(estimate: Estimate, text: str) -> None:
     assert str(estimate) == text
+
+
+class TestFaces:
+    def test_frames_of_a_file_are_no_independent_items(self) -> None:
+        """Copies of a face in its file narrow no interval, because whole source groups are resampled."""
+        files = _random(60)
+        faces = pd.concat([files] * 5, ignore_index=True)
+        faces["crop_id"] = [f"c{i}" for i in range(len(faces))]
+        of_files = measure(files, num_bootstrap=60, seed=0)
+        of_faces = measure(faces, num_bootstrap=60, seed=0, unit="face")
+        assert (of_faces.unit, of_faces.n) == ("face", 300)
+        assert "300 faces" in of_faces.describe()
+        assert of_faces["auc"].model_dump() == pytest.approx(of_files["auc"].model_dump())
+
+    def test_a_face_counts_once(self) -> None:
+        faces = _table(GOLDEN).assign(crop_id="same")
+        with pytest.raises(DataError, match="face same has two rows; each face counts once"):
+            measure(faces, num_bootstrap=1, seed=0, unit="face")

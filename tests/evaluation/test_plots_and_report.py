@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfakestream.evaluation.metrics import measure
+from deepfakestream.evaluation.caveats import caveats
+from deepfakestream.evaluation.gaps import measure_gaps
+from deepfakestream.evaluation.metrics import Estimate, measure
 from deepfakestream.evaluation.operating import measure_points
-from deepfakestream.evaluation.plots import draw_all
-from deepfakestream.evaluation.report import ReportContent, render, worst_mistakes
+from deepfakestream.evaluation.plots import draw_scores
+from deepfakestream.evaluation.report import ReportContent, headline, render, worst_mistakes
+from deepfakestream.evaluation.robustness import Condition, RobustnessCard, empty_card
+from deepfakestream.evaluation.slice_plots import draw_slices
 from deepfakestream.evaluation.slices import measure_slices
+from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
 from deepfakestream.model.spec import OperatingPoint
 
 POINTS = {
@@ -39,28 +44,87 @@ def _scores(n: int, *, label: str | None = None) -> pd.DataFrame:
     )
 
 
-def _page(scores: pd.DataFrame) -> str:
+NAMES = ["histogram", "roc", "det", "reliability", "slices", "robustness", "training"]
+HISTORY = [
+    {"train_loss": 0.6, "val_auc": 0.7, "val_auc_swap": 0.8},
+    {"train_loss": 0.5, "val_auc": 0.8, "val_auc_swap": 0.7},
+]
+
+
+def _condition(level: str, auc: float, fpr: float) -> Condition:
+    return Condition(
+        kind="JPEG quality",
+        level=level,
+        auc=auc,
+        auc_change=Estimate(value=auc - 0.9, low=auc - 0.95, high=auc - 0.85),
+        real_p_fake_change=0.1,
+        fake_p_fake_change=-0.1,
+        fpr=fpr,
+        tpr=0.7,
+    )
+
+
+CARD = RobustnessCard(
+    status="ok",
+    n_real=20,
+    n_fake=20,
+    auc=0.9,
+    fpr=0.05,
+    tpr=0.8,
+    threshold=0.6,
+    conditions=(_condition("90", 0.89, 0.05), _condition("30", 0.6, 0.4)),
+)
+
+
+def _draw(scores: pd.DataFrame, card: RobustnessCard, history: list[dict[str, float]]) -> dict[str, bytes]:
+    auc = measure(scores, num_bootstrap=10, seed=0)["auc"]
+    slices = measure_slices(scores, threshold=0.6, num_bootstrap=10, seed=0)
+    return {
+        **draw_scores(scores, auc=auc, threshold=0.6),
+        "slices": draw_slices(slices, auc=auc),
+        "robustness": draw_robustness(card),
+        "training": draw_training(history),
+    }
+
+
+def _page(scores: pd.DataFrame, *, card: RobustnessCard = CARD, split: str = "test") -> str:
     metrics = measure(scores, num_bootstrap=10, seed=0, threshold=0.6)
     slices = measure_slices(scores, threshold=0.6, num_bootstrap=10, seed=0)
+    gaps = measure_gaps(scores, slices, threshold=0.6, num_bootstrap=10, seed=0)
+    points = measure_points(scores, POINTS)
     return render(
         ReportContent(
             title="Evaluation",
             facts={"Network": "dual <script>"},
+            caveats=caveats(
+                split=split,
+                metrics=metrics,
+                points=points,
+                promised=POINTS,
+                slices=slices,
+                gaps=gaps,
+                card=card,
+            ),
+            gate=None,
             metrics=metrics,
-            points=measure_points(scores, POINTS),
+            face_metrics=metrics,
+            points=points,
             slices=slices,
+            gaps=gaps,
+            robustness=card,
             mistakes=worst_mistakes(scores, threshold=0.6),
-            plots=draw_all(scores, slices, auc=metrics["auc"], threshold=0.6),
+            plots=_draw(scores, card, HISTORY),
         )
     )
 
 
 @pytest.mark.parametrize("scores", [_scores(0), _scores(1), _scores(20, label="fake"), _scores(200)])
-def test_pictures_are_drawn_whatever_there_is(scores: pd.DataFrame) -> None:
-    metrics = measure(scores, num_bootstrap=10, seed=0)
-    slices = measure_slices(scores, threshold=0.5, num_bootstrap=10, seed=0)
-    pictures = draw_all(scores, slices, auc=metrics["auc"], threshold=0.5)
-    assert list(pictures) == ["roc", "reliability", "histogram", "slices"]
+@pytest.mark.parametrize(("card", "history"), [(CARD, HISTORY), (empty_card("off", threshold=0.6), [])])
+def test_pictures_are_drawn_whatever_there_is(
+    scores: pd.DataFrame, card: RobustnessCard, history: list[dict[str, float]]
+) -> None:
+    pictures = _draw(scores, card, history)
+    assert list(pictures) == NAMES
     for png in pictures.values():
         with Image.open(BytesIO(png)) as image:
             assert min(image.size) > 200
@@ -88,14 +152,44 @@ def test_page_says_first_what_was_found(scores: pd.DataFrame, sentence: str) -> 
 
 def test_page_is_self_contained_and_escaped() -> None:
     page = _page(_scores(200))
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == len(NAMES)
     assert "<script" not in page
     assert "set &lt;b&gt;" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 
 def test_page_names_slices_without_numbers() -> None:
-    assert "too few files for numbers" in _page(_scores(24))
+    page = _page(_scores(24))
+    assert "too few files" in page
+    assert "No slice has enough files to be ranked" in page
+
+
+@pytest.mark.parametrize(
+    ("split", "card", "sentence"),
+    [
+        ("val", CARD, "the split &#39;val&#39;, which weights, calibration and thresholds were chosen"),
+        ("test", CARD, "JPEG quality 30 costs 0.300 of the AUC"),
+        ("test", CARD, "Genuine faces look forged under JPEG quality 30: 40% are called fake, 5% before"),
+        ("test", empty_card("off", threshold=0.6), "Robustness was not measured"),
+        ("test", empty_card("insufficient", threshold=0.6), "too few faces of a class"),
+    ],
+)
+def test_page_says_what_to_distrust(split: str, card: RobustnessCard, sentence: str) -> None:
+    assert sentence in _page(_scores(200), card=card, split=split)
+
+
+def test_a_threshold_that_breaks_its_promise_is_named() -> None:
+    assert "The threshold &#39;balanced&#39; promised" not in _page(_scores(200))
+    shifted = _scores(200)
+    alarming = shifted.assign(p_fake=shifted["p_fake"].clip(lower=0.61))
+    assert "The threshold &#39;balanced&#39; promised to call 10.0% of the reals fake" in _page(alarming)
+
+
+def test_headline_counts_in_hundreds() -> None:
+    scores = _scores(200).assign(p_fake=lambda rows: np.where(rows["label"] == "fake", 0.9, 0.1))
+    assert "catches 100 of 100 fakes and calls 0 of 100" in headline(
+        measure(scores, num_bootstrap=1, seed=0, threshold=0.6)
+    )
 
 
 class TestWorstMistakes:

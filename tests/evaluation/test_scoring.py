@@ -6,7 +6,13 @@ import pytest
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.evaluation.scoring import BATCH_SIZE, score_crops, score_media
+from deepfakestream.evaluation.scoring import (
+    BATCH_SIZE,
+    SLICE_COLUMNS,
+    score_crops,
+    score_faces,
+    score_media,
+)
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.spec import (
     AggregationSpec,
@@ -113,3 +119,31 @@ def test_aggregates_over_frames_then_tracks() -> None:
     assert found["logit"].tolist() == [2.0, 1.0]
     assert found["num_tracks"].tolist() == [2.0, 1.0]
     assert found["duration_s"].tolist() == [0.0, 0.0]
+
+
+def test_what_slices_need_comes_from_file_and_faces() -> None:
+    media = _media("a", "b").assign(
+        codec=["h264", None], jpeg_quality=[np.nan, 80], size_bytes=[1_000_000, 10], duration_s=[2.0, np.nan]
+    )
+    media["fps"] = [25.0, np.nan]
+    crops = _crops(("a", 0), ("a", 0), ("a", 0), ("b", 0)).assign(
+        ita_deg=[10.0, 20.0, np.nan, np.nan], yaw_deg=[-40.0, -30.0, -20.0, np.nan]
+    )
+    found = score_media(media, crops, np.zeros(4, np.float32), SPEC).set_index("media_id")
+    assert found.loc["a", "bits_per_px"] == pytest.approx(8e6 / (2.0 * 25.0 * 640 * 480))
+    assert found.loc["a", ["ita_deg", "abs_yaw_deg"]].tolist() == [15.0, 30.0]
+    assert found.loc["b", "jpeg_quality"] == 80.0
+    assert found.loc["b", ["bits_per_px", "ita_deg", "abs_yaw_deg"]].isna().all()
+    assert found.loc["a", "codec"] == "h264"
+
+
+def test_slice_columns_may_be_missing() -> None:
+    found = score_media(_media("a"), _crops(("a", 0)), np.zeros(1, np.float32), SPEC)
+    assert found[list(SLICE_COLUMNS)].isna().all(axis=None)
+
+
+def test_single_faces_are_calibrated_as_files_are() -> None:
+    crops = _crops(("a", 0), ("a", 0)).assign(crop_id=["a:0:0", "a:1:0"], label="fake", group_id="g")
+    found = score_faces(crops, np.array([0.0, 2.0], np.float32), SPEC)
+    assert found["p_fake"].tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-2.0))])
+    assert found["crop_id"].tolist() == ["a:0:0", "a:1:0"]

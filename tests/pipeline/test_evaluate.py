@@ -69,6 +69,7 @@ def test_outputs(make_workspace: Make) -> None:
     report = evaluate.run(PARAMS, settings=settings)
     directory = settings.artifacts_dir / "evaluate"
     assert sorted(path.name for path in directory.iterdir()) == [
+        "faces.parquet",
         "metrics.json",
         "plots",
         "reference.parquet",
@@ -86,8 +87,11 @@ def test_outputs(make_workspace: Make) -> None:
     assert report.metrics["auc"].value is not None
     assert 0.75 < report.metrics["auc"].value < 1.0
     assert "AUC 0." in report.describe()
+    assert found["face_metrics"]["unit"] == "face"
+    assert found["face_metrics"]["n"] == len(pd.read_parquet(directory / "faces.parquet")) == 76
+    assert found["robustness"]["status"] == "off"
     page = (directory / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 6  # robustness is off
     assert "http" not in page.replace("http-equiv", "")
 
 
@@ -140,3 +144,41 @@ def test_unknown_run_is_continued_by_a_new_one(make_workspace: Make) -> None:
     tags = open_client(settings).get_run(report.run_id).data.tags
     assert tags["continues_run"] == "unknown-run"
     assert json.loads((report.directory / "metrics.json").read_text())["run_id"] == report.run_id
+
+
+class TestVal:
+    def test_is_measured_apart_and_said_to_flatter(self, make_workspace: Make) -> None:
+        settings = make_workspace()
+        path = settings.data_dir / "manifest.parquet"
+        manifest = pd.read_parquet(path)
+        manifest.assign(split=manifest["split"].replace("train", "val")).to_parquet(path)
+        report = evaluate.run(PARAMS, settings=settings, split="val")
+        assert report.directory == settings.work_dir / "evaluate-val"
+        assert not (settings.artifacts_dir / "evaluate").exists()
+        assert "numbers flatter the model" in (report.directory / "report.html").read_text()
+        assert "numbers flatter the model" in report.describe()
+
+    def test_other_splits_are_refused(self, make_workspace: Make) -> None:
+        with pytest.raises(DataError, match="split 'train' cannot be measured; choose test or val"):
+            evaluate.run(PARAMS, settings=make_workspace(), split="train")
+
+
+def test_robustness_of_crops_in_the_store(make_workspace: Make) -> None:
+    """Every ladder runs, even on crops of 8 pixels."""
+    settings = make_workspace()
+    report = evaluate.run(PARAMS.model_copy(update={"robustness_faces": 20}), settings=settings)
+    assert report.robustness.status == "ok"
+    assert (report.robustness.n_real, report.robustness.n_fake) == (10, 10)
+    assert "Robustness of single faces" in (report.directory / "report.html").read_text()
+
+
+def test_the_report_names_what_the_gate_said(make_workspace: Make) -> None:
+    settings = make_workspace()
+    first = evaluate.run(PARAMS, settings=settings)
+    assert "not asked yet" in (first.directory / "report.html").read_text()
+    with start_run(settings, name="train", tags={}) as run:
+        (settings.artifacts_dir / "train" / "run.json").write_text(json.dumps({"run_id": run.run_id}))
+    entry = {"run_id": run.run_id, "outcome": "HOLD", "reasons": ["too few files"]}
+    (settings.work_dir / "promotions.jsonl").write_text(json.dumps(entry) + "\n")
+    again = evaluate.run(PARAMS, settings=settings)
+    assert "HOLD: too few files" in (again.directory / "report.html").read_text()

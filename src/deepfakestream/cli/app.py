@@ -156,12 +156,16 @@ def train() -> None:
 
 
 @app.command()
-def evaluate() -> None:
+def evaluate(
+    split: Annotated[
+        str, typer.Option(help="test; or val, which the model was chosen on: written to work/evaluate-val")
+    ] = "test",
+) -> None:
     """Measure artifacts/train on the test split; write metrics, scores and plots to artifacts/evaluate."""
     from deepfakestream.pipeline import evaluate as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.evaluate, settings=settings).describe())
+    typer.echo(step.run(params.evaluate, settings=settings, split=split).describe())
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""How good scores are, at the level of files, each number with an interval.
+"""How good scores are, of files or of single faces, each number with an interval.
 
 A number that the data cannot give (one class only, no item) is None, never 0.5: `status` says why.
 """
@@ -22,9 +22,12 @@ BoolArray = NDArray[np.bool_]
 
 FPR_LEVELS = (0.01, 0.05)
 INTERVAL = (0.025, 0.975)
-REQUIRED_COLUMNS = ("media_id", "label", "group_id", "p_fake")
+REQUIRED_COLUMNS = ("label", "group_id", "p_fake")
+KEYS = {"file": "media_id", "face": "crop_id"}
+"""What identifies a row, by what a row is."""
 
 Status = Literal["ok", "one_class", "empty"]
+Unit = Literal["file", "face"]
 
 
 class Estimate(BaseModel):
@@ -50,8 +53,10 @@ class Metrics(BaseModel):
 
     status: Status
     """`ok`; `one_class`: only reals or only fakes have a score; `empty`: no file has one."""
+    unit: Unit = "file"
+    """What a row is, and so what is counted below: a file, or one face crop of one frame."""
     n: int
-    """Files with a score."""
+    """Files, or faces, with a score."""
     n_real: int
     n_fake: int
     num_groups: int
@@ -76,8 +81,10 @@ class Metrics(BaseModel):
     def describe(self) -> str:
         """Return one line for a person."""
         if self.status == "empty":
-            return "no file has a score: nothing was measured"
-        counts = f"{self.n} files ({self.n_real} real, {self.n_fake} fake, {self.num_groups} source groups)"
+            return f"no {self.unit} has a score: nothing was measured"
+        counts = (
+            f"{self.n} {self.unit}s ({self.n_real} real, {self.n_fake} fake, {self.num_groups} source groups)"
+        )
         if self.status == "one_class":
             return f"{counts}: one class only, so AUC and the like are not defined"
         return f"AUC {self['auc']}, EER {self['eer']}, ECE {self['ece']} on {counts}"
@@ -90,21 +97,25 @@ def measure(
     seed: int,
     threshold: float = 0.5,
     fpr_levels: Sequence[float] = FPR_LEVELS,
+    unit: Unit = "file",
 ) -> Metrics:
-    """Return the metrics of scored files.
+    """Return the metrics of scored files or faces.
 
     Args:
         scores: one row a file: `media_id`, `label` (real | fake), `group_id` and `p_fake` (0-1; NaN where the
-            file has no score, which counts in `share_not_applicable` alone).
+            file has no score, which counts in `share_not_applicable` alone). Of faces: `crop_id` instead of
+            `media_id`.
         num_bootstrap: resamples of the source groups behind each interval.
         seed: of the resamples; the same seed gives the same intervals.
         threshold: p_fake from which a file counts as fake.
         fpr_levels: false-positive rates at which the share of caught fakes is read off the ROC.
+        unit: what a row is. Intervals resample whole source groups either way: frames of a file are no
+            independent items.
 
     Raises:
         DataError: a column is missing, a file has two rows, or a value is out of range.
     """
-    check_scores(scores)
+    check_scores(scores, unit=unit)
     scored = scores[scores["p_fake"].notna()]
     is_fake = (scored["label"] == "fake").to_numpy()
     p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
@@ -120,6 +131,7 @@ def measure(
     resamples = [compute(items) for items in resample_groups(groups, num_bootstrap=draws, seed=seed)]
     return Metrics(
         status=_status(is_fake),
+        unit=unit,
         n=len(scored),
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
@@ -133,19 +145,20 @@ def measure(
     )
 
 
-def check_scores(scores: pd.DataFrame) -> None:
+def check_scores(scores: pd.DataFrame, *, unit: Unit = "file") -> None:
     """Return if the table can be measured.
 
     Raises:
-        DataError: a column is missing, a file has two rows, or a value is out of range.
+        DataError: a column is missing, a file or face has two rows, or a value is out of range.
     """
-    missing = [name for name in REQUIRED_COLUMNS if name not in scores]
+    key = KEYS[unit]
+    missing = [name for name in (key, *REQUIRED_COLUMNS) if name not in scores]
     if missing:
         raise DataError(f"scores: the columns {', '.join(missing)} are missing; score the files again")
-    doubled = scores["media_id"].duplicated()
+    doubled = scores[key].duplicated()
     if doubled.any():
         raise DataError(
-            f"scores: file {scores['media_id'][doubled].iloc[0]} has two rows; each file counts once"
+            f"scores: {unit} {scores[key][doubled].iloc[0]} has two rows; each {unit} counts once"
         )
     wrong = sorted(set(scores["label"].astype(str)) - {"real", "fake"})
     if wrong:

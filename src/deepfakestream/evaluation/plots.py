@@ -1,61 +1,56 @@
-"""The four pictures of an evaluation, as PNG bytes: ROC, reliability, score histogram, slices.
-
-Drawn on canvases of their own (no pyplot, no global state), so that they may be made in any thread.
-"""
+"""Pictures of scores, as PNG bytes: ROC, DET, reliability, histogram."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import norm
 
+from deepfakestream.evaluation.canvas import (
+    FAINT,
+    FAKE_COLOUR,
+    INK,
+    REAL_COLOUR,
+    new_axes,
+    png_bytes,
+    say,
+)
 from deepfakestream.evaluation.curves import mass_bins, roc_curve
 from deepfakestream.evaluation.metrics import Estimate
-from deepfakestream.evaluation.slices import Slice
 
-REAL_COLOUR = "#2a6f97"
-FAKE_COLOUR = "#d1495b"
-INK = "#22313f"
-FAINT = "#c9d1d8"
-DPI = 120
-TERCILE_TITLES = {"face_px": "face size", "sharpness": "sharpness", "luma": "luma"}
+DET_TICKS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
+DET_RANGE = (0.004, 0.96)
 
 
-def draw_all(
-    scores: pd.DataFrame, slices: Sequence[Slice], *, auc: Estimate, threshold: float
-) -> dict[str, bytes]:
-    """Return PNG bytes by name: `roc`, `reliability`, `histogram`, `slices`.
+def draw_scores(scores: pd.DataFrame, *, auc: Estimate, threshold: float) -> dict[str, bytes]:
+    """Return PNG bytes by name: `histogram`, `roc`, `det`, `reliability`.
 
     Args:
         scores: scored files, columns as for `metrics.measure`; rows without a score are left out.
-        slices: what `slices.measure_slices` returned for them.
-        auc: of all files, drawn in the slices' picture for comparison.
+        auc: of all files.
         threshold: p_fake from which a file counts as fake.
     """
     scored = scores[scores["p_fake"].notna()]
     is_fake = (scored["label"] == "fake").to_numpy()
     p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
     return {
-        "roc": draw_roc(is_fake, p_fake, auc=auc),
-        "reliability": draw_reliability(is_fake, p_fake),
         "histogram": draw_histogram(is_fake, p_fake, threshold=threshold),
-        "slices": draw_slices(slices, auc=auc),
+        "roc": draw_roc(is_fake, p_fake, auc=auc),
+        "det": draw_det(is_fake, p_fake),
+        "reliability": draw_reliability(is_fake, p_fake),
     }
 
 
 def draw_roc(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, auc: Estimate) -> bytes:
     """Return the ROC curve, with the rates of 1 % and 5 % marked."""
-    figure, axes = _new("ROC curve", "false-positive rate (reals called fake)", "fakes caught")
+    figure, axes = new_axes("ROC curve", "false-positive rate (reals called fake)", "fakes caught")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     curve = roc_curve(is_fake, p_fake)
     if curve is None:
-        _say(axes, "needs real and fake files")
+        say(axes, "needs real and fake files")
     else:
         axes.plot(curve.fpr, curve.tpr, color=INK, linewidth=2)
         axes.fill_between(curve.fpr, curve.tpr, color=INK, alpha=0.06)
@@ -64,15 +59,53 @@ def draw_roc(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, auc: Es
         axes.axvline(level, color=FAKE_COLOUR, linewidth=0.8, linestyle=":")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    return _png(figure)
+    return png_bytes(figure)
+
+
+def draw_det(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
+    """Return the detection error trade-off: misses against false alarms, both on a normal-deviate scale.
+
+    On it two normal score distributions give a straight line (Martin et al., Eurospeech 1997), and the rare
+    errors that matter take as much room as the common ones.
+    """
+    figure, axes = new_axes("DET curve", "reals called fake", "fakes missed")
+    curve = roc_curve(is_fake, p_fake)
+    if curve is None:
+        say(axes, "needs real and fake files")
+    else:
+        low, high = DET_RANGE
+        inside = (curve.fpr > 0) & (curve.tpr < 1)
+        axes.plot(_deviate(curve.fpr[inside]), _deviate(1 - curve.tpr[inside]), color=INK, linewidth=2)
+        rate = curve.equal_error_rate
+        if low < rate < high:
+            axes.plot(_deviate(rate), _deviate(rate), "o", color=FAKE_COLOUR)
+            axes.annotate(
+                f"equal error rate {rate:.3f}",
+                (float(_deviate(rate)), float(_deviate(rate))),
+                textcoords="offset points",
+                xytext=(8, 8),
+                color=FAKE_COLOUR,
+            )
+    ends = _deviate(np.array(DET_RANGE)).tolist()
+    axes.plot(ends, ends, color=FAINT, linewidth=1)
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(_deviate(np.array(DET_TICKS)).tolist(), [f"{100 * tick:g} %" for tick in DET_TICKS])
+        axis.set_tick_params(labelsize=8)
+    return png_bytes(figure)
+
+
+def _deviate(rates: Any) -> Any:
+    return norm.ppf(rates)
 
 
 def draw_reliability(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
     """Return the reliability diagram: p_fake against the share of fakes, by bins of equal mass."""
-    figure, axes = _new("Reliability", "mean p_fake in the bin", "share of fakes in the bin")
+    figure, axes = new_axes("Reliability", "mean p_fake in the bin", "share of fakes in the bin")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     if len(p_fake) == 0:
-        _say(axes, "no file has a score")
+        say(axes, "no file has a score")
     else:
         bins = mass_bins(p_fake)
         counts = np.bincount(bins)
@@ -83,12 +116,12 @@ def draw_reliability(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) ->
         axes.plot(said, true, "o-", color=INK, linewidth=1.2, markersize=6)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_histogram(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, threshold: float) -> bytes:
     """Return the histogram of scores by class, with the threshold."""
-    figure, axes = _new("Scores", "p_fake", "files")
+    figure, axes = new_axes("Scores", "p_fake", "files")
     edges = np.linspace(0.0, 1.0, 26)
     for label, chosen, colour in (("real", ~is_fake, REAL_COLOUR), ("fake", is_fake, FAKE_COLOUR)):
         text = f"{label} ({int(chosen.sum())})"
@@ -96,74 +129,4 @@ def draw_histogram(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, t
     axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label=f"threshold {threshold:.2f}")
     axes.legend(loc="upper center", facecolor="white", edgecolor="none", framealpha=0.85, fontsize=9)
     axes.set_xlim(0, 1)
-    return _png(figure)
-
-
-def draw_slices(slices: Sequence[Slice], *, auc: Estimate) -> bytes:
-    """Return the AUC of each slice with its interval; slices with too few files are named, not measured."""
-    figure, axes = _new("AUC by slice", "AUC (95 % interval)", "", height=max(2.6, 0.34 * len(slices) + 1.4))
-    labels = [f"{TERCILE_TITLES.get(each.column, 'fake by')} {each.name}" for each in slices]
-    positions = np.arange(len(slices))[::-1]
-    for position, each in zip(positions, slices, strict=True):
-        _slice_row(axes, float(position), each)
-    if auc.value is not None:
-        axes.axvline(
-            auc.value, color=FAKE_COLOUR, linewidth=1, linestyle="--", label=f"all files: {auc.value:.3f}"
-        )
-        axes.legend(frameon=False, loc="lower left")
-    axes.set_yticks(positions.tolist(), labels, fontsize=9)
-    axes.set_xlim(min(0.5, _lowest(slices)), 1.01)
-    axes.set_ylim(-0.7, max(len(slices) - 0.3, 0.7))
-    if not slices:
-        _say(axes, "no slices")
-    return _png(figure)
-
-
-def _slice_row(axes: Axes, position: float, each: Slice) -> None:
-    estimate = each.metrics["auc"] if each.metrics else None
-    if estimate is None or estimate.value is None:
-        text = f"too few files ({each.n_real} real, {each.n_fake} fake)"
-        axes.text(
-            0.02,
-            position,
-            text,
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8,
-            color="#7b8794",
-            style="italic",
-        )
-        return
-    if estimate.low is not None and estimate.high is not None:
-        axes.hlines(position, estimate.low, estimate.high, color=REAL_COLOUR, linewidth=5, alpha=0.35)
-    axes.plot(estimate.value, position, "o", color=REAL_COLOUR, markersize=7)
-
-
-def _lowest(slices: Sequence[Slice]) -> float:
-    found = [each.metrics["auc"] for each in slices if each.metrics]
-    values = [estimate.low if estimate.low is not None else estimate.value for estimate in found]
-    return min((value - 0.02 for value in values if value is not None), default=0.5)
-
-
-def _new(title: str, x_label: str, y_label: str, *, height: float = 4.0) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.4, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
-    axes.set_xlabel(x_label, color=INK)
-    axes.set_ylabel(y_label, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#7b8794")
-
-
-def _png(figure: Figure) -> bytes:
-    stream = BytesIO()
-    # Without the version of matplotlib in it, the same scores give the same bytes.
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
+    return png_bytes(figure)

@@ -6,14 +6,20 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
+from deepfakestream.evaluation.gaps import Gap
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.evaluation.operating import MeasuredPoint
-from deepfakestream.evaluation.slices import Slice
+from deepfakestream.evaluation.robustness import RobustnessCard
+from deepfakestream.evaluation.slices import Slice, worst_slices
 
 NUM_MISTAKES = 10
+NUM_WORST_SLICES = 5
+NUM_GAPS = 8
 TEMPLATE = "report.html.j2"
 
 METRIC_MEANINGS = {
@@ -28,7 +34,17 @@ METRIC_MEANINGS = {
     "fpr": ("Reals called fake", "at the threshold"),
     "log_loss": ("Log-loss", "lower is better; 0.693 is a coin"),
     "brier": ("Brier score", "mean squared error of p_fake; 0.25 is a coin"),
-    "ece": ("Calibration error", "mean gap between p_fake and the share of fakes (ECE)"),
+    "ece": ("Calibration error", "mean gap between p_fake and the share of fakes (ECE), after calibration"),
+}
+
+PICTURES = {
+    "histogram": "scores by class, with the threshold",
+    "roc": "ROC; dotted: 1 % and 5 % of the reals called fake",
+    "det": "errors on a normal scale: lower left is better",
+    "reliability": "on the diagonal p_fake is a probability",
+    "slices": "AUC by slice with 95 % intervals",
+    "robustness": "single faces under perturbations, mild to harsh",
+    "training": "the course of the training",
 }
 
 
@@ -39,12 +55,19 @@ class ReportContent:
     title: str
     facts: Mapping[str, str]
     """Model, data and run in words, in order."""
+    caveats: Sequence[str]
+    """What to distrust, the gravest first."""
+    gate: str | None
+    """What the promotion gate said about this model, or None where it has not been asked."""
     metrics: Metrics
+    face_metrics: Metrics
     points: Sequence[MeasuredPoint]
     slices: Sequence[Slice]
+    gaps: Sequence[Gap]
+    robustness: RobustnessCard
     mistakes: pd.DataFrame
     plots: Mapping[str, bytes]
-    """PNG bytes by name, in order."""
+    """PNG bytes by name, as in `PICTURES`."""
 
 
 def worst_mistakes(scores: pd.DataFrame, *, threshold: float, limit: int = NUM_MISTAKES) -> pd.DataFrame:
@@ -57,19 +80,40 @@ def worst_mistakes(scores: pd.DataFrame, *, threshold: float, limit: int = NUM_M
     return ranked.head(limit)
 
 
+def headline(metrics: Metrics) -> str:
+    """Return what the model does at its threshold, in whole numbers of 100 files."""
+    alarms, caught = metrics["fpr"].value, metrics["tpr"].value
+    if alarms is None or caught is None:
+        return "Without real and fake files nothing can be said about it."
+    return (
+        f"At its threshold {metrics.threshold:.2f} it catches {round(100 * caught)} of 100 fakes and calls "
+        f"{round(100 * alarms)} of 100 genuine files fake."
+    )
+
+
 def render(content: ReportContent) -> str:
     """Return the page as self-contained HTML."""
     from jinja2 import Environment, StrictUndefined
 
     text = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(text)
-    return template.render(
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["share"] = lambda value: "–" if value is None else f"{100 * value:.1f} %"
+    return environment.from_string(text).render(
         content=content,
         metrics=content.metrics,
-        rows=[
-            (*METRIC_MEANINGS.get(name, (name, "")), value)
-            for name, value in content.metrics.estimates.items()
-        ],
+        faces=content.face_metrics,
+        headline=headline(content.metrics),
+        rows=[(*METRIC_MEANINGS.get(name, (name, "")), name) for name in content.metrics.estimates],
+        worst=worst_slices(tuple(content.slices), limit=NUM_WORST_SLICES),
+        gaps=content.gaps[:NUM_GAPS],
+        ladders=_ladders(content.robustness),
         mistakes=content.mistakes.to_dict("records"),
         images={name: base64.b64encode(png).decode() for name, png in content.plots.items()},
+        captions=PICTURES,
     )
+
+
+def _ladders(card: RobustnessCard) -> list[tuple[str, list[Any]]]:
+    return [(kind, list(group)) for kind, group in groupby(card.conditions, key=lambda each: each.kind)]

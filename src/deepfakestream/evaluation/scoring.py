@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.aggregation import aggregate
+from deepfakestream.model.aggregation import aggregate, calibrate
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.progress import track
 from deepfakestream.scan.features import FEATURE_NAMES, media_features
@@ -23,6 +23,10 @@ from deepfakestream.scan.features import FEATURE_NAMES, media_features
 BATCH_SIZE = 64
 IDENTITY_COLUMNS = ("media_id", "label", "manipulation", "group_id", "source", "original_name")
 SCORE_COLUMNS = ("p_fake", "logit", "p_fake_low", "p_fake_high")
+SLICE_NUMBERS = ("jpeg_quality", "bits_per_px", "ita_deg", "abs_yaw_deg")
+SLICE_COLUMNS = ("codec", *SLICE_NUMBERS)
+"""What slices are cut by, beside the drift features; null where the file or its faces do not say."""
+FACE_COLUMNS = ("crop_id", "media_id", "label", "group_id")
 
 
 class Scorer(Protocol):
@@ -74,21 +78,25 @@ def score_media(
         spec: aggregation and calibration of the model that made the logits.
 
     Returns:
-        One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), the score (`SCORE_COLUMNS`) and
-        the drift features (`scan.features.FEATURE_NAMES`).
+        One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), the score (`SCORE_COLUMNS`),
+        the drift features (`scan.features.FEATURE_NAMES`) and what else slices need (`SLICE_COLUMNS`).
     """
     scored = crops.assign(logit=logits)
     by_media = {str(media_id): rows for media_id, rows in scored.groupby("media_id")}
     nothing = scored.iloc[:0]
-    rows = [
-        {name: item[name] for name in IDENTITY_COLUMNS}
-        | _score(by_media.get(item["media_id"], nothing), spec)
-        | _features(item, by_media.get(item["media_id"], nothing))
-        for item in media.sort_values("media_id").to_dict("records")
-    ]
-    columns = [*IDENTITY_COLUMNS, *SCORE_COLUMNS, *FEATURE_NAMES]
-    numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES), "float64")
+    rows = []
+    for item in media.sort_values("media_id").to_dict("records"):
+        faces = by_media.get(item["media_id"], nothing)
+        identity = {name: item[name] for name in IDENTITY_COLUMNS}
+        rows.append(identity | _score(faces, spec) | _features(item, faces) | _slice_values(item, faces))
+    columns = [*IDENTITY_COLUMNS, *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS]
+    numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_NUMBERS), "float64")
     return pd.DataFrame(rows, columns=columns).astype(numbers)
+
+
+def score_faces(crops: pd.DataFrame, logits: NDArray[np.floating], spec: DetectorSpec) -> pd.DataFrame:
+    """Return one row a face crop: `FACE_COLUMNS` and its `p_fake`, for metrics of single frames."""
+    return crops[list(FACE_COLUMNS)].assign(p_fake=calibrate(np.asarray(logits), spec.calibration))
 
 
 def _score(faces: pd.DataFrame, spec: DetectorSpec) -> dict[str, float]:
@@ -111,3 +119,32 @@ def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
         duration_s=item["duration_s"],
         fps=item["fps"],
     )
+
+
+def _slice_values(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, Any]:
+    codec = item.get("codec")
+    return {
+        "codec": codec if isinstance(codec, str) else None,
+        "jpeg_quality": _number(item.get("jpeg_quality")),
+        "bits_per_px": _bits_per_px(item),
+        "ita_deg": _median(faces, "ita_deg"),
+        "abs_yaw_deg": abs(_median(faces, "yaw_deg")),
+    }
+
+
+def _bits_per_px(item: dict[Any, Any]) -> float:
+    """Return how many bits a video spends on a pixel of a frame; NaN for images."""
+    size, duration, fps = (_number(item.get(name)) for name in ("size_bytes", "duration_s", "fps"))
+    pixels = duration * fps * _number(item.get("width_px")) * _number(item.get("height_px"))
+    return 8.0 * size / pixels if pixels > 0 else float("nan")
+
+
+def _median(faces: pd.DataFrame, column: str) -> float:
+    if column not in faces:
+        return float("nan")
+    known = faces[column].dropna().to_numpy(dtype=np.float64)
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None or pd.isna(value) else float(value)

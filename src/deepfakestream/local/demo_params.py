@@ -15,6 +15,7 @@ CHANGES = {
     "train.steps_per_epoch": ("5", "80 faces an epoch"),
     "train.num_workers": ("0", "starting workers would cost more than they save"),
     "evaluate.num_bootstrap": ("200", "three people allow no finer interval"),
+    "evaluate.robustness_faces": ("16", "the curves, in seconds; too few faces for a finding"),
     "drift.window_size": ("42", "one batch of the demo's traffic"),
     "drift.min_window": ("30", "the reference has 42 files"),
     "retrain.windows": ("[1, 1]", "one drifted window is enough here; production waits for more"),

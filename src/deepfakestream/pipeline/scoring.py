@@ -1,13 +1,15 @@
-"""Scores of the test split by any model folder: the one way in which evaluate and promote read it."""
+"""Scores of a split by any model folder: the one way in which evaluate and promote read it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from deepfakestream.data.crop_assembly import SUMMARY_FILE
@@ -17,8 +19,10 @@ from deepfakestream.data.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.scoring import Scorer, score_crops, score_media
+from deepfakestream.evaluation.skin_tone import ita_deg
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.media.types import RGBImage
 from deepfakestream.settings import Settings
 
 TEST_SPLIT = "test"
@@ -26,17 +30,22 @@ FACE_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma"]
 
 
 def read_test_items(settings: Settings) -> pd.DataFrame:
-    """Return the manifest's rows of the test split, those without a face too.
+    """Return the manifest's rows of the test split, as `read_items` does."""
+    return read_items(settings, split=TEST_SPLIT)
+
+
+def read_items(settings: Settings, *, split: str) -> pd.DataFrame:
+    """Return the manifest's rows of a split, those without a face too.
 
     Raises:
-        DataError: nothing has been ingested, or no item is in the test split.
+        DataError: nothing has been ingested, or no item is in the split.
     """
     manifest = read_manifest(settings.data_dir)
-    items = manifest[manifest["split"] == TEST_SPLIT].sort_values("media_id").reset_index(drop=True)
+    items = manifest[manifest["split"] == split].sort_values("media_id").reset_index(drop=True)
     if items.empty:
         raise DataError(
-            f"{settings.data_dir}: none of {len(manifest)} items is in the test split; raise "
-            "ingest.split_fractions.test in params.yaml or ingest more source groups"
+            f"{settings.data_dir}: none of {len(manifest)} items is in the {split} split; raise "
+            f"ingest.split_fractions.{split} in params.yaml or ingest more source groups"
         )
     return items
 
@@ -56,6 +65,18 @@ def score_from_store(
     Raises:
         DataError: the crops are missing, or were made otherwise than the model expects.
     """
+    faces = score_stored_faces(items, scorer, settings, description=description)
+    return score_media(items, faces, faces["logit"].to_numpy(), scorer.spec)
+
+
+def score_stored_faces(
+    items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str = "score"
+) -> pd.DataFrame:
+    """Return the crop table's rows of items, each with its `logit` and `ita_deg`.
+
+    Raises:
+        DataError: the crops are missing, or were made otherwise than the model expects.
+    """
     extract_dir = settings.artifacts_dir / "extract"
     differences = spec_differences(scorer.spec.extraction, extract_dir)
     if differences:
@@ -66,9 +87,17 @@ def score_from_store(
     table = read_crop_table(extract_dir)
     mine = table[table["media_id"].isin(items["media_id"])]
     crops = mine.sort_values(["shard", "row"]).reset_index(drop=True)
-    images = read_images(extract_dir, crops)
+    tones: list[float] = []
+    images = _noting_tones(read_images(extract_dir, crops), tones)
     logits = score_crops(scorer, images, total=len(crops), description=description)
-    return score_media(items, crops, logits, scorer.spec)
+    return crops.assign(logit=logits, ita_deg=np.array(tones, dtype=np.float64))
+
+
+def _noting_tones(images: Iterable[RGBImage], tones: list[float]) -> Iterator[RGBImage]:
+    """Pass pictures on; their skin tones are measured on the way, so that each is read once."""
+    for image in images:
+        tones.append(ita_deg(image))
+        yield image
 
 
 def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str) -> pd.DataFrame:

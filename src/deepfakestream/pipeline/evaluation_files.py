@@ -1,0 +1,180 @@
+"""The files of an evaluation: tables, metrics, pictures and the page, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.evaluation.gaps import Gap
+from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.evaluation.operating import MeasuredPoint
+from deepfakestream.evaluation.plots import draw_scores
+from deepfakestream.evaluation.report import ReportContent, render, worst_mistakes
+from deepfakestream.evaluation.robustness import RobustnessCard
+from deepfakestream.evaluation.slice_plots import draw_slices
+from deepfakestream.evaluation.slices import Slice, worst_slices
+from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
+from deepfakestream.model.spec import AggregationSpec, DetectorSpec
+from deepfakestream.scan.features import FEATURE_NAMES
+
+METRICS_FILE = "metrics.json"
+SCORES_FILE = "scores.parquet"
+FACES_FILE = "faces.parquet"
+REFERENCE_FILE = "reference.parquet"
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateReport:
+    """What the step measured."""
+
+    split: str
+    metrics: Metrics
+    face_metrics: Metrics
+    points: tuple[MeasuredPoint, ...]
+    slices: tuple[Slice, ...]
+    gaps: tuple[Gap, ...]
+    robustness: RobustnessCard
+    caveats: tuple[str, ...]
+    directory: Path
+    run_id: str
+
+    def describe(self) -> str:
+        """Return the report as a few lines."""
+        lines = [f"{self.split}: {self.metrics.describe()}"]
+        if self.face_metrics.n > self.metrics.n:
+            lines.append(f"single faces: {self.face_metrics.describe()}")
+        if self.metrics.share_not_applicable:
+            lines.append(f"no score for {self.metrics.share_not_applicable:.1%} of the files: no usable face")
+        lines += [
+            f"at '{point.name}' (p_fake >= {point.threshold:.3f}): {point.fpr} of the reals are called fake, "
+            f"{point.tpr} of the fakes are caught"
+            for point in self.points[:1]
+        ]
+        lines += [
+            f"worst slice: {each.title}, AUC {each.auc}, {each.n_real} real and {each.n_fake} fake"
+            for each in worst_slices(self.slices, limit=1)
+        ]
+        lines += [f"mind: {sentence}" for sentence in self.caveats[:3]]
+        lines.append(f"report: {self.directory / REPORT_FILE}; MLflow run {self.run_id}")
+        return "\n".join(lines)
+
+
+def write_files(
+    report: EvaluateReport,
+    tables: Mapping[str, pd.DataFrame],
+    spec: DetectorSpec,
+    facts: Mapping[str, Any],
+    *,
+    gate: str | None,
+    history: Sequence[Mapping[str, float]],
+) -> None:
+    """Replace the report's folder.
+
+    Args:
+        report: what was measured, and where it goes.
+        tables: `scores`, a row a file, and `faces`, a row a crop.
+        spec: of the model.
+        facts: digests and names of model, data and run.
+        gate: what the promotion gate said about the model.
+        history: metrics of the training's epochs.
+    """
+    scores = tables["scores"]
+    plots = _draw(report, scores, history)
+    partial = report.directory.with_name(report.directory.name + PARTIAL_SUFFIX)
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "plots").mkdir(parents=True)
+    for name, png in plots.items():
+        (partial / "plots" / f"{name}.png").write_bytes(png)
+    scores.to_parquet(partial / SCORES_FILE, index=False)
+    tables["faces"].to_parquet(partial / FACES_FILE, index=False)
+    scores[["p_fake", *FEATURE_NAMES]].to_parquet(partial / REFERENCE_FILE, index=False)
+    (partial / METRICS_FILE).write_text(
+        json.dumps(_as_json(report, facts), indent=2) + "\n", encoding="utf-8"
+    )
+    page = _page(report, scores, spec, facts, gate, plots)
+    (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
+    _replace(report.directory, partial)
+
+
+def _replace(directory: Path, partial: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+
+
+def _draw(
+    report: EvaluateReport, scores: pd.DataFrame, history: Sequence[Mapping[str, float]]
+) -> dict[str, bytes]:
+    auc = report.metrics["auc"]
+    return {
+        **draw_scores(scores, auc=auc, threshold=report.metrics.threshold),
+        "slices": draw_slices(report.slices, auc=auc),
+        "robustness": draw_robustness(report.robustness),
+        "training": draw_training(history),
+    }
+
+
+def _page(
+    report: EvaluateReport,
+    scores: pd.DataFrame,
+    spec: DetectorSpec,
+    facts: Mapping[str, Any],
+    gate: str | None,
+    plots: Mapping[str, bytes],
+) -> ReportContent:
+    seen = "it never saw" if report.split == "test" else f"of the split '{report.split}', which chose it"
+    return ReportContent(
+        title=f"How good the detector is on files {seen}",
+        facts=_as_words(spec, facts),
+        caveats=report.caveats,
+        gate=gate,
+        metrics=report.metrics,
+        face_metrics=report.face_metrics,
+        points=report.points,
+        slices=report.slices,
+        gaps=report.gaps,
+        robustness=report.robustness,
+        mistakes=worst_mistakes(scores, threshold=report.metrics.threshold),
+        plots=plots,
+    )
+
+
+def _as_json(report: EvaluateReport, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        **facts,
+        "metrics": report.metrics.model_dump(mode="json"),
+        "face_metrics": report.face_metrics.model_dump(mode="json"),
+        "operating_points": {point.name: point.model_dump(mode="json") for point in report.points},
+        "slices": [each.model_dump(mode="json") for each in report.slices],
+        "gaps": [each.model_dump(mode="json") for each in report.gaps],
+        "robustness": report.robustness.model_dump(mode="json"),
+        "caveats": list(report.caveats),
+    }
+
+
+def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+    network, calibration = spec.network, spec.calibration
+    return {
+        "Network": f"{network.variant}, {network.backbone}, {network.pooling} pooling",
+        "Aggregation": _aggregation_in_words(spec.aggregation),
+        "Calibration": f"{calibration.method}: slope {calibration.slope:.3f}, "
+        f"intercept {calibration.intercept:.3f}",
+        "Weights (sha256)": facts["weights_sha256"],
+        "Trained on": spec.trained_on,
+        "MLflow run": facts["run_id"],
+        "Files (sha256 of their ids)": facts["test_set_sha256"],
+        "Data version (DVC md5)": facts["dvc_data_md5"] or "not recorded",
+    }
+
+
+def _aggregation_in_words(spec: AggregationSpec) -> str:
+    rule = f"{spec.frames} over frames, {spec.tracks} over tracks of at least {spec.min_track_frames} frames"
+    return f"{rule} ({spec.chosen_by})" if spec.chosen_by else rule
