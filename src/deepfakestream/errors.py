@@ -41,6 +41,8 @@ class Reason(StrEnum):
     GROUP_MISSING = "group_missing"
     HELD_OUT = "held_out"
     FORGOTTEN = "forgotten"
+    LOW_QUALITY = "low_quality"
+    NEAR_DUPLICATE = "near_duplicate"
 
 
 class DeepfakeStreamError(Exception):

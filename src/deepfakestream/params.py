@@ -60,6 +60,14 @@ class ExtractParams(Section):
     shard_size: Positive
 
 
+class Quantiles(Section):
+    """Least and greatest value that the 5 %, 50 % and 95 % quantile of a column may have."""
+
+    p05: tuple[float, float]
+    p50: tuple[float, float]
+    p95: tuple[float, float]
+
+
 class ValidateParams(Section):
     """Bounds that a set must keep before a model is trained on it."""
 
@@ -67,10 +75,17 @@ class ValidateParams(Section):
     min_groups_per_split: Positive
     max_share_without_face: Share
     fake_share: tuple[Share, Share]
+    method_items: tuple[Positive, Positive]
     min_face_px: Positive
     luma: tuple[float, float]
     min_sharpness: float
+    face_px_quantiles: Quantiles
+    luma_quantiles: Quantiles
+    sharpness_quantiles: Quantiles
     max_duplicate_share: Share
+    near_duplicate_similarity: Share
+    max_near_duplicate_share: Share
+    shortcut_auc: tuple[Share, Share]
 
 
 class FakeMix(Section):

@@ -8,22 +8,32 @@ import pytest
 
 from deepfakestream.data.columns import CROP_COLUMNS
 from deepfakestream.data.gate.checking import Checker, RuleResult
-from deepfakestream.data.gate.report import set_aside
-from deepfakestream.data.gate.rules import crop_rules, item_rules, split_rules
-from deepfakestream.data.gate.views import crops_view, items_view, splits_view
-from deepfakestream.data.manifest import to_frame
-from deepfakestream.params import ValidateParams
-
-PARAMS = ValidateParams(
-    min_items=6,
-    min_groups_per_split=1,
-    max_share_without_face=0.3,
-    fake_share=(0.05, 0.95),
-    min_face_px=24,
-    luma=(8.0, 247.0),
-    min_sharpness=1.0,
-    max_duplicate_share=0.05,
+from deepfakestream.data.gate.report import record_in_ledger, refusals, set_aside
+from deepfakestream.data.gate.rules import (
+    crop_rules,
+    distribution_rules,
+    item_rules,
+    method_rules,
+    near_duplicate_rules,
+    shortcut_rules,
+    split_rules,
 )
+from deepfakestream.data.gate.shortcuts import Shortcut
+from deepfakestream.data.gate.views import (
+    crops_view,
+    distributions_view,
+    items_view,
+    methods_view,
+    near_duplicates_view,
+    shortcuts_view,
+    splits_view,
+)
+from deepfakestream.data.manifest import to_frame
+from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.errors import Reason
+from deepfakestream.params import load_params
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml").validate_
 
 
 def digest(number: int) -> str:
@@ -69,7 +79,7 @@ def crops(manifest: pd.DataFrame) -> pd.DataFrame:
                 "crop_sha256": digest(1000 + 2 * position + frame),
             }
             row |= {"score": 0.9, "face_px": 80.0, "sharpness": 50.0, "luma": 120.0, "track_id": 0}
-            row |= {"box_xyxy": [0.0] * 4, "landmarks_xy": [0.0] * 10, "frame_index": frame}
+            row |= {"box_xyxy": [0.0] * 4, "landmarks_xy": [0.0] * 10, "frame_index": frame, "time_s": 0.5}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -89,7 +99,12 @@ def check(
     if table in ("", "crops"):
         rules = crop_rules(PARAMS)
         results += checker.check("crops", crops_view(crops, manifest), rules, id_column="crop_id")
-    view = splits_view(crops, {entry.crop_id for entry in set_aside(results)})
+    if table in ("", "methods"):
+        results += checker.check("methods", methods_view(manifest), method_rules(PARAMS), id_column="method")
+    if table in ("", "distributions"):
+        view = distributions_view(crops, PARAMS)
+        results += checker.check("distributions", view, distribution_rules(), id_column="quantile")
+    view = splits_view(crops, {entry.crop_id for entry in set_aside(results, crops)})
     for name, is_test in (("splits", False), ("test_split", True)):
         if table in ("", name):
             rows = view[(view["split"] == "test") == is_test].reset_index(drop=True)
@@ -159,6 +174,11 @@ def drop_crops(first: int) -> Break:
         (change("crops", "score", 1.5), "crops.score"),
         (change_all("crops", "label", "real"), "splits.num_fake"),
         (change_all("crops", "label", "fake"), "splits.num_real"),
+        (lambda manifest, crops: manifest.drop(index=[1, 3], inplace=True), "methods.num_items"),
+        (change_all("crops", "face_px", 30.0), "distributions.in_range"),
+        (change_all("crops", "luma", 30.0), "distributions.in_range"),
+        (change_all("crops", "luma", 240.0), "distributions.in_range"),
+        (change_all("crops", "sharpness", 3.0), "distributions.in_range"),
         (drop_crops(4), "splits.num_groups"),
         (drop_crops(8), "test_split.num_groups"),
     ],
@@ -186,7 +206,7 @@ def test_bad_crops_are_set_aside_and_their_items_count_while_one_is_left(
     crops.loc[[0, 2, 3], "luma"] = 2.0
     crops.loc[0, "face_px"] = 10.0
     results = check(manifest, crops)
-    aside = set_aside(results)
+    aside = set_aside(results, crops)
     assert [(entry.media_id, entry.rule) for entry in aside] == [
         (digest(0), "face_px"),
         (digest(0), "luma"),
@@ -195,6 +215,83 @@ def test_bad_crops_are_set_aside_and_their_items_count_while_one_is_left(
     ]
     view = splits_view(crops, {entry.crop_id for entry in aside}).set_index("split")
     assert view.loc["train", ["num_items", "num_real", "num_fake"]].tolist() == [1, 1, 0]
-    broken = [result for result in results if not result.passed and result.severity == "critical"]
-    assert [f"{result.table}.{result.rule}" for result in broken] == ["splits.num_fake"]
+    broken = [r for r in results if not r.passed and r.severity == "critical" and r.table == "splits"]
+    assert [result.rule for result in broken] == ["num_fake"]
     assert broken[0].describe().startswith("splits.num_fake (1 row, e.g. train): ingest more source groups")
+
+
+def test_the_repeated_frames_of_a_clip_are_no_copies(manifest: pd.DataFrame, crops: pd.DataFrame) -> None:
+    crops.loc[1, "crop_sha256"] = crops.loc[0, "crop_sha256"]
+    assert crops_view(crops, manifest)["is_copy"].sum() == 0
+    crops.loc[2, "crop_sha256"] = crops.loc[0, "crop_sha256"]
+    assert crops_view(crops, manifest)["is_copy"].tolist()[:3] == [0.0, 0.0, 1.0]
+
+
+def test_a_quantile_out_of_range_is_told_with_its_bounds(crops: pd.DataFrame) -> None:
+    crops["luma"] = 30.0
+    view = distributions_view(crops, PARAMS)
+    (result,) = Checker().check("distributions", view, distribution_rules(), id_column="quantile")
+    assert result.failed_ids == ["luma p50", "luma p95"]
+    assert "2 rows, e.g. luma p50 is 30, not 40 to 220" in result.describe()
+
+
+def pair(aside: int, kept: int) -> pd.DataFrame:
+    sides = {"aside": (aside, "train"), "kept": (kept, "val")}
+    row: dict[str, object] = {"similarity": 0.971, "num_crops": 2}
+    for side, (number, split) in sides.items():
+        row |= {f"{side}_id": digest(number), f"{side}_name": f"set/{number}.mp4", f"{side}_split": split}
+    return pd.DataFrame([row])
+
+
+def test_a_near_duplicate_takes_all_crops_of_the_earlier_item(
+    manifest: pd.DataFrame, crops: pd.DataFrame
+) -> None:
+    view = near_duplicates_view(pair(0, 2))
+    results = Checker().check("near_duplicates", view, near_duplicate_rules(), id_column="media_id")
+    assert "1 row, e.g. set/0.mp4 in train ~ set/2.mp4 in val (0.97)" in results[0].describe()
+    aside = set_aside(results, crops)
+    assert [(entry.crop_id, entry.rule) for entry in aside] == [
+        (f"{digest(0)}:0:0", "near_duplicate"),
+        (f"{digest(0)}:1:0", "near_duplicate"),
+    ]
+    splits = splits_view(crops, {entry.crop_id for entry in aside}, pair(0, 2)).set_index("split")
+    assert splits["near_duplicate_share"].tolist() == [0.5, 0.5, 0.0]
+    rules = split_rules(PARAMS, is_test=False)
+    results = Checker().check("splits", splits.reset_index(), rules, id_column="split")
+    broken = {result.rule: result for result in results if not result.passed}
+    assert broken["near_duplicate_share"].severity == "critical"
+    assert broken["near_duplicate_share"].failed_ids == ["train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("low", "is_metadata", "broken"),
+    [
+        (0.69, True, []),
+        (0.75, True, ["hints_at_label"]),
+        (0.95, True, ["gives_label_away", "hints_at_label"]),
+        (0.95, False, ["hints_at_label"]),
+    ],
+)
+def test_a_shortcut_warns_and_only_metadata_stop(low: float, is_metadata: bool, broken: list[str]) -> None:
+    found = [Shortcut(column="fps", auc=0.97, low=low, high=0.99, is_metadata=is_metadata)]
+    view = shortcuts_view(found)
+    results = Checker().check("shortcuts", view, shortcut_rules(PARAMS), id_column="column")
+    assert [result.rule for result in results if not result.passed] == broken
+    assert all(f"fps: AUC 0.97 ({low:.2f} to 0.99)" in r.describe() for r in results if not r.passed)
+
+
+def test_the_ledger_lists_what_was_set_aside_and_forgets_what_is_not(
+    manifest: pd.DataFrame, crops: pd.DataFrame, tmp_path: Path
+) -> None:
+    crops.loc[0, "luma"] = 2.0
+    ledger = Quarantine(tmp_path / "quarantine.db")
+    dark = set_aside(check(manifest, crops, table="crops"), crops)
+    record_in_ledger(ledger, refusals(dark, crops, manifest, data_dir=tmp_path))
+    (entry,) = ledger.list()
+    assert (entry.refusal.original_name, entry.refusal.reason) == ("0.mp4", Reason.LOW_QUALITY)
+    assert entry.refusal.message == "validate set 1 of 2 crops aside (luma 1); see artifacts/validate"
+    view = near_duplicates_view(pair(0, 2))
+    alike = Checker().check("near_duplicates", view, near_duplicate_rules(), id_column="media_id")
+    told = refusals(set_aside(alike, crops), crops, manifest, data_dir=tmp_path)
+    record_in_ledger(ledger, told)
+    assert [entry.refusal.reason for entry in ledger.list()] == [Reason.NEAR_DUPLICATE]

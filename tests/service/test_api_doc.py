@@ -18,6 +18,7 @@ EXPLAINED = Path("docs/PRED_EXPLAINABILITY.md").read_text(encoding="utf-8")
 INGEST_REASONS = {
     *(Reason.DUPLICATE, Reason.LABEL_MISSING, Reason.LABEL_CONFLICT, Reason.FORGOTTEN),
     *(Reason.GROUP_MISSING, Reason.HELD_OUT, Reason.TOO_SHORT),
+    *(Reason.LOW_QUALITY, Reason.NEAR_DUPLICATE),
 }
 MEDIA_REASONS = [reason for reason in Reason if reason not in INGEST_REASONS]
 MADE = [

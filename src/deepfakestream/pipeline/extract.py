@@ -15,7 +15,7 @@ from deepfakestream.data.face_filling import fill_store
 from deepfakestream.data.face_jobs import DetectorFactory
 from deepfakestream.data.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest, to_rows
-from deepfakestream.data.quarantine import NAME_REASONS, Quarantine, Refusal
+from deepfakestream.data.quarantine import GATE_REASONS, NAME_REASONS, Quarantine, Refusal
 from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params
@@ -108,7 +108,7 @@ def _record(summary: Summary, manifest: pd.DataFrame, settings: Settings) -> Non
     found = set(manifest["media_id"]) - {item.media_id for item in summary.empty}
     for entry in ledger.list():
         refusal = entry.refusal
-        if refusal.media_id in found and refusal.reason not in NAME_REASONS:
+        if refusal.media_id in found and refusal.reason not in (*NAME_REASONS, *GATE_REASONS):
             ledger.release([(refusal.source, refusal.original_name)], reason=refusal.reason)
     ledger.add(_refusal(item, settings) for item in summary.empty)
 

@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from deepfakestream.data.crop_store import read_crop_table
 from deepfakestream.data.gate.checking import Checker, RuleResult
-from deepfakestream.data.gate.report import Quarantined, set_aside, write_report
-from deepfakestream.data.gate.rules import crop_rules, item_rules, split_rules
-from deepfakestream.data.gate.views import crops_view, items_view, splits_view
+from deepfakestream.data.gate.contact_sheet import write_contact_sheet
+from deepfakestream.data.gate.near_duplicates import find_near_duplicates
+from deepfakestream.data.gate.pages import keep_pages_local
+from deepfakestream.data.gate.report import (
+    Quarantined,
+    record_in_ledger,
+    refusals,
+    set_aside,
+    write_report,
+)
+from deepfakestream.data.gate.rules import (
+    crop_rules,
+    distribution_rules,
+    item_rules,
+    method_rules,
+    near_duplicate_rules,
+    shortcut_rules,
+    split_rules,
+)
+from deepfakestream.data.gate.shortcuts import Shortcut, find_shortcuts
+from deepfakestream.data.gate.views import (
+    crops_view,
+    distributions_view,
+    items_view,
+    methods_view,
+    near_duplicates_view,
+    shortcuts_view,
+    splits_view,
+)
 from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.errors import GateError
 from deepfakestream.params import ValidateParams
 from deepfakestream.settings import Settings
 
 VALIDATE_DIR = "validate"
+SHEET_FILE = "near_duplicates.png"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +57,8 @@ class ValidateReport:
 
     results: list[RuleResult]
     quarantined: list[Quarantined]
+    shortcuts: list[Shortcut]
+    """Empty where a label has too few groups to measure on."""
     num_items: int
     num_crops: int
 
@@ -46,42 +77,103 @@ class ValidateReport:
             told = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
             num_crops = len({entry.crop_id for entry in self.quarantined})
             lines.append(f"{num_crops} crops set aside ({told}): artifacts/validate/quarantined.parquet")
+        lines.append(f"label from metadata alone: {_worst(self.shortcuts)}")
         lines.append("pages: artifacts/validate/data_docs/index.html")
         return "\n".join(lines)
 
 
 def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
-    """Check the set; write `report.json`, `quarantined.parquet` and `data_docs/` whatever comes out.
+    """Check the set; write its findings to `artifacts/validate` whatever comes out.
 
-    Crops that break a rule on picture quality are set aside: `data.usable_crops` leaves them out. A broken
-    rule about the set as a whole stops the pipeline.
+    That is `report.json`, `quarantined.parquet`, `near_duplicates.csv` and `data_docs/` with pages about
+    each table and, where there are near duplicates, a picture of them. Crops that break a rule on quality,
+    and items that a later split shows too, are set aside: `data.usable_crops` leaves them out, and the
+    quarantine ledger lists them. A broken rule about the set as a whole stops the pipeline.
 
     Raises:
         DataError: nothing has been ingested or extracted.
         GateError: a critical rule is broken; the message names rule, rows and remedy.
     """
     manifest = read_manifest(settings.data_dir)
-    crops = read_crop_table(settings.artifacts_dir / "extract")
+    extract_dir = settings.artifacts_dir / "extract"
+    crops = read_crop_table(extract_dir)
     directory = settings.artifacts_dir / VALIDATE_DIR
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
+    duplicates = find_near_duplicates(
+        crops, manifest, extract_dir, min_similarity=params.near_duplicate_similarity
+    )
+    shortcuts = find_shortcuts(manifest, crops)
     checker = Checker(directory / "data_docs")
-    results = checker.check("items", items_view(manifest, crops), item_rules(params), id_column="media_id")
-    results += checker.check("crops", crops_view(crops, manifest), crop_rules(params), id_column="crop_id")
-    quarantined = set_aside(results)
-    splits = splits_view(crops, {entry.crop_id for entry in quarantined})
-    for name, is_test in (("splits", False), ("test_split", True)):
-        rows = splits[(splits["split"] == "test") == is_test].reset_index(drop=True)
-        results += checker.check(name, rows, split_rules(params, is_test=is_test), id_column="split")
-    write_report(directory, results, quarantined, _facts(manifest, crops, splits))
+    results = _check_rows(checker, manifest, crops, duplicates, params)
+    if shortcuts:
+        view = shortcuts_view(shortcuts)
+        results += checker.check("shortcuts", view, shortcut_rules(params), id_column="column")
+    quarantined = set_aside(results, crops)
+    splits = splits_view(crops, {entry.crop_id for entry in quarantined}, duplicates)
+    results += _check_splits(checker, splits, params)
+    keep_pages_local(directory / "data_docs")
+    if len(duplicates):
+        write_contact_sheet(directory / "data_docs" / SHEET_FILE, duplicates, crops, extract_dir)
+    facts = _facts(manifest, crops, splits, shortcuts)
+    write_report(directory, results, quarantined, duplicates, facts)
+    told = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)
+    record_in_ledger(Quarantine(settings.quarantine_db), told)
     _stop_if_broken(results)
     return ValidateReport(
-        results=results, quarantined=quarantined, num_items=len(manifest), num_crops=len(crops)
+        results=results,
+        quarantined=quarantined,
+        shortcuts=shortcuts,
+        num_items=len(manifest),
+        num_crops=len(crops),
     )
 
 
-def _facts(manifest: pd.DataFrame, crops: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Any]:
-    return {"num_items": len(manifest), "num_crops": len(crops), "splits": splits.to_dict("records")}
+def _check_rows(
+    checker: Checker,
+    manifest: pd.DataFrame,
+    crops: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    params: ValidateParams,
+) -> list[RuleResult]:
+    tables = (
+        ("items", items_view(manifest, crops), item_rules(params), "media_id"),
+        ("methods", methods_view(manifest), method_rules(params), "method"),
+        ("crops", crops_view(crops, manifest), crop_rules(params), "crop_id"),
+        ("distributions", distributions_view(crops, params), distribution_rules(), "quantile"),
+        ("near_duplicates", near_duplicates_view(duplicates), near_duplicate_rules(), "media_id"),
+    )
+    return [
+        result
+        for name, view, rules, id_column in tables
+        for result in checker.check(name, view, rules, id_column=id_column)
+    ]
+
+
+def _check_splits(checker: Checker, splits: pd.DataFrame, params: ValidateParams) -> list[RuleResult]:
+    results: list[RuleResult] = []
+    for name, is_test in (("splits", False), ("test_split", True)):
+        rows = splits[(splits["split"] == "test") == is_test].reset_index(drop=True)
+        results += checker.check(name, rows, split_rules(params, is_test=is_test), id_column="split")
+    return results
+
+
+def _facts(
+    manifest: pd.DataFrame, crops: pd.DataFrame, splits: pd.DataFrame, shortcuts: Sequence[Shortcut]
+) -> dict[str, Any]:
+    return {
+        "num_items": len(manifest),
+        "num_crops": len(crops),
+        "splits": splits.to_dict("records"),
+        "shortcuts": [asdict(shortcut) for shortcut in shortcuts],
+    }
+
+
+def _worst(shortcuts: Sequence[Shortcut]) -> str:
+    metadata = [shortcut for shortcut in shortcuts if shortcut.is_metadata]
+    if metadata:
+        return max(metadata, key=lambda shortcut: shortcut.auc).describe()
+    return "nothing differs between items" if shortcuts else "not measured, a label has too few source groups"
 
 
 def _stop_if_broken(results: list[RuleResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from great_expectations.checkpoint.actions import UpdateDataDocsAction
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 SITE_NAME = "data_docs"
+_NUM_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +30,14 @@ class RuleResult:
     num_failed: int
     """Rows that broke it, for rules over rows."""
     failed_ids: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
+    """Some of the failed rows, as people know them."""
     remedy: str = ""
 
     def describe(self) -> str:
         """Return the breach and its remedy in one line."""
         if self.failed_ids:
-            shown = ", ".join(_short(name) for name in self.failed_ids[:3])
+            shown = ", ".join(self.examples)
             what = f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
         else:
             what = f"found {self.observed}"
@@ -65,7 +68,7 @@ class Checker:
             name: name of the table in results and pages.
             table: rows with a plain index.
             rules: expectations with `meta` keys `rule` and `remedy`.
-            id_column: column that names a row in the results.
+            id_column: column that names a row in the results; `shown_as`, where there is one, tells people.
         """
         context = self._context
         source = context.data_sources.add_pandas(name).add_dataframe_asset(name)
@@ -84,7 +87,9 @@ class Checker:
         )
         outcome = checkpoint.run(batch_parameters={"dataframe": table})
         (validation,) = outcome.run_results.values()
-        results = [_read(name, result, id_column) for result in validation.results]
+        shown_column = "shown_as" if "shown_as" in table.columns else id_column
+        told = dict(zip(table[id_column].astype(str), table[shown_column].astype(str), strict=True))
+        results = [_read(name, result, id_column, told) for result in validation.results]
         return sorted(results, key=lambda result: result.rule)
 
 
@@ -99,9 +104,9 @@ def _site(docs_dir: Path) -> Any:
     }
 
 
-def _read(table: str, result: Any, id_column: str) -> RuleResult:
+def _read(table: str, result: Any, id_column: str, told: Mapping[str, str]) -> RuleResult:
     config, details = result.expectation_config, result.result
-    failed = details.get("unexpected_index_list") or []
+    failed = [str(row[id_column]) for row in details.get("unexpected_index_list") or []]
     return RuleResult(
         table=table,
         rule=config.meta["rule"],
@@ -109,7 +114,8 @@ def _read(table: str, result: Any, id_column: str) -> RuleResult:
         passed=bool(result.success),
         observed=_observed(details),
         num_failed=int(details.get("unexpected_count", 0)),
-        failed_ids=[str(row[id_column]) for row in failed],
+        failed_ids=failed,
+        examples=[told.get(name, name) for name in failed[:_NUM_EXAMPLES]],
         remedy=config.meta["remedy"],
     )
 
@@ -124,8 +130,3 @@ def _observed(details: Any) -> float | str | None:
     if value is None or math.isnan(value):
         return None
     return round(float(value), 6)
-
-
-def _short(name: str) -> str:
-    digest, _, rest = name.partition(":")
-    return f"{digest[:12]}:{rest}" if rest else digest[:12]

@@ -66,6 +66,64 @@ def crop_rules(params: ValidateParams) -> list[Any]:
     ]
 
 
+def distribution_rules() -> list[Any]:
+    """Return the expectation over quantiles of face size, luma and sharpness (`views.distributions_view`)."""
+    remedy = (
+        "look at the pictures: another camera, framing or exposure?; "
+        "or change validate.face_px_quantiles, luma_quantiles or sharpness_quantiles"
+    )
+    return [_holds("in_range", remedy)]
+
+
+def method_rules(params: ValidateParams) -> list[Any]:
+    """Return the expectations over the methods of the fakes (`views.methods_view`)."""
+    return [
+        _rule(
+            "ColumnValuesToBeBetween",
+            "num_items",
+            "ingest more of these methods or leave them out, or change validate.method_items",
+            column="num_items",
+            min_value=params.method_items[0],
+            max_value=params.method_items[1],
+        )
+    ]
+
+
+def near_duplicate_rules() -> list[Any]:
+    """Return the expectation over items that a later split shows too (`views.near_duplicates_view`).
+
+    A warning: they are set aside, which closes the leak.
+    """
+    remedy = (
+        "set aside; look at artifacts/validate/data_docs/near_duplicates.png; where both show the same clip, "
+        "give them the same group_id in their source and ingest into a new workspace"
+    )
+    return [_never("picture_in_other_split", remedy, severity="warning")]
+
+
+def shortcut_rules(params: ValidateParams) -> list[Any]:
+    """Return the expectations over what tells the label from outside (`views.shortcuts_view`)."""
+    level = "make reals and fakes alike in this: the same sources, encoder, size and quality for both"
+    warns, stops = params.shortcut_auc
+    return [
+        _rule(
+            "ColumnValuesToBeBetween",
+            "hints_at_label",
+            level,
+            severity="warning",
+            column="low",
+            max_value=warns,
+        ),
+        _rule(
+            "ColumnValuesToBeBetween",
+            "gives_label_away",
+            f"a model would learn this and not faces; {level}, or raise validate.shortcut_auc",
+            column="metadata_low",
+            max_value=stops,
+        ),
+    ]
+
+
 def split_rules(params: ValidateParams, *, is_test: bool) -> list[Any]:
     """Return the expectations over splits (`views.splits_view`).
 
@@ -75,9 +133,30 @@ def split_rules(params: ValidateParams, *, is_test: bool) -> list[Any]:
     remedy = f"evaluate has too little to measure on; {more}" if is_test else more
     severity = "warning" if is_test else "critical"
     minima = {"num_groups": params.min_groups_per_split, "num_real": 1, "num_fake": 1}
+    regroup = (
+        "look at artifacts/validate/data_docs/near_duplicates.png; give items that show the same clip or "
+        "person the same group_id in their source and ingest into a new workspace, or raise "
+        "validate.max_near_duplicate_share"
+    )
     return [
-        _rule("ColumnValuesToBeBetween", column, remedy, severity=severity, column=column, min_value=minimum)
-        for column, minimum in minima.items()
+        _rule(
+            "ColumnValuesToBeBetween",
+            "near_duplicate_share",
+            regroup,
+            column="near_duplicate_share",
+            max_value=params.max_near_duplicate_share,
+        ),
+        *(
+            _rule(
+                "ColumnValuesToBeBetween",
+                column,
+                remedy,
+                severity=severity,
+                column=column,
+                min_value=minimum,
+            )
+            for column, minimum in minima.items()
+        ),
     ]
 
 
@@ -103,8 +182,15 @@ def _holds(column: str, remedy: str) -> Any:
     return _rule("ColumnValuesToBeInSet", column, remedy, column=column, value_set=[True])
 
 
-def _never(column: str, remedy: str) -> Any:
-    return _rule("ColumnValuesToBeInSet", f"no_{column}", remedy, column=column, value_set=[False])
+def _never(column: str, remedy: str, severity: str = "critical") -> Any:
+    return _rule(
+        "ColumnValuesToBeInSet",
+        f"no_{column}",
+        remedy,
+        severity=severity,
+        column=column,
+        value_set=[False],
+    )
 
 
 def _mean(column: str, name: str, remedy: str, **bounds: Any) -> Any:
