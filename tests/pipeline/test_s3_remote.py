@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -10,9 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import botocore.session
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
@@ -26,6 +27,11 @@ from deepfakestream.settings import Settings
 pytestmark = pytest.mark.slow
 
 SECRET = "s3-secret-of-this-test"
+SIGNED = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, "
+    "SignedHeaders=host, Signature=0"
+}
+"""The server looks for a signature, but does not check it."""
 CLONED = (".dvc/config", ".dvcignore", "dvc.yaml", "data.dvc", "params.yaml")
 """What git would hold of a workspace."""
 
@@ -90,9 +96,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_bucket(endpoint_url: str, name: str) -> None:
-    client = botocore.session.get_session().create_client("s3", endpoint_url=endpoint_url)
-    client.create_bucket(Bucket=name)
-    client.close()
+    requests.put(f"{endpoint_url}/{name}", headers=SIGNED, timeout=10.0).raise_for_status()
 
 
 def take(source: Path, root: Path) -> None:
@@ -205,10 +209,10 @@ def test_forgetting_reaches_the_bucket(endpoint_url: str, source: Path, tmp_path
 
 
 def bucket_contents(endpoint_url: str, name: str) -> dict[str, bytes]:
-    client = botocore.session.get_session().create_client("s3", endpoint_url=endpoint_url)
-    listed = client.list_objects_v2(Bucket=name)["Contents"]
-    found = {
-        entry["Key"]: client.get_object(Bucket=name, Key=entry["Key"])["Body"].read() for entry in listed
-    }
-    client.close()
-    return found
+    def get(path: str) -> requests.Response:
+        found = requests.get(f"{endpoint_url}/{name}{path}", headers=SIGNED, timeout=10.0)
+        found.raise_for_status()
+        return found
+
+    keys = re.findall("<Key>(.*?)</Key>", get("?list-type=2").text)
+    return {key: get(f"/{key}").content for key in keys}
