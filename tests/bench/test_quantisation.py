@@ -24,6 +24,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from deepfakestream.faces.crop import resize_square
+from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.half_graph import single_precision_graph
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.scoring import FaceScorer, open_scorer
@@ -151,7 +152,13 @@ def test_int8_against_fp32(tmp_path: Path) -> None:
     folders = _variants(folder, calibration, tmp_path)
     scorers = {name: open_scorer(path, device="cpu") for name, path in folders.items()}
     ms = _interleaved_ms(scorers, crops[:NUM_TIMED])
-    aucs = {name: float(roc_auc_score(is_fake, scorer.logits(crops))) for name, scorer in scorers.items()}
+    spec = read_spec(folder)
+    logits = {name: scorer.logits(crops) for name, scorer in scorers.items()}
+    aucs = {name: float(roc_auc_score(is_fake, found)) for name, found in logits.items()}
+    called = {
+        name: calibrate(found, spec.calibration) >= spec.operating_points["balanced"].threshold
+        for name, found in logits.items()
+    }
     base = next(iter(scorers))
     out = io.StringIO()
     out.write(f"\n{int((~is_fake).sum())} real and {int(is_fake.sum())} fake faces of {size_px} px\n")
@@ -160,7 +167,8 @@ def test_int8_against_fp32(tmp_path: Path) -> None:
         pays = name != base and loss <= MAX_AUC_LOSS and speed > 1.0
         out.write(
             f"{name:<42} AUC {aucs[name]:.4f} (loss {loss:+.4f})  {ms[name]:6.2f} ms a face ({speed:.2f} x)  "
-            f"{(folders[name] / 'model.onnx').stat().st_size / 1e6:.1f} MB{'  pays' if pays else ''}\n"
+            f"{(folders[name] / 'model.onnx').stat().st_size / 1e6:.1f} MB, "
+            f"{(called[name] != called[base]).mean():.1%} called otherwise{'; pays' if pays else ''}\n"
         )
     sys.stdout.write(out.getvalue())
     assert aucs[base] > 0.5

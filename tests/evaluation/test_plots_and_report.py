@@ -168,8 +168,9 @@ def test_page_names_slices_without_numbers() -> None:
     ("split", "card", "sentence"),
     [
         ("val", CARD, "the split &#39;val&#39;, which weights, calibration and thresholds were chosen"),
-        ("test", CARD, "JPEG quality 30 costs 0.300 of the AUC"),
+        ("test", CARD, "&#39;JPEG quality 30&#39; costs 0.300 of the AUC"),
         ("test", CARD, "Genuine faces look forged under JPEG quality 30: 40% are called fake, 5% before"),
+        ("test", CARD, "Fakes pass under JPEG quality 90: 70% are caught, 80% before"),
         ("test", empty_card("off", threshold=0.6), "Robustness was not measured"),
         ("test", empty_card("insufficient", threshold=0.6), "too few faces of a class"),
     ],

@@ -107,7 +107,13 @@ def _about_robustness(card: RobustnessCard) -> Iterator[str]:
     worst = min(card.conditions, key=lambda each: each.auc_change.value or 0.0)
     if (worst.auc_change.value or 0.0) < -LARGE_DROP:
         loss = -(worst.auc_change.value or 0.0)
-        yield f"{worst.kind} {worst.level} costs {loss:.3f} of the AUC of single faces."
+        yield f"The perturbation '{worst.kind} {worst.level}' costs {loss:.3f} of the AUC of single faces."
+    hiding = min(card.conditions, key=lambda each: each.tpr or 0.0)
+    if (hiding.tpr or 0.0) < (card.tpr or 0.0) - LARGE_DROP:
+        yield (
+            f"Fakes pass under {hiding.kind} {hiding.level}: {hiding.tpr:.0%} are caught, "
+            f"{card.tpr:.0%} before."
+        )
     alarming = max(card.conditions, key=lambda each: each.fpr or 0.0)
     if (alarming.fpr or 0.0) > (card.fpr or 0.0) + LARGE_DROP:
         yield (
