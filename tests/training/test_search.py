@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from deepfakestream.data.atomic import exclusive
+from deepfakestream.errors import DataError
+from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.model.files import save_model
+from deepfakestream.model.network import NORMALISATION, create_network
+from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
+from deepfakestream.params import TrainParams
+from deepfakestream.training.detector import TrainingJob, network_spec
+from deepfakestream.training.distributed import Team
+from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.search import OnEpoch, search, suggest
+
+EXTRACTION = ExtractionSpec(
+    detector="retinaface_mnet025",
+    num_frames=1,
+    min_face_px=10,
+    min_score=0.5,
+    max_faces_per_frame=1,
+    crop_scale=1.0,
+    crop_size_px=64,
+)
+
+
+@pytest.fixture
+def job(face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], tmp_path: Path) -> TrainingJob:
+    """A training of one epoch that starts from a folder of its own."""
+    chosen = params(epochs=1, batch_size=4, start_from=str(tmp_path / "start"))
+    torch.manual_seed(0)
+    spec = DetectorSpec(
+        network=network_spec(chosen),
+        normalisation=NORMALISATION,
+        extraction=EXTRACTION,
+        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
+        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
+        operating_points={},
+        trained_on="nothing",
+    )
+    save_model(create_network(spec.network), spec, tmp_path / "start")
+    faces = face_set(num_groups=4, num_faked=4)
+    return TrainingJob(
+        train=faces,
+        val=faces,
+        params=chosen,
+        extraction=EXTRACTION,
+        seed=5,
+        team=Team(device=torch.device("cpu")),
+        trained_on="one face",
+    )
+
+
+class Records:
+    """What a tracking server would have been told."""
+
+    def __init__(self) -> None:
+        self.changes: dict[int, dict[str, Any]] = {}
+        self.epochs: list[tuple[int, int]] = []
+
+    @contextmanager
+    def open_trial(self, number: int, changes: dict[str, Any]) -> Iterator[OnEpoch]:
+        self.changes[number] = changes
+
+        def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
+            assert 0.0 <= metrics["val_auc"] <= 1.0
+            self.epochs.append((number, epoch))
+
+        yield on_epoch
+
+
+class TestSpace:
+    def test_every_point_is_a_valid_training(self, params: Callable[..., TrainParams]) -> None:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(40):
+            changes = suggest(study.ask())  # type: ignore[arg-type]
+            chosen = TrainParams.model_validate(params().model_dump() | changes)
+            assert chosen.fake_mix.dataset >= 0.0
+            assert chosen.learning_rate == changes["learning_rate"]
+
+
+def test_one_search_at_a_time(job: TrainingJob, tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "s.lock", doing="searching"),
+        pytest.raises(DataError, match="another process is searching"),
+    ):
+        search(job, num_trials=1, database=tmp_path / "s.db", name="x", open_trial=Records().open_trial)
+
+
+@pytest.mark.slow
+def test_two_trials_then_two_more(job: TrainingJob, tmp_path: Path) -> None:
+    """The second call goes on with the study; what a kill left running is not waited for."""
+    records = Records()
+    arguments: dict[str, Any] = {"database": tmp_path / "s.db", "name": "x", "open_trial": records.open_trial}
+    first = search(job, num_trials=2, **arguments)
+    assert (first.num_finished, set(records.changes)) == (2, {0, 1})
+    killed = optuna.load_study(study_name="x", storage=f"sqlite:///{tmp_path / 's.db'}").ask()
+    more = search(job, num_trials=3, **arguments)
+    assert more.num_finished + more.num_pruned == 3
+    assert set(records.changes) == {0, 1, killed.number + 1}
+    assert records.epochs == [(number, 0) for number in records.changes]
+    assert len({changes["learning_rate"] for changes in records.changes.values()}) == 3
+    assert more.best_changes == records.changes[more.best_number]
+    assert more.best_auc >= first.best_auc
