@@ -102,15 +102,13 @@ def measure(
     """Return the metrics of scored files or faces.
 
     Args:
-        scores: one row a file: `media_id`, `label` (real | fake), `group_id` and `p_fake` (0-1; NaN where the
-            file has no score, which counts in `share_not_applicable` alone). Of faces: `crop_id` instead of
-            `media_id`.
+        scores: one row a file: `media_id` (`crop_id` of faces), `label` (real | fake), `group_id` and
+            `p_fake` (0-1; NaN for a file without score: it counts in `share_not_applicable` alone).
         num_bootstrap: resamples of the source groups behind each interval.
         seed: of the resamples; the same seed gives the same intervals.
         threshold: p_fake from which a file counts as fake.
         fpr_levels: false-positive rates at which the share of caught fakes is read off the ROC.
-        unit: what a row is. Intervals resample whole source groups either way: frames of a file are no
-            independent items.
+        unit: what a row is; intervals resample whole source groups either way.
 
     Raises:
         DataError: a column is missing, a file has two rows, or a value is out of range.
@@ -120,14 +118,12 @@ def measure(
     is_fake = (scored["label"] == "fake").to_numpy()
     p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
     groups = scored["group_id"].to_numpy()
-    num_groups = len(set(groups))
 
     def compute(chosen: NDArray[np.int64] | slice) -> dict[str, float]:
         return _numbers(is_fake[chosen], p_fake[chosen], threshold=threshold, fpr_levels=fpr_levels)
 
-    point = compute(slice(None))
     # Resampling a single group gives the same items every time: an interval without width or meaning.
-    draws = num_bootstrap if num_groups > 1 else 0
+    draws = num_bootstrap if len(set(groups)) > 1 else 0
     resamples = [compute(items) for items in resample_groups(groups, num_bootstrap=draws, seed=seed)]
     return Metrics(
         status=_status(is_fake),
@@ -135,12 +131,13 @@ def measure(
         n=len(scored),
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
-        num_groups=num_groups,
+        num_groups=len(set(groups)),
         share_not_applicable=1.0 - len(scored) / len(scores) if len(scores) else None,
         threshold=threshold,
         num_bootstrap=draws,
         estimates={
-            name: _estimate(value, [each[name] for each in resamples]) for name, value in point.items()
+            name: _estimate(value, [each[name] for each in resamples])
+            for name, value in compute(slice(None)).items()
         },
     )
 

@@ -70,7 +70,6 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         WeightsError: the model folder is incomplete or damaged.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
-    from deepfakestream.model.folder import weights_sha256
     from deepfakestream.model.scoring import open_scorer
 
     if split not in SPLITS:
@@ -89,14 +88,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         report = EvaluateReport(
             **measured, split=split, directory=_directory(settings, split), run_id=tracked.run_id
         )
-        facts = {
-            "split": split,
-            "weights_sha256": weights_sha256(train_dir),
-            "model_sha256": digest,
-            "run_id": tracked.run_id,
-            "test_set_sha256": set_sha256(items),
-            "dvc_data_md5": DvcRepo(settings.workspace).data_digest(),
-        }
+        facts = {"split": split, **_facts(items, settings), "run_id": tracked.run_id}
         tables = {"scores": scores, "faces": score_faces(faces, faces["logit"].to_numpy(), scorer.spec)}
         write_files(
             report,
@@ -108,6 +100,19 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         )
         _log(tracked, report)
     return report
+
+
+def _facts(items: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return the digests of model and data."""
+    from deepfakestream.model.folder import weights_sha256
+
+    train_dir = settings.artifacts_dir / TRAIN_DIR
+    return {
+        "weights_sha256": weights_sha256(train_dir),
+        "model_sha256": model_sha256(train_dir),
+        "test_set_sha256": set_sha256(items),
+        "dvc_data_md5": DvcRepo(settings.workspace).data_digest(),
+    }
 
 
 def read_run_id(train_dir: Path) -> str | None:
