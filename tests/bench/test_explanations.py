@@ -24,7 +24,7 @@ from deepfakestream.model.files import load_network
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.scoring import open_scorer
 
-NUM_PEOPLE = int(os.environ.get("EXPLAIN_PEOPLE", "6"))
+NUM_PEOPLE = int(os.environ.get("EXPLAIN_PEOPLE", "3"))
 """Each gives a real face, a self-blend and a swap."""
 
 
@@ -110,7 +110,12 @@ def mean(values):
 def test_explanations_side_by_side(detector, sample_media):
     bench = Bench()
     faces = list(sample_faces(bench, detector, sample_media))
-    rows = [bench.row(crop, box) for _, crop, box in faces]
+    rows = []
+    for kind, crop, box in faces:
+        rows.append(bench.row(crop, box))
+        beaten = {method: found["beaten of 19"] for method, found in rows[-1].items()}
+        sys.stdout.write(f"{kind}: {beaten}\n")
+        sys.stdout.flush()
     methods = list(rows[0])
     columns = [name for name in rows[0][methods[0]] if name != "cells"]
     lines = ["", f"{len(faces)} faces, weights {bench.scorer.info.weights_sha256[:12]}"]
