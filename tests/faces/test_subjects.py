@@ -51,7 +51,7 @@ def track(track_id, wandering, *, frames=8, span_s=7.0, odd_frames=0):
         ([track(0, STILL), track(1, ALIVE), track(2, STILL)], {0, 2}),
         ([track(0, ALIVE), track(1, STILL, odd_frames=2)], {1}),
         ([track(0, ALIVE), track(1, STILL, odd_frames=3)], set()),
-        ([track(0, ALIVE), track(1, STILL, span_s=2.5)], set()),
+        ([track(0, ALIVE), track(1, STILL, span_s=3.9)], set()),
         ([track(0, ALIVE), track(1, STILL, frames=4)], set()),
         ([track(0, ALIVE, frames=2), track(1, STILL)], set()),
     ],

@@ -20,8 +20,8 @@ MAX_STILL = 0.012
 """Wandering of the landmarks, over the face's shorter side, up to which a face counts as still."""
 STILL_QUANTILE = 0.75
 """Share of a track's frames that must be that still: one odd frame makes no picture alive."""
-MIN_SPAN_S = 3.0
-"""Shorter tracks are not judged: people do keep still for a second or two."""
+MIN_SPAN_S = 4.0
+"""Shorter tracks are not judged: people do keep still for two or three seconds."""
 MIN_FRAMES = 5
 MIN_PROMINENCE = 0.25
 """Of a subject's summed box area to that of the file's most prominent track."""
