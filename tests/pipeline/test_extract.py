@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,11 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.crop_store import read_crop_table, read_images
+from deepfakestream.data.face_store import exclusive_store
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.errors import DataError, Reason
+from deepfakestream.faces.detectors import open_detector
+from deepfakestream.faces.types import FaceDetector
 from deepfakestream.media.types import RGBImage
 from deepfakestream.params import ExtractParams, load_params
 from deepfakestream.pipeline import extract, ingest
@@ -35,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, face_clip: Path, astronaut:
 
 @pytest.fixture
 def settings(source: Path, tmp_path: Path) -> Settings:
-    settings = Settings(workspace=tmp_path, device="cpu")
+    settings = Settings(workspace=tmp_path, device="cpu", executor="inline")
     ingest.run(source, params=ALL_PARAMS.ingest, settings=settings, request=ingest.IngestRequest())
     return settings
 
@@ -81,6 +86,45 @@ def test_a_second_run_reads_the_store_and_gives_the_same_bytes(settings: Setting
     assert {path.suffix for path in map(Path, before)} == {".arrow", ".parquet", ".json"}
 
 
+def test_a_pool_finds_what_this_process_finds(settings: Settings) -> None:
+    run(settings)
+    before = output(settings)
+    shutil.rmtree(settings.face_store_dir)
+    report = run(settings.model_copy(update={"executor": "process", "num_workers": 2}))
+    assert report.num_reused == 0
+    assert output(settings) == before
+
+
+def test_another_detector_recomputes_only_what_it_has_seen(settings: Settings) -> None:
+    run(settings)
+    before = output(settings)
+    other = partial(other_digest, "retinaface_mnet025")
+    assert extract.run(PARAMS, settings=settings, detector_factory=other).num_reused == 1  # the face crop
+    assert extract.run(PARAMS, settings=settings, detector_factory=other).num_reused == 4
+    assert output(settings) == before
+    assert run(settings).num_reused == 4
+
+
+def other_digest(name: str) -> FaceDetector:
+    detector = open_detector(name, weights=None, device="cpu")
+    detector.digest = "e" * 64
+    return detector
+
+
+def test_a_file_that_is_gone_stops_the_step_and_is_not_remembered(settings: Settings) -> None:
+    (clip,) = settings.data_dir.glob("media/*/*.mp4")
+    away = clip.rename(settings.workspace / "away.mp4")
+    with pytest.raises(DataError, match=f"{clip.name}: in the manifest but not there; .*'dvc pull'"):
+        run(settings)
+    away.rename(clip)
+    assert run(settings).num_unreadable == 0
+
+
+def test_two_extractions_do_not_run_at_once(settings: Settings) -> None:
+    with exclusive_store(settings.face_store_dir), pytest.raises(DataError, match="another process is extr"):
+        run(settings)
+
+
 def test_a_changed_parameter_recomputes_only_what_depends_on_it(settings: Settings) -> None:
     run(settings)
     more_frames = PARAMS.model_copy(update={"num_frames": 4})
@@ -100,7 +144,7 @@ def test_a_face_found_later_leaves_the_quarantine(settings: Settings) -> None:
 
 
 def test_without_any_face_the_step_fails(settings: Settings, tmp_path: Path, source: Path) -> None:
-    empty = Settings(workspace=tmp_path / "other")
+    empty = Settings(workspace=tmp_path / "other", executor="inline")
     (tmp_path / "walls" / "real").mkdir(parents=True)
     (tmp_path / "walls" / "real" / "wall.png").write_bytes((source / "wall.png").read_bytes())
     request = ingest.IngestRequest()

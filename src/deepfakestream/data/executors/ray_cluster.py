@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ from deepfakestream.errors import ParamsError, ServerError
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster of our own. Pictures go to the face store, so that only jobs pass through it."""
+
+KNOCK_S = 10.0
 
 
 class RayCluster:
@@ -135,8 +138,10 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
         "_temp_dir": folder,
     }
     try:
+        if address:
+            _knock(address)
         ray.init(**quiet, **({"address": address} if address else own))
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"at '{address}'" if address else "on this machine"
         raise ServerError(
             f"DEEPFAKESTREAM_RAY_ADDRESS: no Ray cluster {where} ({error}); "
@@ -148,6 +153,13 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    # Ray itself tries for minutes before it says that nobody is there.
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def _capacity(ray: Any, num_gpus_each: int) -> int:
