@@ -39,6 +39,7 @@ def source(tmp_path: Path) -> Path:
 def two_machines() -> Iterator[str]:
     """Address of a Ray cluster of two nodes with a core each, both on this machine."""
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra ray is not installed")
+    Path("/tmp/ray").mkdir(exist_ok=True)  # notes there which cluster is current, whatever its folder
     with TemporaryDirectory(prefix="ray-") as folder:  # short: it holds sockets
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
