@@ -3,7 +3,7 @@
 OpenCV 5 has no cascade classifier any more, so OpenCV 4 runs beside it in a process of its own:
 
     pip install --no-deps --target FOLDER "opencv-python-headless<5"
-    DEEPFAKESTREAM_BENCH_OPENCV4=FOLDER pytest tests/bench/test_detector_comparison.py -m bench -s
+    BENCH_OPENCV4=FOLDER pytest tests/bench/test_detector_comparison.py -m bench -s
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUNDS = 5
 NUM_FRAMES = 4
 MIN_SCORE = 0.8
 SAME_FACE_IOU = 0.3
-FOLDER_VARIABLE = "DEEPFAKESTREAM_BENCH_OPENCV4"
+FOLDER_VARIABLE = "BENCH_OPENCV4"
 CHILD = """
 import json, sys, time
 import cv2, numpy as np
