@@ -11,12 +11,13 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
-from deepfakestream.errors import DataError
+from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.media.types import RGBImage
@@ -24,8 +25,8 @@ from deepfakestream.model.files import save_model
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.scoring import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
-from deepfakestream.params import Params, load_params
-from deepfakestream.pipeline import train
+from deepfakestream.params import Params, TrainParams, load_params
+from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
 from deepfakestream.training.detector import network_spec
 
@@ -222,3 +223,61 @@ class TestRun:
         steps = _client(settings).get_metric_history(report.run_id, "train_loss")
         assert [metric.step for metric in steps] == [0, 1]
         assert _leftovers(settings) == []
+
+
+@pytest.mark.slow
+def test_trials_are_child_runs(make: Callable[..., Settings], params: Params) -> None:
+    settings = make()
+    quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+    report = search.run(quick, settings=settings, num_trials=1)
+    assert report.result.num_finished == 1
+    fragment = yaml.safe_load(report.describe().split("params.yaml:\n")[1])
+    TrainParams.model_validate(params.train.model_dump() | fragment["train"])
+    client = _client(settings)
+    runs = client.search_runs([client.get_run(report.run_id).info.experiment_id], max_results=5)
+    (child,) = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == report.run_id]
+    assert child.info.status == "FINISHED"
+    assert child.data.metrics["val_auc"] == pytest.approx(report.result.best_auc)
+    assert not (settings.artifacts_dir / "train").exists()
+
+
+class TestAblate:
+    def test_unknown_configuration(self, make: Callable[..., Settings], params: Params) -> None:
+        with pytest.raises(ParamsError, match="--only: no configuration 'gray'; take some of as configured"):
+            ablate.run(params, settings=Settings(), only=["gray"])
+
+    def test_every_configuration_is_valid(self, params: Params) -> None:
+        chosen = {
+            name: TrainParams.model_validate(params.train.model_dump() | changes)
+            for name, changes in ablate.CONFIGURATIONS.items()
+        }
+        assert {c.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual"}
+        assert {c.pooling for c in chosen.values()} == {"avg", "gwap"}
+        assert chosen["without coding"].augment_without == ("coding",)
+
+    def test_table(self) -> None:
+        rows = {
+            "rgb": {"auc": {"swap": (0.8123, 0.7, 0.9)}, "parameters": 3_370_000, "ms_per_face": 4.04},
+            "srm": {"auc": {"dataset": (0.5, None, None)}, "parameters": 10_000, "ms_per_face": 3.0},
+        }
+        assert ablate.AblationReport(rows=rows).describe().splitlines() == [
+            "| configuration | dataset | swap | parameters | ms a face |",
+            "| --- | --- | --- | --- | --- |",
+            "| rgb |  | 0.812 (0.700-0.900) | 3.37 M | 4.0 |",
+            "| srm | 0.500 |  | 0.01 M | 3.0 |",
+        ]
+
+    @pytest.mark.slow
+    def test_each_is_trained_once(self, make: Callable[..., Settings], params: Params) -> None:
+        settings = make()
+        quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+        first = ablate.run(quick, settings=settings, only=["as configured", "stacked"])
+        kept = list((settings.work_dir / "ablation").iterdir())
+        assert [path.suffix for path in kept] == [".json"]  # both are the same training
+        row = first.rows["stacked"]
+        value, low, high = row["auc"]["dataset"]
+        assert low is None or low <= value <= high
+        assert row["ms_per_face"] > 0
+        assert row["parameters"] > 10_000
+        again = ablate.run(quick, settings=settings, only=["as configured", "stacked"])
+        assert again.rows == first.rows

@@ -156,6 +156,30 @@ def train() -> None:
 
 
 @app.command()
+def search(
+    trials: Annotated[int, typer.Option(min=1, help="trials that the study shall have in all")] = 20,
+) -> None:
+    """Search for training parameters with Optuna; print the best as a fragment of params.yaml."""
+    from deepfakestream.pipeline import search as finder
+
+    params, settings = _workspace()
+    typer.echo(finder.run(params, settings=settings, num_trials=trials).describe())
+
+
+@app.command()
+def ablate(
+    only: Annotated[
+        list[str] | None, typer.Option(help="a configuration to train; repeat for more; default: all")
+    ] = None,
+) -> None:
+    """Train with each part exchanged or left out, by the same budget; print AUCs as a Markdown table."""
+    from deepfakestream.pipeline import ablate as comparison
+
+    params, settings = _workspace()
+    typer.echo(comparison.run(params, settings=settings, only=only or ()).describe())
+
+
+@app.command()
 def evaluate(
     split: Annotated[
         str, typer.Option(help="test; or val, which the model was chosen on: written to work/evaluate-val")

@@ -1,0 +1,158 @@
+"""The command ablate: one training for each part that is exchanged or left out, all with the same budget."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from deepfakestream.data.atomic import replacing
+from deepfakestream.data.usable_crops import read_usable_crops
+from deepfakestream.errors import ParamsError
+from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.model.device import resolve_device
+from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.params import Params, TrainParams
+from deepfakestream.pipeline.train import open_job
+from deepfakestream.pipeline.train_faces import table_digest
+from deepfakestream.registry.tracking import start_run
+from deepfakestream.settings import Settings
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
+from deepfakestream.training.distributed import Team
+from deepfakestream.training.validation import LabelledImages, score
+
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "as configured": {},
+    "rgb": {"variant": "rgb"},
+    "srm": {"variant": "srm"},
+    "stacked": {"variant": "stacked"},
+    "dual": {"variant": "dual"},
+    "average pooling": {"pooling": "avg"},
+    "gwap pooling": {"pooling": "gwap"},
+    "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},
+    "forge only": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}},
+    **{
+        f"without {group}": {"augment": "full", "augment_without": [group]}
+        for group in ("framing", "colour", "detail", "coding", "hidden")
+    },
+}
+"""What each changes of `train` in params.yaml."""
+TIMED_BATCH = 16
+NUM_TIMINGS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationReport:
+    """A row a configuration: AUC and interval by kind of fake, parameters, milliseconds."""
+
+    rows: dict[str, dict[str, Any]]
+
+    def describe(self) -> str:
+        """Return the report as a Markdown table."""
+        kinds = sorted({kind for row in self.rows.values() for kind in row["auc"]})
+        head = ["configuration", *kinds, "parameters", "ms a face"]
+        lines = [head, ["---"] * len(head)]
+        for name, row in self.rows.items():
+            cells = [_cell(row["auc"].get(kind)) for kind in kinds]
+            lines.append([name, *cells, f"{row['parameters'] / 1e6:.2f} M", f"{row['ms_per_face']:.1f}"])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> AblationReport:
+    """Train every configuration on the usable crops and measure it on the validation faces.
+
+    What is done is kept in `work/ablation`, so that a killed run goes on. Each is a child run in MLflow.
+
+    Raises:
+        ParamsError: `only` names an unknown configuration, or backbone or device are unknown.
+        DataError: the crops are missing or a split lacks a class.
+        WeightsError: the weights to start from cannot be had.
+        ServerError: the tracking server does not answer; nothing has been done then.
+    """
+    if unknown := set(only) - set(CONFIGURATIONS):
+        raise ParamsError(
+            f"--only: no configuration '{min(unknown)}'; take some of {', '.join(CONFIGURATIONS)}"
+        )
+    table = read_usable_crops(settings.artifacts_dir)
+    digest = table_digest(table)
+    team = Team(device=torch.device(resolve_device(settings.device)))
+    rows = {}
+    with (
+        start_run(settings, name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
+        open_job(table, params, settings=settings, team=team, digest=digest) as job,
+    ):
+        validation = validation_pictures(job)
+        for name in only or CONFIGURATIONS:
+            changed = TrainParams.model_validate(params.train.model_dump() | CONFIGURATIONS[name])
+            key = hashlib.sha256(f"{digest} {params.seed} {changed.model_dump_json()}".encode()).hexdigest()
+            path = settings.work_dir / "ablation" / f"{key[:16]}.json"
+            if not path.exists():
+                tags = {"step": "ablate", "mlflow.parentRunId": parent.run_id}
+                with start_run(settings, name=name, tags=tags) as child:
+                    child.log_params({"train": changed.model_dump()})
+                    row = _row(replace(job, params=changed), validation, path.with_suffix(""), params)
+                    child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row["auc"].items()})
+                with replacing(path) as partial:
+                    partial.write_text(json.dumps(row), encoding="utf-8")
+            rows[name] = json.loads(path.read_text(encoding="utf-8"))
+    return AblationReport(rows=rows)
+
+
+def _row(
+    job: TrainingJob, validation: dict[str, LabelledImages], checkpoint_dir: Path, params: Params
+) -> dict[str, Any]:
+    checkpoints = CheckpointStore(directory=checkpoint_dir)
+    network = fit_network(job, validation, checkpoints, lambda *_: None).network
+    row = {
+        "auc": {kind: _auc(network, part, job, params) for kind, part in validation.items()},
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "ms_per_face": _ms_per_face(network, job),
+    }
+    checkpoints.remove()
+    return row
+
+
+def _auc(
+    network: DetectorNetwork, part: LabelledImages, job: TrainingJob, params: Params
+) -> tuple[float, float | None, float | None]:
+    """Return the AUC with its 95 % interval, from resampled source groups."""
+    logits = score(network, part.images, job.team.device)
+    resampled = np.array(
+        [
+            roc_auc_score(part.is_fake[drawn], logits[drawn])
+            if 0 < part.is_fake[drawn].sum() < len(drawn)
+            else np.nan
+            for drawn in resample_groups(
+                part.groups, num_bootstrap=params.evaluate.num_bootstrap, seed=params.seed
+            )
+        ]
+    )
+    low, high = quantiles(resampled, (0.025, 0.975)) or (None, None)
+    return float(roc_auc_score(part.is_fake, logits)), low, high
+
+
+def _ms_per_face(network: DetectorNetwork, job: TrainingJob) -> float:
+    """Return the median time of a batch of 16 on this run's device, a face."""
+    images = np.resize(job.val.images, (TIMED_BATCH, *job.val.images.shape[1:]))
+    times = []
+    for _ in range(NUM_TIMINGS):
+        started = time.perf_counter()
+        score(network, images, job.team.device)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000 / TIMED_BATCH
+
+
+def _cell(auc: tuple[float, float | None, float | None] | None) -> str:
+    if auc is None:
+        return ""
+    value, low, high = auc
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f}-{high:.3f})"

@@ -1,0 +1,86 @@
+"""The command search: trials of training parameters on the usable crops, each a child run in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from deepfakestream.data.usable_crops import read_usable_crops
+from deepfakestream.model.device import resolve_device
+from deepfakestream.params import Params
+from deepfakestream.pipeline.train import open_job
+from deepfakestream.pipeline.train_faces import table_digest
+from deepfakestream.registry.tracking import start_run
+from deepfakestream.settings import Settings
+from deepfakestream.training.distributed import Team
+from deepfakestream.training.search import OnEpoch, SearchResult, search
+
+PARENT_TAG = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """What the study found so far."""
+
+    result: SearchResult
+    database: Path
+    run_id: str
+
+    def describe(self) -> str:
+        """Return the report with the best parameters as a fragment of params.yaml."""
+        found = self.result
+        fragment = yaml.safe_dump({"train": _rounded(found.best_changes)}, sort_keys=False).rstrip()
+        return (
+            f"{found.num_finished} trials finished, {found.num_pruned} were cut off; "
+            f"study: {self.database}; MLflow run {self.run_id}\n"
+            f"best: trial {found.best_number}, validation AUC {found.best_auc:.3f}; for params.yaml:\n"
+            f"{fragment}"
+        )
+
+
+def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
+    """Search until the study of these crops and parameters has `num_trials` trials; log them to MLflow.
+
+    Each trial trains for `train.epochs` epochs of `train.steps_per_epoch` steps; `artifacts/` stays as it is.
+
+    Raises:
+        DataError: the crops are missing, a split lacks a class, or another search runs in this workspace.
+        ParamsError: backbone or device are unknown.
+        WeightsError: the weights to start from cannot be had.
+        ServerError: the tracking server does not answer; nothing has been done then.
+    """
+    team = Team(device=torch.device(resolve_device(settings.device)))
+    table = read_usable_crops(settings.artifacts_dir)
+    digest = table_digest(table)
+    key = hashlib.sha256(f"{digest} {params.seed} {params.train.model_dump_json()}".encode()).hexdigest()[:12]
+    database = settings.work_dir / "search.db"
+    with start_run(settings, name=f"search {digest[:8]}", tags={"step": "search", "study": key}) as parent:
+        parent.log_params({"seed": params.seed, "train": params.train.model_dump(), "trials": num_trials})
+
+        @contextmanager
+        def open_trial(number: int, changes: dict[str, Any]) -> Iterator[OnEpoch]:
+            tags = {"step": "search", PARENT_TAG: parent.run_id}
+            with start_run(settings, name=f"trial {number}", tags=tags) as child:
+                child.log_params({"train": changes})
+                yield lambda epoch, metrics: child.log_metrics(metrics, epoch)
+
+        with open_job(table, params, settings=settings, team=team, digest=digest) as job:
+            result = search(job, num_trials=num_trials, database=database, name=key, open_trial=open_trial)
+        parent.log_metrics({"val_auc": result.best_auc}, result.best_number)
+        parent.log_params({"best": result.best_changes})
+    return SearchReport(result=result, database=database, run_id=parent.run_id)
+
+
+def _rounded(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return numbers with three significant digits; shares of fakes still add up to 1."""
+    out = {name: float(f"{v:.3g}") if isinstance(v, float) else v for name, v in changes.items()}
+    mix = {name: round(share, 3) for name, share in changes["fake_mix"].items()}
+    mix["dataset"] = round(1.0 - mix["self_blend"] - mix["swap"], 3)
+    return out | {"fake_mix": mix}
