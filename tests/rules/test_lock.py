@@ -28,6 +28,8 @@ RUNTIME = {canonicalize_name(Requirement(line).name) for line in PROJECT["depend
 OPTIONAL = {"src/deepfakestream/data/executors/ray_cluster.py: ray"}
 """Imported where the extra of that name is installed; the module says so where it is not."""
 PROVIDERS = packages_distributions()
+TEST_MODULES = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+"""Modules beside tests, which the processes that a test starts import."""
 BUILD_BACKEND = "setuptools"
 STACK = (ROOT / "docs" / "TECHNICAL_STACK.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| `([\w.-]+)` \| >= ([\d.]+) \|", re.MULTILINE)
@@ -114,7 +116,7 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.split(".")[0])
-    return names - sys.stdlib_module_names - {"deepfakestream", "flows", "bentos"}
+    return names - sys.stdlib_module_names - {"deepfakestream", "flows", "bentos"} - TEST_MODULES
 
 
 @pytest.mark.parametrize(
