@@ -85,7 +85,8 @@ def init(
         typer.Option(help="s3://BUCKET/PREFIX or folder for versions of the data; default: in work/"),
     ] = None,
     endpoint_url: Annotated[
-        str | None, typer.Option(help="address of an S3 server other than Amazon's, e.g. http://minio.example:9000")
+        str | None,
+        typer.Option(help="address of an S3 server other than Amazon's, e.g. http://minio.example:9000"),
     ] = None,
 ) -> None:
     """Make a workspace: params.yaml, dvc.yaml, a DVC repository with its remote.
