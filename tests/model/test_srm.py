@@ -64,6 +64,32 @@ class TestResiduals:
         assert _residual(pixels.transpose(2, 3))[0, 2].abs().max() > 1.0
 
 
+class TestMixedPrecision:
+    def test_autocast_changes_no_residual(self) -> None:
+        """A bright ramp with noise of a level: in bfloat16 the mean error would be a third of the residual."""
+        ramp = 100.0 + torch.arange(32.0)[:, None] * 2 + torch.arange(32.0)
+        noise = torch.randint(-1, 2, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+        pixels = ramp + noise
+        layer = SRM().eval()
+        with torch.inference_mode():
+            exact = layer(pixels)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                mixed = layer(pixels)
+                rounded = torch.nn.functional.conv2d(pixels, layer.weight)
+        assert rounded.dtype == torch.bfloat16  # autocast was at work
+        assert mixed.dtype == torch.float32
+        assert (mixed - exact).abs().max() < 1e-5
+        assert exact.abs().mean() > 1.0
+
+    def test_learnable_kernels_get_gradients_in_full_precision(self) -> None:
+        layer = SRM(learnable=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = layer(torch.rand(2, 3, 8, 8) * 255).square().sum()
+        loss.backward()
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.dtype == torch.float32
+
+
 class TestLearning:
     @pytest.mark.parametrize("learnable", [False, True])
     def test_frozen_unless_asked(self, learnable: bool) -> None:

@@ -87,6 +87,26 @@ class TestFit:
         assert not torch.equal(result.network.head.weight, own)
         assert result.network is not trainer._network
 
+    def test_the_average_follows_its_formula(self, face_set: MakeSet, params: MakeParams) -> None:
+        """The decay of update n is 1 - (n - 1)^(-2/3) from n = 3 on, at most `ema_decay`; before it is 0."""
+        chosen = params(batch_size=4, steps_per_epoch=5, ema_decay=0.5, learning_rate=0.05)
+        trainer = _trainer(face_set(), chosen)
+        weights: list[torch.Tensor] = []
+        make_step = trainer._step
+
+        def step(pairs: Any) -> torch.Tensor:
+            loss = make_step(pairs)
+            weights.append(trainer._network.head.weight.detach().clone())
+            return loss
+
+        trainer._step = step  # type: ignore[method-assign]
+        trainer._epoch(0)
+        third = 0.370039 * weights[1] + 0.629961 * weights[2]
+        fourth = 0.5 * third + 0.5 * weights[3]  # 1 - 3^(-2/3) = 0.519 is more than ema_decay
+        fifth = 0.5 * fourth + 0.5 * weights[4]
+        assert (weights[4] - weights[3]).abs().max() > 1e-3
+        assert torch.allclose(trainer._averaged.head.weight, fifth, atol=1e-6)
+
     def test_divergence_is_said(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
         trainer = _trainer(face_set(), params())
         with torch.no_grad():

@@ -34,7 +34,18 @@ class SRM(nn.Module):
         self.norm = nn.BatchNorm2d(3)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the residuals; the border is reflected so that it leaves no residual of its own."""
+        """Return the residuals, always in the precision of the weights.
+
+        The border is reflected so that it leaves no residual of its own.
+        """
+        device_type = pixels.device.type
+        if torch.is_autocast_enabled(device_type):
+            # Half formats round a sum of grey levels by as much as the residual that is left of it.
+            with torch.autocast(device_type, enabled=False):
+                return self._residual(pixels.to(self.weight.dtype))
+        return self._residual(pixels)
+
+    def _residual(self, pixels: Tensor) -> Tensor:
         padded = functional.pad(pixels, (2, 2, 2, 2), mode="reflect")
         residual = functional.conv2d(padded, self.weight)
         truncated: Tensor = self.norm(residual.clamp(-TRUNCATION, TRUNCATION))
