@@ -46,7 +46,7 @@ class RayCluster:
 
         Raises:
             ParamsError: Ray is not installed.
-            ServerError: no cluster can be reached or started.
+            ServerError: no cluster can be reached or started, or its machines cannot load the work.
         """
         ray = _import_ray()
         with _connected(ray, self._address, self._num_workers):
@@ -107,12 +107,22 @@ class _Crew(Generic[Job]):
     def _succeeded(self, reference: Any) -> bool:
         try:
             self._ray.get(reference)
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayActorError as error:
+            if error.actor_init_failed:  # no job of ours did that, and each would fare the same
+                raise _cannot_load(error) from error
             return False
         except self._ray.exceptions.RayTaskError as error:
             # The error as the work raised it, without Ray's account of where.
             raise error.cause from None
         return True
+
+
+def _cannot_load(error: Exception) -> ServerError:
+    reason = str(error).strip().splitlines()[-1]
+    return ServerError(
+        f"DEEPFAKESTREAM_EXECUTOR: a worker of the Ray cluster cannot load the work ({reason}); "
+        "install the same version of deepfakestream on each of its machines"
+    )
 
 
 def _import_ray() -> Any:
