@@ -1,4 +1,4 @@
-"""The same set gives the same bytes here, in a pool and on a Ray cluster, also where an item ends its worker."""
+"""The same set gives the same bytes here, in a pool and on Ray, also where an item ends its worker."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from deepfakestream.data.crop_store import read_crop_table, read_images
@@ -20,7 +21,8 @@ from deepfakestream.params import ExtractParams, load_params
 from deepfakestream.pipeline import extract, ingest
 from deepfakestream.settings import Settings
 
-ALL_PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+ALL_PARAMS = load_params(ROOT / "params.yaml")
 PARAMS = ALL_PARAMS.extract.model_copy(update={"num_frames": 3, "crop_size_px": 96, "shard_size": 3})
 
 
@@ -131,6 +133,35 @@ def test_a_changed_parameter_recomputes_only_what_depends_on_it(settings: Settin
     assert run(settings, more_frames).num_reused == 1  # the face crop: no frame was ever sampled from it
     other_shards = PARAMS.model_copy(update={"shard_size": 100})
     assert run(settings, other_shards).num_reused == 4
+
+
+def test_another_classifier_recomputes_nothing(settings: Settings) -> None:
+    run(settings)
+    before = output(settings)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["train"] |= {
+        "start_from": "models/another",
+        "backbone": "resnet18",
+        "variant": "srm",
+        "epochs": 9,
+    }
+    content["evaluate"]["num_bootstrap"] += 1
+    content["serve"]["operating_point"] = "low_fpr"
+    content["extract"] = PARAMS.model_dump()
+    path = settings.workspace / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    another = settings.model_copy(update={"registered_model": "another", "tracking_uri": "http://other"})
+    shutil.rmtree(settings.data_dir / "media")  # whoever opens an item now finds none
+    assert run(another, load_params(path).extract).num_reused == 4
+    assert output(settings) == before
+    assert [folder.name[:5] for folder in sorted(settings.face_store_dir.glob("*-*"))] == ["crop-", "media"]
+
+
+def test_the_stage_graph_runs_extraction_again_for_no_other_section() -> None:
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["extract"]
+    assert stage["params"] == ["extract"]
+    deciding = {Path(dep).name for dep in stage["deps"]}
+    assert not deciding & {"training", "model", "forge", "registry", "evaluation", "train", "train.py"}
 
 
 def test_a_face_found_later_leaves_the_quarantine(settings: Settings) -> None:
