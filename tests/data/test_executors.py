@@ -62,20 +62,40 @@ def test_an_error_of_the_work_ends_the_run() -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_of_our_own_does_it_all_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_cluster_of_our_own_does_it_all_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARTED_BY_TEST", str(tmp_path))
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     cluster = RayCluster(address=None, num_workers=2)
     before = folders()
     jobs = made([tmp_path / str(number) for number in range(7)])
     running = cluster.run(os.rmdir, [*jobs, tmp_path / "absent"])
     done = [next(running).job for _ in range(6)]
+    assert len(heirs_of(tmp_path)) >= 4  # two workers, and what serves them
     with pytest.raises(FileNotFoundError) as caught:  # as the work raised it
         list(running)
     assert caught.value.filename == str(tmp_path / "absent")
     assert not any(job.exists() for job in done)
     assert not ray.is_initialized()
     assert folders() == before
+    deadline = time.monotonic() + 10
+    while heirs_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert heirs_of(tmp_path) == []
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def heirs_of(mark: Path) -> list[str]:
+    """Names of the processes that were started with this mark in their environment, wherever they are now."""
+    names = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"STARTED_BY_TEST={mark}\0".encode() in (folder / "environ").read_bytes():
+                names.append((folder / "comm").read_text().strip())
+        except OSError:  # it has ended, or is another user's
+            continue
+    return names
 
 
 def made(folders: list[Path]) -> list[Path]:

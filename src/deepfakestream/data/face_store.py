@@ -211,7 +211,7 @@ def _read_items(path: Path) -> Mapping[str, Any]:
     return items
 
 
-@lru_cache(maxsize=64)  # what is mapped counts as memory of this process
+@lru_cache(maxsize=4)  # what is mapped and was read counts as memory of this process
 def _faces(path: Path) -> pa.Table:
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
