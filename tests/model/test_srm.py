@@ -66,7 +66,7 @@ class TestResiduals:
 
 class TestMixedPrecision:
     def test_autocast_changes_no_residual(self) -> None:
-        """A bright ramp with noise of a level: in bfloat16 the mean error would be a third of the residual."""
+        """A noisy ramp: in bfloat16 the mean error would be a third of the residual."""
         ramp = 100.0 + torch.arange(32.0)[:, None] * 2 + torch.arange(32.0)
         noise = torch.randint(-1, 2, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
         pixels = ramp + noise

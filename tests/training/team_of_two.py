@@ -1,44 +1,81 @@
-"""Run by torchrun from test_distributed.py: train on a small set, leave what came out."""
+"""Run by torchrun from test_distributed.py: train on small sets, leave what came out."""
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from deepfakestream.model.network import create_network
+from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import network_spec
-from deepfakestream.training.distributed import join_team
+from deepfakestream.training.distributed import Team, join_team
+from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics, Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages
 
+LIFETIME_S = 150
+"""No process lives longer, whatever it waits for."""
 
-def train(folder: Path) -> None:
-    """Train as `job.pickle` says; write `history-RANK.json`, and the weights as `weights-RANK.pt`."""
+
+def _ignore(epoch: int, metrics: EpochMetrics) -> None:
+    """Take note of nothing."""
+
+
+def train(
+    folder: Path,
+    faces: FaceSet,
+    params: TrainParams,
+    *,
+    team: Team,
+    on_epoch: Callable[[int, EpochMetrics], None] = _ignore,
+) -> None:
+    """Train; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
+
+    Args:
+        folder: where results and checkpoints go; a checkpoint in it is gone on from.
+        faces: to train and to validate on.
+        params: of the training.
+        team: the processes.
+        on_epoch: told of every epoch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(3)
+    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
+    trainer = Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=team)
+    validation = {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)}
+    result = trainer.fit(validation, CheckpointStore(directory=folder / "checkpoints"), on_epoch)
+    (folder / f"history-{team.rank}.json").write_text(json.dumps(result.history))
+    torch.save(result.network.state_dict(), folder / f"weights-{team.rank}.pt")
+
+
+def main(folder: Path) -> None:
+    """Do every training of `jobs.pickle`, each in the folder of its name.
+
+    In the second epoch of the deadly one, one process ends at once.
+    """
+    faulthandler.dump_traceback_later(LIFETIME_S, exit=True)
     torch.set_num_threads(1)
-    faces, params, dies_in_epoch = pickle.loads((folder / "job.pickle").read_bytes())
+    faces, jobs, deadly = pickle.loads((folder / "jobs.pickle").read_bytes())
     with join_team("cpu") as team:
-        torch.manual_seed(3)
-        pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
-        trainer = Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=team)
+        (folder / f"pid-{team.rank}").write_text(str(os.getpid()))
 
-        def on_epoch(epoch: int, _: EpochMetrics) -> None:
-            if epoch == dies_in_epoch and team.rank == team.size - 1:
+        def die(epoch: int, _: EpochMetrics) -> None:
+            if epoch == 1 and team.rank == 1:
                 os._exit(9)
 
-        validation = {
-            "dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)
-        }
-        result = trainer.fit(validation, CheckpointStore(directory=folder / "checkpoints"), on_epoch)
-        (folder / f"history-{team.rank}.json").write_text(json.dumps(result.history))
-        torch.save(result.network.state_dict(), folder / f"weights-{team.rank}.pt")
+        for name, params in jobs.items():
+            on_epoch = die if name == deadly else _ignore
+            train(folder / name, faces, params, team=team, on_epoch=on_epoch)
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]))
+    main(Path(sys.argv[1]))

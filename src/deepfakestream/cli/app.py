@@ -158,7 +158,10 @@ def train() -> None:
 
 @app.command()
 def search(
-    trials: Annotated[int, typer.Option(min=1, help="trials that the study shall have in all")] = 20,
+    trials: Annotated[
+        int,
+        typer.Option(min=1, help="trials that the study shall have in all, those of earlier calls included"),
+    ] = 20,
 ) -> None:
     """Search for training parameters with Optuna; print the best as a fragment of params.yaml."""
     from deepfakestream.pipeline import search as finder
@@ -170,7 +173,10 @@ def search(
 @app.command()
 def ablate(
     only: Annotated[
-        list[str] | None, typer.Option(help="a configuration to train; repeat for more; default: all")
+        list[str] | None,
+        typer.Option(
+            help="a configuration, e.g. rgb, dual or 'without forge'; repeat for more; default: all 14"
+        ),
     ] = None,
 ) -> None:
     """Train with each part exchanged or left out, by the same budget; print AUCs as a Markdown table."""
