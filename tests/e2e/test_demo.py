@@ -133,13 +133,14 @@ def test_ctrl_c_stops_the_servers(tmp_path, sample_media):
         assert process.stdout is not None
         while "Servers" not in process.stdout.readline():
             assert process.poll() is None
-        time.sleep(3)
+        logs = tmp_path / "demo" / "work" / "logs"
+        while not (logs.is_dir() and any(logs.iterdir())):  # a server writes its log from its start on
+            assert process.poll() is None
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors.rstrip().endswith("what is done is kept")
-    logs = list((tmp_path / "demo" / "work" / "logs").iterdir())
-    assert logs, "servers had been started"
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             assert f"DEEPFAKESTREAM_WORKSPACE={tmp_path / 'demo'}".encode() not in environ.read_bytes()
