@@ -121,7 +121,7 @@ class TrainParams(Section):
     ema_decay: float = Field(ge=0.0, lt=1.0)
     early_stopping_patience: Positive
     fake_mix: FakeMix
-    augment: Literal["full", "light", "none"]
+    augment: Literal["full", "medium", "light", "none"]
     num_workers: int = Field(ge=0)
     loss: Literal["bce", "focal"] = "bce"
     focal_gamma: float = Field(default=2.0, ge=0.0)

@@ -17,7 +17,7 @@ import numpy as np
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.media.types import RGBImage
 
-Strength = Literal["full", "light", "none"]
+Strength = Literal["full", "medium", "light", "none"]
 StepGroup = Literal["framing", "colour", "detail", "coding", "hidden"]
 PARTNER = "partner"
 
@@ -40,7 +40,8 @@ def pair_augmentation(
     """Return a transform that is called with `image` and `partner` and treats both alike.
 
     Args:
-        strength: `full`, `light` (flip, brightness, JPEG) or `none`.
+        strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness, JPEG)
+            or `none`.
         size_px: side of the pictures that come out.
         seed: of draws that are not seeded anew.
         without: groups of steps that `full` leaves out.
@@ -48,7 +49,7 @@ def pair_augmentation(
     if strength == "full":
         steps = _full(size_px, without)
     else:
-        steps = _light(size_px) if strength == "light" else _none(size_px)
+        steps = {"medium": _medium, "light": _light, "none": _none}[strength](size_px)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
 
 
@@ -62,6 +63,45 @@ def _light(size_px: int) -> list[Any]:
         A.RandomBrightnessContrast(0.15, 0.15, p=0.4),
         A.ImageCompression(quality_range=(50, 100), p=0.4),
         *_none(size_px),
+    ]
+
+
+def _medium(size_px: int) -> list[Any]:
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.Affine(
+            rotate=(-6, 6),
+            translate_percent=(-0.03, 0.03),
+            scale=(0.95, 1.05),
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=0.25,
+        ),
+        A.RandomResizedCrop(
+            (size_px, size_px), scale=(0.8, 1.0), ratio=(0.95, 1.05), interpolation=cv2.INTER_LINEAR, p=0.4
+        ),
+        A.Resize(size_px, size_px, interpolation=cv2.INTER_LINEAR),
+        A.OneOf(
+            [
+                A.RandomBrightnessContrast(0.2, 0.2),
+                A.ColorJitter(0.15, 0.15, 0.15, 0.04),
+                A.HueSaturationValue(8, 25, 15),
+            ],
+            p=0.5,
+        ),
+        A.OneOf(
+            [
+                A.GaussianBlur(blur_limit=(3, 5)),
+                A.Downscale(
+                    scale_range=(0.45, 0.9),
+                    interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+                ),
+                A.Sharpen(alpha=(0.1, 0.3), lightness=(0.9, 1.1)),
+            ],
+            p=0.2,
+        ),
+        A.GaussNoise(std_range=(0.005, 0.03), p=0.08),
+        VideoWorld(p=0.25),
+        A.ImageCompression(quality_range=(45, 98), p=0.35),
     ]
 
 
