@@ -7,6 +7,7 @@ while one writes.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ class SqliteFile:
         with closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as connection:
             if self._layout(connection, what, len(migrations)) == len(migrations):
                 return
-            connection.execute("PRAGMA journal_mode = WAL")
+            _switch_to_wal(connection)
         with self.transaction() as connection:
             # Another process may have been faster.
             found = self._layout(connection, what, len(migrations))
@@ -76,3 +77,17 @@ class SqliteFile:
         if found > known:
             raise DataError(f"{self._path}: {what} of schema {found}, known is {known}; move it away")
         return found
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for this lock: while another process switches or writes, it fails at once.
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return

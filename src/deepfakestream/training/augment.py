@@ -40,8 +40,8 @@ def pair_augmentation(
     """Return a transform that is called with `image` and `partner` and treats both alike.
 
     Args:
-        strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness, JPEG)
-            or `none`.
+        strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness,
+            JPEG) or `none`.
         size_px: side of the pictures that come out.
         seed: of draws that are not seeded anew.
         without: groups of steps that `full` leaves out.
