@@ -105,7 +105,7 @@ class FakeMix(Section):
 class TrainParams(Section):
     """The network and how it is trained."""
 
-    variant: Literal["rgb", "srm", "stacked", "dual"]
+    variant: Literal["rgb", "srm", "stacked", "dual", "ensemble"]
     backbone: str
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool
@@ -121,8 +121,9 @@ class TrainParams(Section):
     ema_decay: float = Field(ge=0.0, lt=1.0)
     early_stopping_patience: Positive
     fake_mix: FakeMix
-    augment: Literal["full", "medium", "light", "none"]
+    augment: Literal["mixed", "full", "medium", "light", "none"]
     num_workers: int = Field(ge=0)
+    streams: Literal["joint", "separate"] = "joint"
     loss: Literal["bce", "focal"] = "bce"
     focal_gamma: float = Field(default=2.0, ge=0.0)
     fake_weight: float = Field(default=1.0, gt=0.0)

@@ -38,7 +38,8 @@ def _torch_logits(directory: Path, crops: NDArray[np.uint8]) -> NDArray[np.float
 
 class TestRoundTrip:
     @pytest.mark.parametrize(
-        ("variant", "pooling"), [("rgb", "avg"), ("srm", "avg"), ("stacked", "gwap"), ("dual", "gwap")]
+        ("variant", "pooling"),
+        [("rgb", "avg"), ("srm", "avg"), ("stacked", "gwap"), ("dual", "gwap"), ("ensemble", "avg")],
     )
     def test_both_files_score_alike(
         self, write_model: Callable[..., Path], variant: str, pooling: str

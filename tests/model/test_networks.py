@@ -6,11 +6,11 @@ from torch import nn
 
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.model.imagenet import OFFLINE_BACKBONE, create_backbone, lite0_weights
-from deepfakestream.model.network import NORMALISATION, Normalise, create_network
+from deepfakestream.model.network import NORMALISATION, STREAMS, Normalise, create_network, join_networks
 from deepfakestream.model.pooling import WeightedAveragePooling, create_pooling
-from deepfakestream.model.spec import NetworkSpec
+from deepfakestream.model.spec import NetworkSpec, Variant
 
-VARIANTS = ["rgb", "srm", "stacked", "dual"]
+VARIANTS = ["rgb", "srm", "stacked", "dual", "ensemble"]
 
 
 def _spec(
@@ -73,13 +73,27 @@ class TestNetworks:
             assert network(torch.rand(1, 3, 64, 64) * 255).shape == (1,)
 
     @pytest.mark.parametrize(
-        ("variant", "millions"), [("rgb", 3.37), ("srm", 3.37), ("stacked", 3.37), ("dual", 6.74)]
+        ("variant", "millions"),
+        [("rgb", 3.37), ("srm", 3.37), ("stacked", 3.37), ("dual", 6.74), ("ensemble", 6.75)],
     )
     def test_size_on_the_default_backbone(self, variant: str, millions: float) -> None:
         with torch.device("meta"):
             count = _num_parameters(create_network(_spec(variant, backbone=OFFLINE_BACKBONE)))
         assert count / 1e6 == pytest.approx(millions, abs=0.01)
         assert count <= 10_000_000
+
+    @pytest.mark.parametrize("variant", ["dual", "ensemble"])
+    @pytest.mark.parametrize("pooling", ["avg", "gwap"])
+    def test_joined_networks_give_the_mean_of_their_logits(self, variant: Variant, pooling: str) -> None:
+        parts = {
+            name: create_network(_spec(name, pooling=pooling)).eval() for name in STREAMS[variant]
+        }
+        joined = join_networks(parts, _spec(variant, pooling=pooling))
+        pixels = torch.rand(3, 3, 64, 64) * 255
+        with torch.inference_mode():
+            alone = torch.stack([part(pixels) for part in parts.values()])
+            assert torch.allclose(joined(pixels), alone.mean(dim=0), atol=1e-5)
+        assert not torch.allclose(alone[0], alone[1], atol=1e-3)
 
     @pytest.mark.parametrize("learnable", [False, True])
     def test_srm_learns_only_when_asked(self, learnable: bool) -> None:

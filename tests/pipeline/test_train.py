@@ -251,7 +251,7 @@ class TestAblate:
             name: TrainParams.model_validate(params.train.model_dump() | changes)
             for name, changes in ablate.CONFIGURATIONS.items()
         }
-        assert {c.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual"}
+        assert {c.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual", "ensemble"}
         assert {c.pooling for c in chosen.values()} == {"avg", "gwap"}
         assert chosen["without coding"].augment_without == ("coding",)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
+    fit_network,
     network_spec,
     start_network,
     train_detector,
@@ -25,7 +27,9 @@ from deepfakestream.training.detector import (
 )
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
+from deepfakestream.training.validation import score
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
@@ -135,6 +139,56 @@ class TestTrainDetector:
         assert "dataset+dataset_coded+self_blend+swap" in point.measured_on
         assert point.fpr is not None
         assert point.fpr <= 0.05
+
+    def test_separate_streams_are_trained_alone_and_put_side_by_side(
+        self, job: TrainingJob, params: MakeParams, tmp_path: Path
+    ) -> None:
+        donor = _write_donor(tmp_path / "both-streams", params(variant="ensemble"))
+        chosen = {"epochs": 2, "start_from": str(donor)}
+        both = replace(
+            job,
+            params=job.params.model_copy(update=chosen | {"variant": "ensemble", "streams": "separate"}),
+        )
+        told: list[int] = []
+        store = CheckpointStore(directory=tmp_path / "both")
+        validation = validation_pictures(both)
+        fit = fit_network(both, validation, store, lambda epoch, _: told.append(epoch))
+        assert told == [0, 1, 2, 3, 4]
+        assert fit.best_epoch == 4
+        assert [("train_loss" in metrics) for metrics in fit.history] == [True] * 4 + [False]
+        faces = validation["dataset"].images
+        alone = []
+        for name in ("rgb", "stacked"):
+            one = replace(job, params=job.params.model_copy(update=chosen | {"variant": name}))
+            part = fit_network(
+                one, validation, CheckpointStore(directory=tmp_path / name), lambda e, m: None
+            ).network
+            alone.append(score(part, faces, job.team.device))
+        np.testing.assert_allclose(
+            score(fit.network, faces, job.team.device), np.mean(alone, axis=0), atol=1e-5
+        )
+
+    def test_separate_streams_go_on_where_they_were_cut_off(
+        self, job: TrainingJob, params: MakeParams, tmp_path: Path
+    ) -> None:
+        donor = _write_donor(tmp_path / "both-streams", params(variant="dual"))
+        changed = {"variant": "dual", "streams": "separate", "epochs": 2, "start_from": str(donor)}
+        both = replace(job, params=job.params.model_copy(update=changed))
+        validation = validation_pictures(both)
+        whole = fit_network(both, validation, CheckpointStore(directory=tmp_path / "a"), lambda e, m: None)
+
+        def cut_off(epoch: int, _: EpochMetrics) -> None:
+            if epoch == 3:  # the second stream's last epoch
+                raise KeyboardInterrupt
+
+        store = CheckpointStore(directory=tmp_path / "b")
+        with pytest.raises(KeyboardInterrupt):
+            fit_network(both, validation, store, cut_off)
+        again = fit_network(both, validation, store, lambda e, m: None)
+        for name, tensor in whole.network.state_dict().items():
+            assert torch.equal(tensor, again.network.state_dict()[name]), name
+        store.remove()
+        assert not (tmp_path / "b").exists()
 
     def test_same_job_same_weights(self, job: TrainingJob, tmp_path: Path) -> None:
         one, other = (

@@ -69,7 +69,7 @@ class TestRepeatable:
 
 
 class TestSharedAugmentation:
-    @pytest.mark.parametrize("strength", ["none", "light", "medium", "full"])
+    @pytest.mark.parametrize("strength", ["none", "light", "medium", "full", "mixed"])
     def test_identical_pictures_stay_identical(self, face_set: MakeSet, strength: str) -> None:
         """Whatever is drawn, both pictures of a pair get the same: it cannot tell the classes apart."""
         face = face_set().images[0]

@@ -1,7 +1,7 @@
 """The networks: an RGB stream, a noise (SRM) stream, or both, on any timm backbone.
 
 `dual` gives each view a backbone of its own and fuses their features; `stacked` shows both views to one
-backbone as six channels, at half the cost.
+backbone as six channels, at half the cost; `ensemble` puts an `rgb` beside a `stacked`.
 
 Shapes: pixels `(N, 3, S, S)` RGB, float, 0-255; logits `(N,)`, higher means more likely fake. Normalisation
 is the first layer, so that no caller can forget or repeat it.
@@ -9,15 +9,25 @@ is the first layer, so that no caller can forget or repeat it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from deepfakestream.model.imagenet import create_backbone
 from deepfakestream.model.pooling import create_pooling
-from deepfakestream.model.spec import NetworkSpec, NormalisationSpec
+from deepfakestream.model.spec import NetworkSpec, NormalisationSpec, Variant
 from deepfakestream.model.srm import SRM
 
 NORMALISATION = NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+STREAMS: Mapping[Variant, tuple[Variant, ...]] = {
+    "rgb": ("rgb",),
+    "srm": ("srm",),
+    "stacked": ("stacked",),
+    "dual": ("rgb", "srm"),
+    "ensemble": ("rgb", "stacked"),
+}
+"""The streams of each variant; a stream is named after the variant that it is alone."""
 
 
 class Normalise(nn.Module):
@@ -100,12 +110,25 @@ def create_network(
     return DetectorNetwork(streams, num_features=num_features, dropout=spec.dropout)
 
 
+def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -> DetectorNetwork:
+    """Return the network of several streams whose logit is the mean of the logits of these networks.
+
+    Args:
+        parts: a network of one stream for each of the spec's streams, by name.
+        spec: of the network to make.
+    """
+    names = STREAMS[spec.variant]
+    joined = create_network(spec)
+    with torch.no_grad():
+        for name in names:
+            joined.streams[name].load_state_dict(parts[name].streams[name].state_dict())
+        heads = [parts[name].head for name in names]
+        joined.head.weight.copy_(torch.cat([head.weight for head in heads], dim=1) / len(names))
+        joined.head.bias.copy_(torch.stack([head.bias for head in heads]).mean(dim=0))
+    return joined.eval()
+
+
 def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:
     rgb, srm = Normalise(normalisation), SRM(learnable=spec.srm_learnable)
-    views: dict[str, dict[str, nn.Module]] = {
-        "rgb": {"rgb": rgb},
-        "srm": {"srm": srm},
-        "dual": {"rgb": rgb, "srm": srm},
-        "stacked": {"stacked": Stacked(rgb, srm)},
-    }
-    return views[spec.variant]
+    views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
+    return {name: views[name] for name in STREAMS[spec.variant]}

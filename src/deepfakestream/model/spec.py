@@ -16,6 +16,8 @@ from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import ExtractionSpec
 
 SPEC_FILE = "spec.json"
+Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble"]
+"""What the network sees, and through how many backbones."""
 
 
 class Spec(BaseModel):
@@ -27,7 +29,7 @@ class Spec(BaseModel):
 class NetworkSpec(Spec):
     """How to rebuild the network around the weights."""
 
-    variant: Literal["rgb", "srm", "stacked", "dual"]
+    variant: Variant
     backbone: str
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool

@@ -36,6 +36,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "srm": {"variant": "srm"},
     "stacked": {"variant": "stacked"},
     "dual": {"variant": "dual"},
+    "dual, separate": {"variant": "dual", "streams": "separate"},
+    "ensemble, separate": {"variant": "ensemble", "streams": "separate"},
     "average pooling": {"pooling": "avg"},
     "gwap pooling": {"pooling": "gwap"},
     "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},

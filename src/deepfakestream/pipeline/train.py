@@ -35,6 +35,7 @@ from deepfakestream.training.detector import (
     validation_pictures,
 )
 from deepfakestream.training.distributed import Team, join_team, processes_here
+from deepfakestream.training.heap import keep_freed_memory
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 
@@ -125,6 +126,7 @@ def open_job(
     Raises:
         DataError: the split `train` or `val` has no crop, or a shard is missing or damaged.
     """
+    keep_freed_memory()
     extraction = spec_from_params(params.extract)
     sources = ", ".join(sorted(table["source"].unique()))
     with face_sets(table, settings, crop_scale=extraction.crop_scale) as sets:

@@ -17,9 +17,12 @@ import numpy as np
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.media.types import RGBImage
 
-Strength = Literal["full", "medium", "light", "none"]
+Strength = Literal["mixed", "full", "medium", "light", "none"]
 StepGroup = Literal["framing", "colour", "detail", "coding", "hidden"]
 PARTNER = "partner"
+MIXED_SHARES = {"light": 0.4, "medium": 0.4, "full": 0.2}
+"""How much of `mixed` each strength is: full wear alone hides what clean material shows, light wear alone
+does not prepare for the world."""
 
 
 class VideoWorld(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -41,16 +44,25 @@ def pair_augmentation(
 
     Args:
         strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness,
-            JPEG) or `none`.
+            JPEG), `none`, or `mixed`: one of the first three for each pair, with odds of `MIXED_SHARES`.
         size_px: side of the pictures that come out.
         seed: of draws that are not seeded anew.
-        without: groups of steps that `full` leaves out.
+        without: groups of steps that `full` leaves out, also where it is a part of `mixed`.
     """
-    if strength == "full":
-        steps = _full(size_px, without)
+    if strength == "mixed":
+        parts = [
+            A.Sequential(_steps(part, size_px, without), p=share) for part, share in MIXED_SHARES.items()
+        ]
+        steps = [A.OneOf(parts, p=1.0)]
     else:
-        steps = {"medium": _medium, "light": _light, "none": _none}[strength](size_px)
+        steps = _steps(strength, size_px, without)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
+
+
+def _steps(strength: str, size_px: int, without: Collection[StepGroup]) -> list[Any]:
+    if strength == "full":
+        return _full(size_px, without)
+    return {"medium": _medium, "light": _light, "none": _none}[strength](size_px)
 
 
 def _none(size_px: int) -> list[Any]:

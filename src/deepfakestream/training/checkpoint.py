@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,10 @@ class CheckpointStore:
         state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
         return state
 
+    def of_part(self, name: str) -> CheckpointStore:
+        """Return the checkpoint of a part of the run, which goes with the run's own."""
+        return CheckpointStore(directory=self.directory / name)
+
     def remove(self) -> None:
         """Forget the run once its result is stored."""
-        self._path.unlink(missing_ok=True)
-        if self.directory.is_dir() and not any(self.directory.iterdir()):
-            self.directory.rmdir()
+        shutil.rmtree(self.directory, ignore_errors=True)

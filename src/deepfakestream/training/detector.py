@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,23 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.aggregation import media_logit
 from deepfakestream.model.calibration import IDENTITY, operating_points
 from deepfakestream.model.files import load_network
-from deepfakestream.model.network import NORMALISATION, DetectorNetwork, create_network
+from deepfakestream.model.network import (
+    NORMALISATION,
+    STREAMS,
+    DetectorNetwork,
+    create_network,
+    join_networks,
+)
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.selection import choose_aggregation, choose_calibration
-from deepfakestream.model.spec import DetectorSpec, NetworkSpec
+from deepfakestream.model.spec import DetectorSpec, NetworkSpec, Variant
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
-from deepfakestream.training.validation import LabelledImages, score, validation_sets
+from deepfakestream.training.validation import LabelledImages, measure_kinds, score, validation_sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +84,42 @@ def fit_network(
 ) -> FitResult:
     """Train and choose the best epoch on validation; every process of a team does this at the same time.
 
+    With `train.streams: separate` the streams of a network are trained one after the other, each as a network
+    of its own, and put side by side at the end; the history is theirs, one after the other, and ends with
+    the network of all.
+
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for.
         ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
         WeightsError: the weights to start from cannot be had or do not fit.
     """
+    if job.params.streams == "separate" and len(STREAMS[job.params.variant]) > 1:
+        return _fit_streams(job, validation, checkpoints, on_epoch)
     pairs = training_pairs(job)
     torch.manual_seed(job.seed)  # the head starts random
     trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, team=job.team)
     return trainer.fit(validation, checkpoints, on_epoch)
+
+
+def _fit_streams(
+    job: TrainingJob,
+    validation: dict[str, LabelledImages],
+    checkpoints: CheckpointStore,
+    on_epoch: Callable[[int, EpochMetrics], None],
+) -> FitResult:
+    parts: dict[Variant, DetectorNetwork] = {}
+    history: list[EpochMetrics] = []
+
+    def record(_: int, metrics: EpochMetrics) -> None:
+        on_epoch(len(history), metrics)
+        history.append(metrics)
+
+    for name in STREAMS[job.params.variant]:
+        alone = replace(job, params=job.params.model_copy(update={"variant": name}))
+        parts[name] = fit_network(alone, validation, checkpoints.of_part(name), record).network
+    network = join_networks(parts, network_spec(job.params)).to(job.team.device)
+    record(len(history), job.team.agree(measure_kinds(network, validation, job.team)))
+    return FitResult(network=network, best_epoch=len(history) - 1, history=tuple(history))
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:
