@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 export PIP_ROOT_USER_ACTION ?= ignore
 
 help:            ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 # Runs again only when the lock, the packaging or the installer changed.
 $(STAMP): requirements.lock pyproject.toml infra/install/relax_wheel.py
@@ -48,6 +48,10 @@ check: setup     ## style, types, import layers, spelling
 bench: setup     ## speed and recall, as ratios within one run
 	$(BIN)/python -m pytest tests/bench -m bench -s --timeout 1800
 
+version-0: setup ## train the packaged model anew: make version-0 DATA=folder (hours; a second call goes on)
+	@test -n "$(DATA)" || { echo "make: name the folder with dfdc-faces/ and portraits/: make version-0 DATA=..." >&2; exit 1; }
+	$(BIN)/python infra/version_0/reproduce.py build/version-0 "$(DATA)"
+
 lock:            ## resolve pyproject.toml anew into requirements.lock
 	@test -x build/lock/bin/python || $(PYTHON) -m venv build/lock
 	@build/lock/bin/python infra/install/relax_wheel.py build/wheels
@@ -56,4 +60,4 @@ lock:            ## resolve pyproject.toml anew into requirements.lock
 clean:           ## remove what was built and what the demo made
 	rm -rf build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo up test test-slow check bench lock clean
+.PHONY: help setup demo up test test-slow check bench version-0 lock clean

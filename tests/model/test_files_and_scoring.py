@@ -88,6 +88,13 @@ class TestRoundTrip:
         round_to_half(network)
         assert network.head.bias.item() == 1e6
 
+    def test_saved_noise_kernels_leave_nothing_of_a_plain_surface(self, model_dir: Path) -> None:
+        """A kernel rounded to half precision left -0.56 of a white surface."""
+        network, _ = load_network(model_dir)
+        kernels = network.streams["stacked"].view.srm.weight  # type: ignore[union-attr]
+        residual = torch.nn.functional.conv2d(torch.full((1, 3, 9, 9), 255.0), kernels)
+        assert residual.abs().max().item() < 1e-3
+
 
 class TestGraph:
     def test_single_precision_graph_has_no_casts_left(self, model_dir: Path) -> None:

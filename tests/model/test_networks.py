@@ -85,9 +85,7 @@ class TestNetworks:
     @pytest.mark.parametrize("variant", ["dual", "ensemble"])
     @pytest.mark.parametrize("pooling", ["avg", "gwap"])
     def test_joined_networks_give_the_mean_of_their_logits(self, variant: Variant, pooling: str) -> None:
-        parts = {
-            name: create_network(_spec(name, pooling=pooling)).eval() for name in STREAMS[variant]
-        }
+        parts = {name: create_network(_spec(name, pooling=pooling)).eval() for name in STREAMS[variant]}
         joined = join_networks(parts, _spec(variant, pooling=pooling))
         pixels = torch.rand(3, 3, 64, 64) * 255
         with torch.inference_mode():

@@ -1,6 +1,6 @@
 """Writing and reading a model folder: `model.safetensors`, `model.onnx`, `spec.json`. Never a pickle.
 
-Both weight files hold half-precision numbers, which halves them, and the network computes in single
+Both weight files hold large tensors in half precision, which halves them, and the network computes in single
 precision from exactly those numbers; so the two files cannot disagree by more than the runtimes do.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.model.export import export_onnx
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE
-from deepfakestream.model.half_graph import MAX_HALF
+from deepfakestream.model.half_graph import MAX_HALF, MIN_HALF_SIZE
 from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSpec, read_spec, write_spec
 
@@ -70,6 +70,10 @@ def round_to_half(network: DetectorNetwork) -> None:
 
 
 def _stored(tensor: Tensor) -> Tensor:
-    """Return the tensor as the file holds it; numbers too large for half precision stay as they are."""
-    fits = tensor.is_floating_point() and bool((tensor.abs() <= MAX_HALF).all())
+    """Return the tensor as the file holds it; small tensors and too large numbers keep single precision.
+
+    Among the small are the SRM kernels, which must sum to 0 more exactly than halves can.
+    """
+    large = tensor.is_floating_point() and tensor.numel() >= MIN_HALF_SIZE
+    fits = large and bool((tensor.abs() <= MAX_HALF).all())
     return (tensor.half() if fits else tensor).contiguous()

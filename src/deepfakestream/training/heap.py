@@ -26,4 +26,5 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER_TRIM), (_M_TOP_PAD, _TOP_PAD_BYTES))
-    return all([bool(mallopt(option, value)) for option, value in settings])
+    accepted = [bool(mallopt(option, value)) for option, value in settings]
+    return all(accepted)
