@@ -12,6 +12,7 @@ from deepfakestream.errors import DataError, MediaError, ParamsError, Reason
 from deepfakestream.explain.command import explain_file, most_suspicious
 from deepfakestream.explain.figure import overlay
 from deepfakestream.model.aggregation import MediaScore
+from deepfakestream.model.network import STREAMS
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import read_spec
 from deepfakestream.scan.engine import open_engine
@@ -57,7 +58,7 @@ def test_the_score_is_the_one_of_scan(written, two_people):
 
 def test_the_numbers_are_complete_and_agree_with_each_other(written):
     spec = read_spec(packaged_model_dir())
-    streams = {"dual": {"rgb", "srm"}}.get(spec.network.variant, {spec.network.variant})
+    streams = set(STREAMS[spec.network.variant])
     for face in written.record["faces"]:
         assert sum(face["logit_by_stream"].values()) == pytest.approx(face["logit"], abs=0.01)
         assert set(face["logit_by_stream"]) == {"bias", *streams}

@@ -6,7 +6,14 @@ from torch import nn
 
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.model.imagenet import OFFLINE_BACKBONE, create_backbone, lite0_weights
-from deepfakestream.model.network import NORMALISATION, STREAMS, Normalise, create_network, join_networks
+from deepfakestream.model.network import (
+    NORMALISATION,
+    STREAMS,
+    Normalise,
+    create_network,
+    head_of_streams,
+    join_networks,
+)
 from deepfakestream.model.pooling import WeightedAveragePooling, create_pooling
 from deepfakestream.model.spec import NetworkSpec, Variant
 
@@ -92,6 +99,9 @@ class TestNetworks:
             alone = torch.stack([part(pixels) for part in parts.values()])
             assert torch.allclose(joined(pixels), alone.mean(dim=0), atol=1e-5)
         assert not torch.allclose(alone[0], alone[1], atol=1e-3)
+        for name, part in parts.items():
+            head = head_of_streams(joined, STREAMS[name])["head.weight"]
+            assert torch.allclose(head, part.head.weight, atol=1e-6)
 
     @pytest.mark.parametrize("learnable", [False, True])
     def test_srm_learns_only_when_asked(self, learnable: bool) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.model.files import save_model
-from deepfakestream.model.network import NORMALISATION, create_network
+from deepfakestream.model.files import load_network, save_model
+from deepfakestream.model.network import NORMALISATION, create_network, head_of_streams
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -104,15 +104,25 @@ class TestStart:
         wanted = create_network(network_spec(params()))
         assert torch.equal(network.head.weight, wanted.head.weight.half().float())
 
-    def test_other_variant_takes_shared_streams_but_no_head(self, params: MakeParams, tmp_path: Path) -> None:
-        """A head reads features by position; those of another variant mean something else."""
+    def test_other_variant_takes_shared_streams_and_their_part_of_the_head(
+        self, params: MakeParams, tmp_path: Path
+    ) -> None:
         donor = _write_donor(tmp_path, params(variant="dual"))
-        network = start_network(params(variant="rgb", start_from=str(donor)))
+        network = start_network(params(variant="srm", start_from=str(donor)))
         torch.manual_seed(1)
         dual = create_network(network_spec(params(variant="dual"))).state_dict()
-        name = "streams.rgb.backbone.conv_stem.weight"
+        name = "streams.srm.backbone.conv_stem.weight"
         assert torch.equal(network.state_dict()[name], dual[name].half().float())
-        assert network.head.weight.shape == (1, network.head.in_features)
+        wanted = 2 * dual["head.weight"][:, network.head.in_features :].half().float()
+        assert torch.equal(network.head.weight, wanted)
+
+    def test_a_stream_that_the_donor_lacks_leaves_the_head_as_it_is(
+        self, params: MakeParams, tmp_path: Path
+    ) -> None:
+        """A head reads features by position; without all of its streams its parts mean nothing."""
+        donor, _ = load_network(_write_donor(tmp_path, params(variant="dual")))
+        assert head_of_streams(donor, ("rgb", "stacked")) == {}
+        assert set(head_of_streams(donor, ("rgb", "srm"))) == {"head.weight", "head.bias"}
 
     def test_default_start_is_version_0(self, params: MakeParams) -> None:
         """Where the variant and backbone are those of version 0, and from ImageNet weights elsewhere."""

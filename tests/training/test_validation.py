@@ -19,7 +19,7 @@ class Greenness(DetectorNetwork):
     """A network without weights: how much greener than red a picture is."""
 
     def __init__(self) -> None:
-        super().__init__({}, num_features=1, dropout=0.0)
+        super(DetectorNetwork, self).__init__()  # no streams and no head
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         means = pixels.mean(dim=(2, 3))

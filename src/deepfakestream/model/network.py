@@ -9,7 +9,7 @@ is the first layer, so that no caller can forget or repeat it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,7 @@ class Stream(nn.Module):
         self.view = view
         self.backbone = backbone
         self.pooling = pooling
+        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the stream's features, `(N, C)`."""
@@ -77,11 +78,13 @@ class Stream(nn.Module):
 class DetectorNetwork(nn.Module):
     """One or two streams, their features side by side, and a linear head."""
 
-    def __init__(self, streams: dict[str, Stream], *, num_features: int, dropout: float) -> None:
+    def __init__(self, streams: dict[str, Stream], *, dropout: float) -> None:
         super().__init__()
+        self.widths = {name: stream.num_features for name, stream in streams.items()}
+        """Features of each stream, in the order in which the head reads them."""
         self.streams = nn.ModuleDict(streams)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(num_features, 1)
+        self.head = nn.Linear(sum(self.widths.values()), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return one logit a picture, `(N,)`."""
@@ -100,14 +103,12 @@ def create_network(
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
     streams = {}
-    num_features = 0
     for name, view in _views(spec, normalisation).items():
         in_channels = 6 if isinstance(view, Stacked) else 3
         backbone = create_backbone(spec.backbone, imagenet=imagenet, in_channels=in_channels)
-        channels = int(backbone.num_features)  # type: ignore[arg-type]
-        streams[name] = Stream(view, backbone, create_pooling(spec.pooling, channels))
-        num_features += channels
-    return DetectorNetwork(streams, num_features=num_features, dropout=spec.dropout)
+        pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
+        streams[name] = Stream(view, backbone, pooling)
+    return DetectorNetwork(streams, dropout=spec.dropout)
 
 
 def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -> DetectorNetwork:
@@ -126,6 +127,23 @@ def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -
         joined.head.weight.copy_(torch.cat([head.weight for head in heads], dim=1) / len(names))
         joined.head.bias.copy_(torch.stack([head.bias for head in heads]).mean(dim=0))
     return joined.eval()
+
+
+def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the weights of a head for some of a network's streams, by their names in a state dict.
+
+    They are scaled to the number of streams: of what `join_networks` made, one stream's head is the one that
+    it had alone, but for the bias. A network that lacks one of the streams has no such head: none is returned.
+    """
+    parts = {}
+    start = 0
+    for name, width in network.widths.items():
+        parts[name] = network.head.weight.detach()[:, start : start + width]
+        start += width
+    if not set(names) <= set(parts):
+        return {}
+    weight = torch.cat([parts[name] for name in names], dim=1) * len(parts) / len(names)
+    return {"head.weight": weight, "head.bias": network.head.bias.detach()}
 
 
 def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:

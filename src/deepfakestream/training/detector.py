@@ -20,6 +20,7 @@ from deepfakestream.model.network import (
     STREAMS,
     DetectorNetwork,
     create_network,
+    head_of_streams,
     join_networks,
 )
 from deepfakestream.model.packaged import packaged_model_dir
@@ -170,8 +171,8 @@ def network_spec(params: TrainParams) -> NetworkSpec:
 def start_network(params: TrainParams) -> DetectorNetwork:
     """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
 
-    Where a model folder holds another variant, the streams that both have are taken over; where it holds
-    another backbone, training starts from ImageNet weights.
+    Where a model folder holds another variant, the streams that both have are taken over, and their parts of
+    the head where all are; where it holds another backbone, training starts from ImageNet weights.
 
     Raises:
         ParamsError: timm knows no such backbone.
@@ -184,18 +185,16 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     donor, donor_spec = load_network(folder)
     if donor_spec.network.backbone != spec.backbone:
         return create_network(spec, imagenet=True)
-    same_variant = donor_spec.network.variant == spec.variant
-    return _started_from(donor, spec, with_head=same_variant)
+    return _started_from(donor, spec)
 
 
-def _started_from(donor: DetectorNetwork, spec: NetworkSpec, *, with_head: bool) -> DetectorNetwork:
+def _started_from(donor: DetectorNetwork, spec: NetworkSpec) -> DetectorNetwork:
     """Return a network with the donor's weights where they fit and ImageNet's in streams that it lacks."""
     network = create_network(spec)
     own = network.state_dict()
+    given = donor.state_dict() | head_of_streams(donor, STREAMS[spec.variant])
     weights = {
-        name: tensor
-        for name, tensor in donor.state_dict().items()
-        if name in own and own[name].shape == tensor.shape and (with_head or name.startswith("streams."))
+        name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape
     }
     missing = network.load_state_dict(weights, strict=False).missing_keys
     if any(".backbone." in name for name in missing):
