@@ -124,6 +124,7 @@ class TrainParams(Section):
     augment: Literal["mixed", "full", "medium", "light", "none"]
     num_workers: int = Field(ge=0)
     streams: Literal["joint", "separate"] = "joint"
+    mirrored: bool = False
     loss: Literal["bce", "focal"] = "bce"
     focal_gamma: float = Field(default=2.0, ge=0.0)
     fake_weight: float = Field(default=1.0, gt=0.0)

@@ -11,8 +11,10 @@ from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.model.spec import NetworkSpec
 
 SIZE_PX = 64
+MIRRORED = "ensemble"
+"""The variant that is built to score a face and its mirror image."""
 SHAPES = [
-    *(("rgb", "avg"), ("srm", "avg"), ("stacked", "avg"), ("dual", "avg")),
+    *(("rgb", "avg"), ("srm", "avg"), ("stacked", "avg"), ("dual", "avg"), (MIRRORED, "avg")),
     *(("rgb", "gwap"), ("dual", "gwap")),
 ]
 
@@ -20,7 +22,12 @@ SHAPES = [
 def make_network(variant: str, pooling: str) -> DetectorNetwork:
     torch.manual_seed(7)
     spec = NetworkSpec(
-        variant=variant, backbone="tf_efficientnet_lite0", pooling=pooling, srm_learnable=False, dropout=0.2
+        variant=variant,
+        backbone="tf_efficientnet_lite0",
+        pooling=pooling,
+        srm_learnable=False,
+        dropout=0.2,
+        mirrored=variant == MIRRORED,
     )
     network = create_network(spec).eval()
     with torch.no_grad():

@@ -16,9 +16,15 @@ from deepfakestream.explain.attribution import (
 )
 from deepfakestream.explain.residual import noise_residual
 
-AVERAGE = [("rgb", "avg"), ("srm", "avg"), ("stacked", "avg"), ("dual", "avg")]
+AVERAGE = [("rgb", "avg"), ("srm", "avg"), ("stacked", "avg"), ("dual", "avg"), ("ensemble", "avg")]
 GWAP = [("rgb", "gwap"), ("dual", "gwap")]
-STREAMS = {"rgb": ["rgb"], "srm": ["srm"], "stacked": ["stacked"], "dual": ["rgb", "srm"]}
+STREAMS = {
+    "rgb": ["rgb"],
+    "srm": ["srm"],
+    "stacked": ["stacked"],
+    "dual": ["rgb", "srm"],
+    "ensemble": ["rgb", "stacked"],
+}
 
 
 def logit_of(network, crop):

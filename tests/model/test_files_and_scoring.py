@@ -49,6 +49,17 @@ class TestRoundTrip:
         found = open_scorer(folder, device="cpu").logits(crops)
         np.testing.assert_allclose(found, _torch_logits(folder, crops), atol=1e-5)
 
+    def test_both_files_score_a_mirrored_network_alike(
+        self, tmp_path: Path, spec: DetectorSpec, network_of: Callable[..., DetectorNetwork]
+    ) -> None:
+        mirrored = spec.model_copy(update={"network": spec.network.model_copy(update={"mirrored": True})})
+        save_model(network_of(mirrored), mirrored, tmp_path)
+        crops = _crops(3)
+        found = open_scorer(tmp_path, device="cpu").logits(crops)
+        np.testing.assert_allclose(found, _torch_logits(tmp_path, crops), atol=1e-5)
+        turned = open_scorer(tmp_path, device="cpu").logits(crops[:, :, ::-1])
+        np.testing.assert_allclose(found, turned, atol=1e-5)
+
     def test_saved_network_scores_as_it_is_left(
         self, tmp_path: Path, spec: DetectorSpec, network_of: Callable[..., DetectorNetwork]
     ) -> None:

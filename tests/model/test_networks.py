@@ -108,7 +108,21 @@ class TestNetworks:
         network = create_network(_spec("stacked", learnable=learnable))
         assert network.streams["stacked"].view.srm.weight.requires_grad is learnable  # type: ignore[union-attr]
 
-    def test_horizontal_flip_is_not_built_in(self) -> None:
+    def test_a_mirrored_network_takes_both_ways_alike(self) -> None:
+        spec = _spec("stacked").model_copy(update={"mirrored": True})
+        network = create_network(spec).eval()
+        pixels = torch.rand(2, 3, 64, 64) * 255
+        with torch.inference_mode():
+            logits = network(pixels)
+            both = (network.one_way(pixels) + network.one_way(pixels.flip(3))) / 2
+            assert torch.allclose(network(pixels.flip(3)), logits, atol=1e-6)
+            assert torch.allclose(logits, both, atol=1e-6)
+            assert not torch.allclose(logits, network.one_way(pixels), atol=1e-4)
+            network.train()
+            network.dropout.eval()
+            assert torch.equal(network(pixels[:1]), network.one_way(pixels[:1]))
+
+    def test_horizontal_flip_is_not_built_in_unless_asked_for(self) -> None:
         network = create_network(_spec("rgb")).eval()
         pixels = torch.rand(1, 3, 64, 64) * 255
         with torch.inference_mode():

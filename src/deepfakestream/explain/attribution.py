@@ -4,6 +4,9 @@ Every map explains the network's uncalibrated logit of the face: cells above 0 s
 for a real face. Calibration only stretches the logit, so it would change no map's shape. The only module that
 imports captum.
 
+A network that scores the mean of a face and its mirror image is explained by the mean of both maps, the
+second mirrored back, so that what adds up for one adds up for both.
+
 Shapes: crop `(S, S, 3)` RGB uint8; maps `(h, w)` float32, as coarse as the feature map or the grid of cells.
 """
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.model.network import DetectorNetwork, head_of_streams
 from deepfakestream.model.pooling import WeightedAveragePooling
 
 Map = NDArray[np.float32]
@@ -40,12 +43,7 @@ def grad_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     The usual cut at 0 is left out, so that evidence for a real face is seen too. With average pooling before
     the linear head nothing is approximate: the cells of all streams add up to the logit less the head's bias.
     """
-    pixels = pixels_of(crop).requires_grad_()
-    maps = {}
-    for name, stream in network.streams.items():
-        cam: Tensor = LayerGradCam(network, stream.backbone).attribute(pixels, relu_attributions=False)
-        maps[name] = _numpy(cam[0, 0])
-    return maps
+    return _as_scored(network, crop, _grad_cam)
 
 
 def layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
@@ -54,13 +52,7 @@ def layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     Each position's features are weighed by their own gradients and not by the gradients' mean, which keeps
     finer maps meaningful. As above, without the cut at 0.
     """
-    pixels = pixels_of(crop).requires_grad_()
-    maps = {}
-    for name, stream in network.streams.items():
-        layer = _fine_layer(stream.backbone)
-        products: Tensor = LayerGradientXActivation(network, layer).attribute(pixels)
-        maps[name] = _numpy(products[0].sum(dim=0))
-    return maps
+    return _as_scored(network, crop, _layer_cam)
 
 
 def gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
@@ -68,28 +60,13 @@ def gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
 
     Empty for networks with average pooling, where every position weighs the same.
     """
-    maps = {}
-    with torch.inference_mode():
-        for name, stream in network.streams.items():
-            pooling: Any = stream.pooling
-            if isinstance(pooling, WeightedAveragePooling):
-                backbone: Any = stream.backbone
-                view: Any = stream.view
-                maps[name] = _numpy(pooling.weights(backbone(view(pixels_of(crop))))[0, 0])
-    return maps
+    return _as_scored(network, crop, _gwap_attention)
 
 
 def stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, float]:
     """Return what each stream adds to the logit; with the head's bias (`bias`) they sum to it."""
-    weights = network.head.weight[0].detach()
-    parts = {"bias": network.head.bias.item()}
-    start = 0
-    with torch.inference_mode():
-        for name, stream in network.streams.items():
-            features = stream(pixels_of(crop))[0]
-            parts[name] = float(features @ weights[start : start + len(features)])
-            start += len(features)
-    return parts
+    parts = _as_scored(network, crop, _stream_logits)
+    return {"bias": network.head.bias.item(), **{name: float(cells.item()) for name, cells in parts.items()}}
 
 
 def kernel_shap(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int = 0) -> Map:
@@ -105,6 +82,59 @@ def lime(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int
 def pixels_of(crop: RGBImage) -> Tensor:
     """Return the crop as the network's input `(1, 3, S, S)`."""
     return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)[None], dtype=np.float32))
+
+
+def _as_scored(
+    network: DetectorNetwork, crop: RGBImage, maps_of: Callable[[DetectorNetwork, RGBImage], dict[str, Map]]
+) -> dict[str, Map]:
+    """Return the maps of a crop, or their mean with its mirror image's where the network scores that mean."""
+    maps = maps_of(network, crop)
+    if not network.mirrored:
+        return maps
+    mirrored = maps_of(network, crop[:, ::-1])
+    return {name: (cells + mirrored[name][:, ::-1]) / 2 for name, cells in maps.items()}
+
+
+def _grad_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    pixels = pixels_of(crop).requires_grad_()
+    maps = {}
+    for name, stream in network.streams.items():
+        method = LayerGradCam(network.one_way, stream.backbone)
+        cam: Tensor = method.attribute(pixels, relu_attributions=False)
+        maps[name] = _numpy(cam[0, 0])
+    return maps
+
+
+def _layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    pixels = pixels_of(crop).requires_grad_()
+    maps = {}
+    for name, stream in network.streams.items():
+        method = LayerGradientXActivation(network.one_way, _fine_layer(stream.backbone))
+        products: Tensor = method.attribute(pixels)
+        maps[name] = _numpy(products[0].sum(dim=0))
+    return maps
+
+
+def _gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    maps = {}
+    with torch.inference_mode():
+        for name, stream in network.streams.items():
+            pooling: Any = stream.pooling
+            if isinstance(pooling, WeightedAveragePooling):
+                backbone: Any = stream.backbone
+                view: Any = stream.view
+                maps[name] = _numpy(pooling.weights(backbone(view(pixels_of(crop))))[0, 0])
+    return maps
+
+
+def _stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    """Return the part of each stream as a map of one cell."""
+    parts = {}
+    with torch.inference_mode():
+        for name, stream in network.streams.items():
+            weights = head_of_streams(network, [name])["head.weight"] / len(network.streams)
+            parts[name] = _numpy(stream(pixels_of(crop)) @ weights.T)
+    return parts
 
 
 def _fine_layer(backbone: Any) -> nn.Module:

@@ -78,8 +78,9 @@ class Stream(nn.Module):
 class DetectorNetwork(nn.Module):
     """One or two streams, their features side by side, and a linear head."""
 
-    def __init__(self, streams: dict[str, Stream], *, dropout: float) -> None:
+    def __init__(self, streams: dict[str, Stream], *, dropout: float, mirrored: bool = False) -> None:
         super().__init__()
+        self.mirrored = mirrored
         self.widths = {name: stream.num_features for name, stream in streams.items()}
         """Features of each stream, in the order in which the head reads them."""
         self.streams = nn.ModuleDict(streams)
@@ -87,7 +88,13 @@ class DetectorNetwork(nn.Module):
         self.head = nn.Linear(sum(self.widths.values()), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return one logit a picture, `(N,)`."""
+        """Return one logit a picture, `(N,)`: the mean with that of its mirror image where so built."""
+        if self.mirrored and not self.training:
+            return (self.one_way(pixels) + self.one_way(pixels.flip(3))) / 2
+        return self.one_way(pixels)
+
+    def one_way(self, pixels: Tensor) -> Tensor:
+        """Return one logit a picture, `(N,)`, as it stands, never mirrored."""
         features = torch.cat([stream(pixels) for stream in self.streams.values()], dim=1)
         logits: Tensor = self.head(self.dropout(features)).squeeze(1)
         return logits
@@ -108,7 +115,7 @@ def create_network(
         backbone = create_backbone(spec.backbone, imagenet=imagenet, in_channels=in_channels)
         pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, pooling)
-    return DetectorNetwork(streams, dropout=spec.dropout)
+    return DetectorNetwork(streams, dropout=spec.dropout, mirrored=spec.mirrored)
 
 
 def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -> DetectorNetwork:
@@ -133,7 +140,8 @@ def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str,
     """Return the weights of a head for some of a network's streams, by their names in a state dict.
 
     They are scaled to the number of streams: of what `join_networks` made, one stream's head is the one that
-    it had alone, but for the bias. A network that lacks one of the streams has no such head: none is returned.
+    it had alone, but for the bias. A network that lacks one of the streams has no such head: nothing is
+    returned.
     """
     parts = {}
     start = 0

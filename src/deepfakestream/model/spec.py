@@ -34,6 +34,8 @@ class NetworkSpec(Spec):
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool
     dropout: float
+    mirrored: bool = False
+    """Whether a face is scored as the mean of itself and its mirror image; training sees one at a time."""
 
 
 class NormalisationSpec(Spec):

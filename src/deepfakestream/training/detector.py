@@ -165,6 +165,7 @@ def network_spec(params: TrainParams) -> NetworkSpec:
         pooling=params.pooling,
         srm_learnable=params.srm_learnable,
         dropout=params.dropout,
+        mirrored=params.mirrored,
     )
 
 
