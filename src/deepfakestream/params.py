@@ -102,6 +102,14 @@ class FakeMix(Section):
         return self
 
 
+class DistillParams(Section):
+    """A trained model whose odds a training learns beside the labels."""
+
+    teacher: str = ""
+    weight: Share = 0.5
+    temperature: float = Field(default=2.0, gt=0.0)
+
+
 class TrainParams(Section):
     """The network and how it is trained."""
 
@@ -125,6 +133,7 @@ class TrainParams(Section):
     num_workers: int = Field(ge=0)
     streams: Literal["joint", "separate"] = "joint"
     mirrored: bool = False
+    distill: DistillParams = DistillParams()
     loss: Literal["bce", "focal"] = "bce"
     focal_gamma: float = Field(default=2.0, ge=0.0)
     fake_weight: float = Field(default=1.0, gt=0.0)

@@ -38,6 +38,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dual": {"variant": "dual"},
     "dual, separate": {"variant": "dual", "streams": "separate"},
     "ensemble, separate": {"variant": "ensemble", "streams": "separate"},
+    "taught by version 0": {"distill": {"teacher": "packaged"}},
     "average pooling": {"pooling": "avg"},
     "gwap pooling": {"pooling": "gwap"},
     "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},

@@ -28,6 +28,7 @@ from deepfakestream.model.selection import choose_aggregation, choose_calibratio
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, Variant
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.distillation import open_teacher
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
@@ -91,14 +92,17 @@ def fit_network(
 
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for.
-        ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
-        WeightsError: the weights to start from cannot be had or do not fit.
+        ParamsError: the backbone or the start is unknown, or the parameters do not fit device, team or
+            teacher.
+        WeightsError: the weights to start from, or the teacher's, cannot be had or do not fit.
     """
     if job.params.streams == "separate" and len(STREAMS[job.params.variant]) > 1:
         return _fit_streams(job, validation, checkpoints, on_epoch)
     pairs = training_pairs(job)
     torch.manual_seed(job.seed)  # the head starts random
-    trainer = Trainer(start_network(job.params), pairs, job.params, seed=job.seed, team=job.team)
+    teacher = open_teacher(job.params.distill, job.extraction, job.team.device)
+    network = start_network(job.params)
+    trainer = Trainer(network, pairs, job.params, seed=job.seed, team=job.team, teacher=teacher)
     return trainer.fit(validation, checkpoints, on_epoch)
 
 

@@ -20,6 +20,7 @@ from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
 from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.distillation import Teacher
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.losses import Loss
@@ -54,9 +55,16 @@ class Trainer:
     """Fits one network on one set of pairs, alone or as one process of a team."""
 
     def __init__(
-        self, network: DetectorNetwork, pairs: PairDataset, params: TrainParams, *, seed: int, team: Team
+        self,
+        network: DetectorNetwork,
+        pairs: PairDataset,
+        params: TrainParams,
+        *,
+        seed: int,
+        team: Team,
+        teacher: Teacher | None = None,
     ) -> None:
-        """Prepare a training.
+        """Prepare a training; with a teacher its odds are learnt beside the labels.
 
         Raises:
             ParamsError: optimiser, number format or batch size do not fit timm, the device or the team.
@@ -82,6 +90,7 @@ class Trainer:
         self._replica = team.replicate(self._network)
         self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
         self._loss = Loss.from_params(params)
+        self._teacher = teacher
         self._precision = Precision(params.amp, team.device)
         self._optimizer = create_optimizer(self._network, params)
         self._schedule = create_schedule(self._optimizer, params, num_steps=params.epochs * len(self._loader))
@@ -162,6 +171,8 @@ class Trainer:
         with self._precision.autocast():
             logits = self._replica(pixels)
         loss = self._loss(logits.float(), is_fake)
+        if self._teacher is not None:
+            loss = self._teacher.blend(loss, logits.float(), pixels)
         self._precision.step(loss, self._network, self._optimizer)
         self._team.average_statistics(self._network)
         return loss.detach()
