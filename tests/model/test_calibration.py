@@ -73,6 +73,30 @@ class TestOperatingPoints:
         point = operating_points(*_scores(1000, 200), IDENTITY, measured_on="val")[name]
         assert point.fpr == TARGET_FPR[name]
 
+    def test_every_condition_with_enough_reals_keeps_the_target(self) -> None:
+        """Hard reals score higher: a threshold for the mixture would let one in six of them through."""
+        rng = np.random.default_rng(3)
+        easy, hard, few = rng.normal(-3.0, 1.0, 800), rng.normal(-1.0, 1.0, 200), np.full(20, 9.0)
+        logits = np.concatenate([easy, hard, rng.normal(3.0, 1.0, 400)])
+        is_fake = np.arange(1400) >= 1000
+        conditions = np.repeat(["easy", "hard", "easy"], [800, 200, 400])
+        mixed = operating_points(logits, is_fake, IDENTITY, measured_on="val")["balanced"]
+        point = operating_points(logits, is_fake, IDENTITY, measured_on="val", conditions=conditions)[
+            "balanced"
+        ]
+        p_hard = calibrate(hard, IDENTITY)
+        assert (p_hard >= mixed.threshold).mean() > 0.15
+        assert (p_hard >= point.threshold).mean() == pytest.approx(0.05, abs=0.006)
+        assert point.fpr == pytest.approx((calibrate(logits[:1000], IDENTITY) >= point.threshold).mean())
+        ignored = operating_points(
+            np.append(logits, few),
+            np.append(is_fake, np.zeros(len(few), bool)),
+            IDENTITY,
+            measured_on="val",
+            conditions=np.append(conditions, ["few"] * len(few)),
+        )["balanced"]
+        assert ignored.threshold < calibrate(few, IDENTITY)[0]
+
     def test_ties_count_on_the_safe_side(self) -> None:
         is_fake = np.repeat([False, True], [20, 20])
         points = operating_points(np.where(is_fake, 1.0, 0.0), is_fake, IDENTITY, measured_on="val")

@@ -16,6 +16,8 @@ BoolArray = NDArray[np.bool_]
 IDENTITY = CalibrationSpec(slope=1.0, intercept=0.0)
 MIN_PER_CLASS = 5
 """Fewer files of a class than this calibrate nothing."""
+MIN_REALS = 100
+"""Reals of a condition, below which its own false-positive rate says too little to set a threshold."""
 
 _TARGETS = {"balanced": ("fpr", 0.05), "low_fpr": ("fpr", 0.01), "high_recall": ("tpr", 0.95)}
 _INCONCLUSIVE_TPR = {"balanced": 0.95, "low_fpr": 0.90, "high_recall": 0.98}
@@ -57,13 +59,20 @@ def _fit(
 
 
 def operating_points(
-    logits: FloatArray, is_fake: BoolArray, calibration: CalibrationSpec, *, measured_on: str
+    logits: FloatArray,
+    is_fake: BoolArray,
+    calibration: CalibrationSpec,
+    *,
+    measured_on: str,
+    conditions: NDArray[np.str_] | None = None,
 ) -> dict[str, OperatingPoint]:
     """Return the named thresholds on p_fake with the rates measured on these files.
 
-    `balanced` and `low_fpr` bound the share of reals called fake (5 %, 1 %); `high_recall` catches 95 % of
-    the fakes. Between `inconclusive_from` and the threshold lies what catches more fakes at a price the
-    point does not pay. Without enough files of both classes the points are conventional and unmeasured.
+    `balanced` and `low_fpr` bound the share of reals called fake (5 %, 1 %) in every condition that shows
+    enough of them, so that reals of hard encodings do not pay for easy ones; `high_recall` catches 95 % of
+    the fakes. Rates are those of all conditions together. Between `inconclusive_from` and the threshold lies
+    what catches more fakes at a price the point does not pay. Without enough files of both classes the points
+    are conventional and unmeasured.
     """
     p_fake = calibrate(logits, calibration)
     if min(int(is_fake.sum()), int((~is_fake).sum())) < MIN_PER_CLASS:
@@ -78,13 +87,23 @@ def operating_points(
             )
             for name, (high, low) in unmeasured.items()
         }
-    return {name: _operating_point(name, p_fake, is_fake, measured_on) for name in _TARGETS}
+    reals = [p_fake[~is_fake]]
+    if conditions is not None:
+        parts = [p_fake[~is_fake & (conditions == name)] for name in np.unique(conditions)]
+        reals += [part for part in parts if len(part) >= MIN_REALS]
+    return {name: _operating_point(name, reals, p_fake[is_fake], measured_on) for name in _TARGETS}
 
 
-def _operating_point(name: str, p_fake: FloatArray, is_fake: BoolArray, measured_on: str) -> OperatingPoint:
+def _operating_point(
+    name: str, reals_by_condition: list[FloatArray], fakes: FloatArray, measured_on: str
+) -> OperatingPoint:
+    """Return a point; the first of the conditions is all reals."""
     kind, target = _TARGETS[name]
-    reals, fakes = p_fake[~is_fake], p_fake[is_fake]
-    threshold = _threshold_at_fpr(reals, target) if kind == "fpr" else float(np.quantile(fakes, 1.0 - target))
+    reals = reals_by_condition[0]
+    if kind == "fpr":
+        threshold = max(_threshold_at_fpr(part, target) for part in reals_by_condition)
+    else:
+        threshold = float(np.quantile(fakes, 1.0 - target))
     inconclusive_from = min(threshold, float(np.quantile(fakes, 1.0 - _INCONCLUSIVE_TPR[name])))
     return OperatingPoint(
         threshold=threshold,

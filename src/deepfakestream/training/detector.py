@@ -222,12 +222,12 @@ def _finish_spec(
         operating_points={},
         trained_on=job.trained_on,
     )
-    logits, is_fake = calibration_scores(job, network, validation, spec, face_logits)
+    logits, is_fake, conditions = calibration_scores(job, network, validation, spec, face_logits)
     calibration = choose_calibration(logits, is_fake)
     measured_on = (
         f"validation: {int((~is_fake).sum())} real and {int(is_fake.sum())} fake, {'+'.join(validation)}"
     )
-    points = operating_points(logits, is_fake, calibration, measured_on=measured_on)
+    points = operating_points(logits, is_fake, calibration, measured_on=measured_on, conditions=conditions)
     return spec.model_copy(update={"calibration": calibration, "operating_points": points})
 
 
@@ -237,13 +237,15 @@ def calibration_scores(
     validation: dict[str, LabelledImages],
     spec: DetectorSpec,
     face_logits: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return logits and labels to calibrate on: the files of the split, and the forgeries made from it."""
-    parts = [_media_logits(job.val, face_logits, spec)]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.str_]]:
+    """Return logits, labels and conditions to calibrate on: the split's files, and what was made of them."""
+    parts = {"dataset": _media_logits(job.val, face_logits, spec)}
     for kind, images in validation.items():
         if kind != "dataset":
-            parts.append((score(network, images.images, job.team.device), images.is_fake))
-    return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
+            parts[kind] = score(network, images.images, job.team.device), images.is_fake
+    logits, labels = zip(*parts.values(), strict=True)
+    conditions = np.repeat(list(parts), [len(each) for each in labels])
+    return np.concatenate(logits), np.concatenate(labels), conditions
 
 
 def _media_logits(
