@@ -92,7 +92,8 @@ def _as_scored(
     if not network.mirrored:
         return maps
     mirrored = maps_of(network, crop[:, ::-1])
-    return {name: (cells + mirrored[name][:, ::-1]) / 2 for name, cells in maps.items()}
+    half = np.float32(0.5)
+    return {name: half * (cells + mirrored[name][:, ::-1]) for name, cells in maps.items()}
 
 
 def _grad_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
