@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from deepfakestream.faces.crop import crop_face
+from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
+from deepfakestream.model.files import save_model
+from deepfakestream.model.network import NORMALISATION, create_network
+from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import FakeMix, TrainParams
+from deepfakestream.training.detector import TrainingJob, network_spec
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 
 SIZE_PX = 64
@@ -94,5 +103,58 @@ def params() -> Callable[..., TrainParams]:
             "num_workers": 0,
         }
         return TrainParams.model_validate(base | changes)
+
+    return make
+
+
+@pytest.fixture
+def extraction() -> ExtractionSpec:
+    """How the faces of `face_set` were cut."""
+    return ExtractionSpec(
+        detector="retinaface_mnet025",
+        num_frames=4,
+        min_face_px=40,
+        min_score=0.8,
+        max_faces_per_frame=8,
+        crop_scale=1.0,
+        crop_size_px=SIZE_PX,
+    )
+
+
+@pytest.fixture
+def write_untrained(extraction: ExtractionSpec) -> Callable[..., Path]:
+    """Write the model that `params` describe, with random weights; keywords change its extraction."""
+
+    def write(folder: Path, params: TrainParams, *, seed: int = 1, **changes: float) -> Path:
+        torch.manual_seed(seed)
+        spec = DetectorSpec(
+            network=network_spec(params),
+            normalisation=NORMALISATION,
+            extraction=replace(extraction, **changes),
+            aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
+            calibration=CalibrationSpec(slope=1.0, intercept=0.0),
+            operating_points={},
+            trained_on="nothing",
+        )
+        save_model(create_network(spec.network), spec, folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def make_job(extraction: ExtractionSpec) -> Callable[[FaceSet, FaceSet, TrainParams], TrainingJob]:
+    """Make the training of a set, validated on another, alone on the processor."""
+
+    def make(train: FaceSet, val: FaceSet, params: TrainParams) -> TrainingJob:
+        return TrainingJob(
+            train=train,
+            val=val,
+            params=params,
+            extraction=extraction,
+            seed=3,
+            team=Team(device=torch.device("cpu")),
+            trained_on="made from one face",
+        )
 
     return make

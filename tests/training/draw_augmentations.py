@@ -34,7 +34,7 @@ GROUPS: tuple[tuple[str, Callable[[], list[Any]]], ...] = (
     ("detail", augment._detail),
     ("coding", augment._coding),
     ("hidden", lambda: augment._hidden(SIZE_PX)),
-    ("full", lambda: augment._full(SIZE_PX)),
+    ("full", lambda: augment._full(SIZE_PX, ())),
 )
 
 

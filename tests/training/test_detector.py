@@ -11,9 +11,8 @@ import torch
 
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.model.files import load_network, save_model
-from deepfakestream.model.network import NORMALISATION, create_network, head_of_streams
-from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
+from deepfakestream.model.files import load_network
+from deepfakestream.model.network import create_network, head_of_streams
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
@@ -25,7 +24,6 @@ from deepfakestream.training.detector import (
     training_pairs,
     validation_pictures,
 )
-from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
@@ -33,47 +31,15 @@ from deepfakestream.training.validation import score
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
-EXTRACTION = ExtractionSpec(
-    detector="retinaface_mnet025",
-    num_frames=4,
-    min_face_px=40,
-    min_score=0.8,
-    max_faces_per_frame=8,
-    crop_scale=1.0,
-    crop_size_px=64,
-)
-
-
-def _job(train: FaceSet, val: FaceSet, params: TrainParams) -> TrainingJob:
-    return TrainingJob(
-        train=train,
-        val=val,
-        params=params,
-        extraction=EXTRACTION,
-        seed=3,
-        team=Team(device=torch.device("cpu")),
-        trained_on="made from one face",
-    )
-
-
-def _write_donor(directory: Path, params: TrainParams) -> Path:
-    torch.manual_seed(1)
-    spec = DetectorSpec(
-        network=network_spec(params),
-        normalisation=NORMALISATION,
-        extraction=EXTRACTION,
-        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
-        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
-        operating_points={},
-        trained_on="nothing",
-    )
-    save_model(create_network(spec.network), spec, directory)
-    return directory
+MakeJob = Callable[[FaceSet, FaceSet, TrainParams], TrainingJob]
+WriteUntrained = Callable[..., Path]
 
 
 class TestRefused:
-    def test_training_split_without_fakes(self, face_set: MakeSet, params: MakeParams) -> None:
-        job = _job(face_set(num_faked=0), face_set(), params())
+    def test_training_split_without_fakes(
+        self, face_set: MakeSet, params: MakeParams, make_job: MakeJob
+    ) -> None:
+        job = make_job(face_set(num_faked=0), face_set(), params())
         with pytest.raises(DataError, match="split 'train' has no fake face"):
             training_pairs(job)
 
@@ -81,9 +47,9 @@ class TestRefused:
         "shape", [{"num_groups": 1, "num_faked": 0}, {"num_faked": 0, "num_without_mesh": 6}]
     )
     def test_nothing_to_validate_on(
-        self, face_set: MakeSet, params: MakeParams, shape: dict[str, int]
+        self, face_set: MakeSet, params: MakeParams, shape: dict[str, int], make_job: MakeJob
     ) -> None:
-        job = _job(face_set(), face_set(**shape), params())
+        job = make_job(face_set(), face_set(**shape), params())
         with pytest.raises(DataError, match="split 'val' has neither fakes beside reals nor two faces"):
             validation_pictures(job)
 
@@ -97,17 +63,19 @@ class TestStart:
         with pytest.raises(ParamsError, match=r"train\.backbone"):
             start_network(params(backbone="nonesuch"))
 
-    def test_same_variant_takes_everything(self, params: MakeParams, tmp_path: Path) -> None:
-        donor = _write_donor(tmp_path, params())
+    def test_same_variant_takes_everything(
+        self, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
+    ) -> None:
+        donor = write_untrained(tmp_path, params())
         network = start_network(params(start_from=str(donor)))
         torch.manual_seed(1)
         wanted = create_network(network_spec(params()))
         assert torch.equal(network.head.weight, wanted.head.weight.half().float())
 
     def test_other_variant_takes_shared_streams_and_their_part_of_the_head(
-        self, params: MakeParams, tmp_path: Path
+        self, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
-        donor = _write_donor(tmp_path, params(variant="dual"))
+        donor = write_untrained(tmp_path, params(variant="dual"))
         network = start_network(params(variant="srm", start_from=str(donor)))
         torch.manual_seed(1)
         dual = create_network(network_spec(params(variant="dual"))).state_dict()
@@ -117,10 +85,10 @@ class TestStart:
         assert torch.equal(network.head.weight, wanted)
 
     def test_a_stream_that_the_donor_lacks_leaves_the_head_as_it_is(
-        self, params: MakeParams, tmp_path: Path
+        self, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
         """A head reads features by position; without all of its streams its parts mean nothing."""
-        donor, _ = load_network(_write_donor(tmp_path, params(variant="dual")))
+        donor, _ = load_network(write_untrained(tmp_path, params(variant="dual")))
         assert head_of_streams(donor, ("rgb", "stacked")) == {}
         assert set(head_of_streams(donor, ("rgb", "srm"))) == {"head.weight", "head.bias"}
 
@@ -132,15 +100,24 @@ class TestStart:
 
 class TestTrainDetector:
     @pytest.fixture
-    def job(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> TrainingJob:
-        donor = _write_donor(tmp_path / "donor", params(variant="rgb"))
+    def job(
+        self,
+        face_set: MakeSet,
+        params: MakeParams,
+        tmp_path: Path,
+        write_untrained: WriteUntrained,
+        make_job: MakeJob,
+    ) -> TrainingJob:
+        donor = write_untrained(tmp_path / "donor", params(variant="rgb"))
         chosen = params(variant="rgb", start_from=str(donor), epochs=1)
-        return _job(face_set(num_groups=6, num_faked=6), face_set(num_groups=6, num_faked=6), chosen)
+        return make_job(face_set(num_groups=6, num_faked=6), face_set(num_groups=6, num_faked=6), chosen)
 
-    def test_spec_says_how_to_read_the_scores(self, job: TrainingJob, tmp_path: Path) -> None:
+    def test_spec_says_how_to_read_the_scores(
+        self, job: TrainingJob, tmp_path: Path, extraction: ExtractionSpec
+    ) -> None:
         detector = train_detector(job, CheckpointStore(directory=tmp_path / "ck"), lambda e, m: None)
         assert detector.spec.network == network_spec(job.params)
-        assert detector.spec.extraction == EXTRACTION
+        assert detector.spec.extraction == extraction
         assert detector.spec.trained_on == "made from one face"
         assert detector.spec.calibration.slope > 0
         assert set(detector.spec.operating_points) == {"balanced", "low_fpr", "high_recall"}
@@ -151,9 +128,9 @@ class TestTrainDetector:
         assert point.fpr <= 0.05
 
     def test_separate_streams_are_trained_alone_and_put_side_by_side(
-        self, job: TrainingJob, params: MakeParams, tmp_path: Path
+        self, job: TrainingJob, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
-        donor = _write_donor(tmp_path / "both-streams", params(variant="ensemble"))
+        donor = write_untrained(tmp_path / "both-streams", params(variant="ensemble"))
         chosen = {"epochs": 2, "start_from": str(donor)}
         both = replace(
             job,
@@ -179,9 +156,9 @@ class TestTrainDetector:
         )
 
     def test_separate_streams_go_on_where_they_were_cut_off(
-        self, job: TrainingJob, params: MakeParams, tmp_path: Path
+        self, job: TrainingJob, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
-        donor = _write_donor(tmp_path / "both-streams", params(variant="dual"))
+        donor = write_untrained(tmp_path / "both-streams", params(variant="dual"))
         changed = {"variant": "dual", "streams": "separate", "epochs": 2, "start_from": str(donor)}
         both = replace(job, params=job.params.model_copy(update=changed))
         validation = validation_pictures(both)
@@ -209,8 +186,8 @@ class TestTrainDetector:
             assert torch.equal(tensor, other.network.state_dict()[name]), name
 
 
-def test_picture_of_pairs(face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
-    job = _job(face_set(num_groups=2, num_faked=2), face_set(), params())
+def test_picture_of_pairs(face_set: MakeSet, params: MakeParams, tmp_path: Path, make_job: MakeJob) -> None:
+    job = make_job(face_set(num_groups=2, num_faked=2), face_set(), params())
     path = tmp_path / "new" / "pairs.png"
     write_pairs_picture(training_pairs(job), path, rows=2, columns=3)
     picture = cv2.imread(str(path))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,31 +9,21 @@ import torch
 
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.model.files import save_model
-from deepfakestream.model.network import NORMALISATION, DetectorNetwork, create_network
-from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
+from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import DistillParams, TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
     fit_network,
-    network_spec,
     validation_pictures,
 )
 from deepfakestream.training.distillation import Teacher, open_teacher
-from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 
 CPU = torch.device("cpu")
-EXTRACTION = ExtractionSpec(
-    detector="retinaface_mnet025",
-    num_frames=4,
-    min_face_px=40,
-    min_score=0.8,
-    max_faces_per_frame=8,
-    crop_scale=1.0,
-    crop_size_px=64,
-)
+MakeSet = Callable[..., FaceSet]
+MakeParams = Callable[..., TrainParams]
+WriteUntrained = Callable[..., Path]
 
 
 class Says(DetectorNetwork):
@@ -73,56 +62,39 @@ class TestBlend:
         assert gradient.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def _teacher_folder(folder: Path, params: TrainParams, **changed: float) -> Path:
-    torch.manual_seed(5)
-    spec = DetectorSpec(
-        network=network_spec(params),
-        normalisation=NORMALISATION,
-        extraction=replace(EXTRACTION, **changed),
-        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
-        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
-        operating_points={},
-        trained_on="nothing",
-    )
-    save_model(create_network(spec.network), spec, folder)
-    return folder
-
-
 class TestOpenTeacher:
-    def test_none_by_default(self) -> None:
-        assert open_teacher(DistillParams(), EXTRACTION, CPU) is None
+    def test_none_by_default(self, extraction: ExtractionSpec) -> None:
+        assert open_teacher(DistillParams(), extraction, CPU) is None
 
-    def test_missing_folder(self, tmp_path: Path) -> None:
+    def test_missing_folder(self, extraction: ExtractionSpec, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="missing"):
-            open_teacher(DistillParams(teacher=str(tmp_path / "none")), EXTRACTION, CPU)
+            open_teacher(DistillParams(teacher=str(tmp_path / "none")), extraction, CPU)
 
-    def test_crops_made_otherwise(self, params: Callable[..., TrainParams], tmp_path: Path) -> None:
-        folder = _teacher_folder(tmp_path, params(), crop_scale=1.3)
+    def test_crops_made_otherwise(
+        self, params: MakeParams, extraction: ExtractionSpec, write_untrained: WriteUntrained, tmp_path: Path
+    ) -> None:
+        folder = write_untrained(tmp_path, params(), crop_scale=1.3)
         with pytest.raises(ParamsError, match=r"train\.distill\.teacher: .* crop_scale 1\.3, and .* is 1\.0"):
-            open_teacher(DistillParams(teacher=str(folder)), EXTRACTION, CPU)
+            open_teacher(DistillParams(teacher=str(folder)), extraction, CPU)
 
 
 def test_with_all_the_weight_only_the_teacher_counts(
-    face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], tmp_path: Path
+    face_set: MakeSet,
+    params: MakeParams,
+    make_job: Callable[..., TrainingJob],
+    write_untrained: WriteUntrained,
+    tmp_path: Path,
 ) -> None:
     """The loss against labels may then be any: the same weights come out, and others without a teacher."""
-    teacher = _teacher_folder(tmp_path / "teacher", params(variant="rgb"))
-    donor = _teacher_folder(tmp_path / "donor", params(variant="rgb"))
-    common = {"variant": "rgb", "start_from": str(donor), "epochs": 1}
+    teacher = write_untrained(tmp_path / "teacher", params(variant="rgb"), seed=1)
+    start = write_untrained(tmp_path / "start", params(variant="rgb"), seed=2)
+    common = {"variant": "rgb", "start_from": str(start), "epochs": 1}
     alone = {"teacher": str(teacher), "weight": 1.0}
     weights = []
     for index, changes in enumerate(
         ({"distill": alone}, {"distill": alone, "label_smoothing": 0.3, "fake_weight": 5.0}, {})
     ):
-        job = TrainingJob(
-            train=face_set(),
-            val=face_set(),
-            params=params(**common, **changes),
-            extraction=EXTRACTION,
-            seed=3,
-            team=Team(device=CPU),
-            trained_on="made from one face",
-        )
+        job = make_job(face_set(), face_set(), params(**common, **changes))
         store = CheckpointStore(directory=tmp_path / str(index))
         weights.append(
             fit_network(job, validation_pictures(job), store, lambda e, m: None).network.head.weight

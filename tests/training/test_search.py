@@ -7,57 +7,29 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 
 from deepfakestream.data.atomic import exclusive
 from deepfakestream.errors import DataError
-from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.model.files import save_model
-from deepfakestream.model.network import NORMALISATION, create_network
-from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import TrainParams
-from deepfakestream.training.detector import TrainingJob, network_spec
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.search import OnEpoch, search, suggest
 
-EXTRACTION = ExtractionSpec(
-    detector="retinaface_mnet025",
-    num_frames=1,
-    min_face_px=10,
-    min_score=0.5,
-    max_faces_per_frame=1,
-    crop_scale=1.0,
-    crop_size_px=64,
-)
-
 
 @pytest.fixture
-def job(face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], tmp_path: Path) -> TrainingJob:
+def job(
+    face_set: Callable[..., FaceSet],
+    params: Callable[..., TrainParams],
+    make_job: Callable[..., TrainingJob],
+    write_untrained: Callable[..., Path],
+    tmp_path: Path,
+) -> TrainingJob:
     """A training of one epoch that starts from a folder of its own."""
     chosen = params(epochs=1, batch_size=4, start_from=str(tmp_path / "start"))
-    torch.manual_seed(0)
-    spec = DetectorSpec(
-        network=network_spec(chosen),
-        normalisation=NORMALISATION,
-        extraction=EXTRACTION,
-        aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
-        calibration=CalibrationSpec(slope=1.0, intercept=0.0),
-        operating_points={},
-        trained_on="nothing",
-    )
-    save_model(create_network(spec.network), spec, tmp_path / "start")
+    write_untrained(tmp_path / "start", chosen)
     faces = face_set(num_groups=4, num_faked=4)
-    return TrainingJob(
-        train=faces,
-        val=faces,
-        params=chosen,
-        extraction=EXTRACTION,
-        seed=5,
-        team=Team(device=torch.device("cpu")),
-        trained_on="one face",
-    )
+    return make_job(faces, faces, chosen)
 
 
 class Records:

@@ -20,7 +20,7 @@ from deepfakestream.media.types import RGBImage
 Strength = Literal["mixed", "full", "medium", "light", "none"]
 StepGroup = Literal["framing", "colour", "detail", "coding", "hidden"]
 PARTNER = "partner"
-MIXED_SHARES = {"light": 0.4, "medium": 0.4, "full": 0.2}
+MIXED_SHARES = {"light": 0.3, "medium": 0.4, "full": 0.3}
 """How much of `mixed` each strength is: full wear alone hides what clean material shows, light wear alone
 does not prepare for the world."""
 
@@ -35,6 +35,22 @@ class VideoWorld(A.ImageOnlyTransform):  # type: ignore[misc]
     def apply(self, img: RGBImage, seed: int, **_: Any) -> RGBImage:
         """Return the picture as it comes out of a video."""
         return video_world(img, np.random.default_rng(seed))
+
+
+class Smooth(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Flatten skin and keep edges, as noise reduction in cameras, encoders and beauty filters does."""
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the bilateral filter that both pictures share."""
+        return {
+            "sigma_colour": self.py_random.uniform(10, 45),
+            "sigma_space_px": self.py_random.uniform(1.5, 5),
+        }
+
+    def apply(self, img: RGBImage, sigma_colour: float, sigma_space_px: float, **_: Any) -> RGBImage:
+        """Return the smoothed picture."""
+        smooth = cv2.bilateralFilter(img, d=7, sigmaColor=sigma_colour, sigmaSpace=sigma_space_px)
+        return np.asarray(smooth, dtype=np.uint8)
 
 
 def pair_augmentation(
@@ -103,13 +119,14 @@ def _medium(size_px: int) -> list[Any]:
         A.OneOf(
             [
                 A.GaussianBlur(blur_limit=(3, 5)),
+                Smooth(),
                 A.Downscale(
                     scale_range=(0.45, 0.9),
                     interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
                 ),
                 A.Sharpen(alpha=(0.1, 0.3), lightness=(0.9, 1.1)),
             ],
-            p=0.2,
+            p=0.25,
         ),
         A.GaussNoise(std_range=(0.005, 0.03), p=0.08),
         VideoWorld(p=0.25),
@@ -169,13 +186,14 @@ def _detail() -> list[Any]:
             [
                 A.GaussianBlur(blur_limit=(3, 7)),
                 A.MotionBlur(blur_limit=(3, 7)),
+                Smooth(),
                 A.Downscale(
                     scale_range=(0.3, 0.85),
                     interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
                 ),
                 A.Sharpen(alpha=(0.1, 0.35), lightness=(0.9, 1.1)),
             ],
-            p=0.35,
+            p=0.4,
         ),
         A.OneOf([A.GaussNoise(std_range=(0.005, 0.04)), A.ISONoise((0.01, 0.04), (0.05, 0.3))], p=0.2),
     ]
