@@ -131,6 +131,7 @@ class TrainParams(Section):
     fake_mix: FakeMix
     augment: Literal["mixed", "full", "medium", "light", "none"]
     num_workers: int = Field(ge=0)
+    drop_path: float = Field(default=0.0, ge=0.0, lt=1.0)
     streams: Literal["joint", "separate"] = "joint"
     mirrored: bool = False
     distill: DistillParams = DistillParams()

@@ -171,6 +171,23 @@ class TestImageNet:
         with pytest.raises(ParamsError, match=hint):
             create_backbone(name, imagenet=False)
 
+    def test_skipped_blocks_change_training_and_never_scoring(self) -> None:
+        torch.manual_seed(0)
+        plain = create_backbone(OFFLINE_BACKBONE, imagenet=False)
+        skipping = create_backbone(OFFLINE_BACKBONE, imagenet=False, drop_path=0.9)
+        skipping.load_state_dict(plain.state_dict())
+        pixels = torch.randn(8, 3, 64, 64)
+        with torch.inference_mode():
+            assert not torch.equal(skipping.train()(pixels), skipping(pixels))
+            assert torch.equal(plain.train()(pixels), plain(pixels))
+            skipping.load_state_dict(plain.state_dict())
+            assert torch.equal(plain.eval()(pixels), skipping.eval()(pixels))
+
+    def test_backbone_without_blocks_to_skip(self) -> None:
+        assert create_backbone("dla46_c", imagenet=False) is not None
+        with pytest.raises(ParamsError, match=r"train\.drop_path: 'dla46_c' .* set it to 0"):
+            create_backbone("dla46_c", imagenet=False, drop_path=0.1)
+
     @pytest.mark.timeout(60)
     def test_hub_backbone_offline_says_so_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")

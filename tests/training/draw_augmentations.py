@@ -34,6 +34,7 @@ GROUPS: tuple[tuple[str, Callable[[], list[Any]]], ...] = (
     ("detail", augment._detail),
     ("coding", augment._coding),
     ("hidden", lambda: augment._hidden(SIZE_PX)),
+    ("part", lambda: augment._part_of_face(SIZE_PX)),
     ("full", lambda: augment._full(SIZE_PX, ())),
 )
 

@@ -36,22 +36,33 @@ _OTHER = {
 }
 
 
-def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3) -> nn.Module:
+def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_path: float = 0.0) -> nn.Module:
     """Return a timm network that maps `(N, in_channels, H, W)` to a feature map `(N, num_features, h, w)`.
 
-    Channels beyond the three that ImageNet knows start with weights of zero: at first the network does not
-    see them.
+    Args:
+        name: timm's name of the network.
+        imagenet: whether it starts with ImageNet weights, else with random ones.
+        in_channels: those beyond the three that ImageNet knows start with weights of zero: at first the
+            network does not see them.
+        drop_path: how often training skips the last residual block, and the others in proportion to their
+            depth (stochastic depth, Huang et al., 2016).
 
     Raises:
-        ParamsError: timm knows no network of that name.
+        ParamsError: timm knows no network of that name, or it cannot skip blocks.
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
         raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
-    backbone: nn.Module = timm.create_model(
-        name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels
-    )
+    skips = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    try:
+        backbone: nn.Module = timm.create_model(
+            name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels, **skips
+        )
+    except TypeError as error:
+        raise ParamsError(
+            f"train.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
+        ) from error
     if imagenet:
         weights = _without_classifier(lite0_weights()) if name == OFFLINE_BACKBONE else _hub_weights(name)
         backbone.load_state_dict(_widened(weights, backbone), strict=True)

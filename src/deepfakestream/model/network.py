@@ -112,7 +112,9 @@ def create_network(
     streams = {}
     for name, view in _views(spec, normalisation).items():
         in_channels = 6 if isinstance(view, Stacked) else 3
-        backbone = create_backbone(spec.backbone, imagenet=imagenet, in_channels=in_channels)
+        backbone = create_backbone(
+            spec.backbone, imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
+        )
         pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, pooling)
     return DetectorNetwork(streams, dropout=spec.dropout, mirrored=spec.mirrored)

@@ -34,6 +34,8 @@ class NetworkSpec(Spec):
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool
     dropout: float
+    drop_path: float = 0.0
+    """How often training skipped the last residual block; scoring never skips."""
     mirrored: bool = False
     """Whether a face is scored as the mean of itself and its mirror image; training sees one at a time."""
 

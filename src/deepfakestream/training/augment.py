@@ -60,7 +60,8 @@ def pair_augmentation(
 
     Args:
         strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness,
-            JPEG), `none`, or `mixed`: one of the first three for each pair, with odds of `MIXED_SHARES`.
+            JPEG), `none`, or `mixed`: one of the first three for each pair, with odds of `MIXED_SHARES`, and
+            often only a part of the face.
         size_px: side of the pictures that come out.
         seed: of draws that are not seeded anew.
         without: groups of steps that `full` leaves out, also where it is a part of `mixed`.
@@ -69,7 +70,7 @@ def pair_augmentation(
         parts = [
             A.Sequential(_steps(part, size_px, without), p=share) for part, share in MIXED_SHARES.items()
         ]
-        steps = [A.OneOf(parts, p=1.0)]
+        steps = [A.OneOf(parts, p=1.0), *_part_of_face(size_px)]
     else:
         steps = _steps(strength, size_px, without)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
@@ -216,4 +217,32 @@ def _hidden(size_px: int) -> list[Any]:
             fill="random_uniform",
             p=0.12,
         )
+    ]
+
+
+def _part_of_face(size_px: int) -> list[Any]:
+    """A window of the face at another size, or holes: whole pictures, seen often, are learnt by heart."""
+    side = size_px // 6, round(size_px * 0.36)
+    return [
+        A.OneOf(
+            [
+                A.RandomResizedCrop(
+                    (size_px, size_px), scale=(0.45, 1.0), ratio=(0.87, 1.15), interpolation=cv2.INTER_LINEAR
+                ),
+                A.Affine(
+                    rotate=(-12, 12),
+                    translate_percent=(-0.08, 0.08),
+                    scale=(0.85, 1.2),
+                    border_mode=cv2.BORDER_REFLECT_101,
+                ),
+            ],
+            p=0.6,
+        ),
+        A.CoarseDropout(
+            num_holes_range=(1, 2),
+            hole_height_range=side,
+            hole_width_range=side,
+            fill="random_uniform",
+            p=0.2,
+        ),
     ]

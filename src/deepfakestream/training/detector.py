@@ -169,6 +169,7 @@ def network_spec(params: TrainParams) -> NetworkSpec:
         pooling=params.pooling,
         srm_learnable=params.srm_learnable,
         dropout=params.dropout,
+        drop_path=params.drop_path,
         mirrored=params.mirrored,
     )
 
