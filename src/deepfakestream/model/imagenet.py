@@ -8,6 +8,7 @@ names map one to one onto timm's. Any other backbone asks timm, which downloads 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import timm
 import torch
@@ -54,7 +55,7 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
         raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
-    skips = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    skips: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
         backbone: nn.Module = timm.create_model(
             name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels, **skips

@@ -61,7 +61,7 @@ def pair_augmentation(
     Args:
         strength: `full`, `medium` (the same kinds of wear, rarer and milder), `light` (flip, brightness,
             JPEG), `none`, or `mixed`: one of the first three for each pair, with odds of `MIXED_SHARES`, and
-            often only a part of the face.
+            often only a part of the face, or out of focus.
         size_px: side of the pictures that come out.
         seed: of draws that are not seeded anew.
         without: groups of steps that `full` leaves out, also where it is a part of `mixed`.
@@ -70,7 +70,7 @@ def pair_augmentation(
         parts = [
             A.Sequential(_steps(part, size_px, without), p=share) for part, share in MIXED_SHARES.items()
         ]
-        steps = [A.OneOf(parts, p=1.0), *_part_of_face(size_px)]
+        steps = [A.OneOf(parts, p=1.0), *_part_of_face(size_px), _out_of_focus()]
     else:
         steps = _steps(strength, size_px, without)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
@@ -246,3 +246,8 @@ def _part_of_face(size_px: int) -> list[Any]:
             p=0.2,
         ),
     ]
+
+
+def _out_of_focus() -> A.GaussianBlur:
+    """Blur beyond that of `full`: never seen in training, it counts as the smoothness of fakes."""
+    return A.GaussianBlur(blur_limit=0, sigma_limit=(1.0, 5.0), p=0.25)
