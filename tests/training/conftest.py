@@ -108,17 +108,9 @@ def params() -> Callable[..., TrainParams]:
 
 
 @pytest.fixture
-def extraction() -> ExtractionSpec:
+def extraction(extraction_spec: ExtractionSpec) -> ExtractionSpec:
     """How the faces of `face_set` were cut."""
-    return ExtractionSpec(
-        detector="retinaface_mnet025",
-        num_frames=4,
-        min_face_px=40,
-        min_score=0.8,
-        max_faces_per_frame=8,
-        crop_scale=1.0,
-        crop_size_px=SIZE_PX,
-    )
+    return replace(extraction_spec, crop_scale=1.0, crop_shift_y=0.0, crop_size_px=SIZE_PX)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ names map one to one onto timm's. Any other backbone asks timm, which downloads 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import timm
 import torch
@@ -55,12 +54,18 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
         raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
-    skips: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
         backbone: nn.Module = timm.create_model(
-            name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels, **skips
+            name,
+            pretrained=False,
+            num_classes=0,
+            global_pool="",
+            in_chans=in_channels,
+            drop_path_rate=drop_path or None,  # timm leaves out what is None
         )
     except TypeError as error:
+        if drop_path == 0:
+            raise
         raise ParamsError(
             f"train.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
         ) from error

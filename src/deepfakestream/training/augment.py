@@ -208,21 +208,22 @@ def _coding() -> list[Any]:
 
 
 def _hidden(size_px: int) -> list[Any]:
-    side = size_px // 6, size_px // 3
-    return [
-        A.CoarseDropout(
-            num_holes_range=(1, 2),
-            hole_height_range=side,
-            hole_width_range=side,
-            fill="random_uniform",
-            p=0.12,
-        )
-    ]
+    return [_holes((size_px // 6, size_px // 3), p=0.12)]
+
+
+def _holes(side_px: tuple[int, int], *, p: float) -> A.CoarseDropout:
+    """One or two boxes of one random colour each, with sides in this range."""
+    return A.CoarseDropout(
+        num_holes_range=(1, 2),
+        hole_height_range=side_px,
+        hole_width_range=side_px,
+        fill="random_uniform",
+        p=p,
+    )
 
 
 def _part_of_face(size_px: int) -> list[Any]:
     """A window of the face at another size, or holes: whole pictures, seen often, are learnt by heart."""
-    side = size_px // 6, round(size_px * 0.36)
     return [
         A.OneOf(
             [
@@ -238,13 +239,7 @@ def _part_of_face(size_px: int) -> list[Any]:
             ],
             p=0.6,
         ),
-        A.CoarseDropout(
-            num_holes_range=(1, 2),
-            hole_height_range=side,
-            hole_width_range=side,
-            fill="random_uniform",
-            p=0.2,
-        ),
+        _holes((size_px // 6, round(size_px * 0.36)), p=0.2),
     ]
 
 
