@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -113,14 +112,9 @@ def test_a_server_that_ignores_term_is_killed_with_its_own_children(settings, tm
         "time.sleep(600)"
     )
     start([spec("stubborn", script, ready_words="ready now")], settings)
-    pid = int(pid_file.read_text())
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        if "Z" in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
-            break
-        time.sleep(0.05)
-    else:
-        assert not Path(f"/proc/{pid}").exists()
+    stat = Path(f"/proc/{pid_file.read_text()}/stat")
+    # Where the first process of the machine does not collect orphans they stay, as zombies.
+    assert not stat.exists() or stat.read_text().split(") ")[1].startswith("Z")
 
 
 def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):

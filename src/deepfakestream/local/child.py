@@ -18,6 +18,8 @@ Listener = Callable[[str, str], None]
 
 GRACE_S = 10.0
 """From TERM to KILL."""
+_KILLED_S = 5.0
+"""From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
 _NUM_LAST_LINES = 12
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -82,18 +84,27 @@ class Child:
         return words in self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else False
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """Ask the process group to end, insist after the grace, and wait until its output is read."""
+        """Ask the process group to end, insist after the grace, and wait until all of it has ended."""
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while self.exit_status is None and time.monotonic() < deadline:
             time.sleep(0.05)
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._await_group()
         self._reader.join(timeout=5.0)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+    def _await_group(self) -> None:
+        """Wait for the server's own children: killed ones still hold ports and files for a moment."""
+        deadline = time.monotonic() + _KILLED_S
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.02)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -15,7 +15,8 @@ from deepfakestream.local.demo_steps import Steps
 from deepfakestream.local.demo_summary import render
 from deepfakestream.local.sample import Sample, build
 from deepfakestream.local.sample_people import PEOPLE
-from deepfakestream.local.servers import require_ports, running, stopped_by_signals
+from deepfakestream.local.servers import require_ports, running
+from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace
 from deepfakestream.settings import Settings, load_settings

@@ -6,19 +6,17 @@ run (Ctrl-C, TERM, a server that ends), those that were started are stopped, the
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any
 
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
+from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.local.starting import ended, start
 from deepfakestream.registry.store import is_server, prepare_store
 from deepfakestream.settings import Settings
@@ -125,24 +123,3 @@ def _foreground(settings: Settings, which: Sequence[str]) -> None:
         while True:
             servers.check()
             time.sleep(_WATCH_S)
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Leave the block quietly on Ctrl-C or TERM; a second signal does not disturb the stopping."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

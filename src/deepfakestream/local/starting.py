@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from deepfakestream.errors import ServerError
 from deepfakestream.local.catalogue import ServerSpec, common_environment
 from deepfakestream.local.child import Child, Listener
+from deepfakestream.local.signals import signals_held
 from deepfakestream.settings import Settings
 
 START_TIMEOUT_S = 180.0
@@ -43,7 +44,8 @@ def start(specs: Sequence[ServerSpec], settings: Settings, listener: Listener, c
         ready = {name for name, one in started.items() if one.ready}
         for spec in [spec for spec in waiting if _needed(spec, specs) <= ready]:
             waiting.remove(spec)
-            children.append(_launch(spec, settings, listener))
+            with signals_held():
+                children.append(_launch(spec, settings, listener))
             started[spec.name] = _Starting(spec, children[-1], time.monotonic() + START_TIMEOUT_S)
         for one in started.values():
             one.ready = one.ready or _answers(one.spec, one.child)
