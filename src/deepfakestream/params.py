@@ -89,16 +89,17 @@ class ValidateParams(Section):
 
 
 class FakeMix(Section):
-    """Shares of a batch's fakes: from the data set, blended from one face, swapped between two people."""
+    """Shares of a batch's fakes: of the data set, whole or in part, self-blends, swaps between two people."""
 
     dataset: Share
     self_blend: Share
     swap: Share
+    partial: Share = 0.0
 
     @model_validator(mode="after")
     def _add_up(self) -> Self:
-        if abs(self.dataset + self.self_blend + self.swap - 1.0) > 1e-6:
-            raise ValueError("dataset + self_blend + swap must add up to 1")
+        if abs(self.dataset + self.partial + self.self_blend + self.swap - 1.0) > 1e-6:
+            raise ValueError("dataset + partial + self_blend + swap must add up to 1")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Training samples: a real face and a fake beside it, from the data set, self-blended or swapped.
+"""Training samples: a real face and a fake beside it, of the data set (or part of one), self-blended or swapped.
 
 A batch holds as many reals as fakes, and wherever possible a fake and the real of the same picture or source,
 so that scene, person, camera and coding say nothing about the class (GenD, WACV 2026, found this pairing
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from deepfakestream.errors import DataError
+from deepfakestream.forge.partial import keep_part
 from deepfakestream.forge.self_blend import self_blend
 from deepfakestream.forge.swap import pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
@@ -61,6 +62,8 @@ class PairDataset(Dataset[Tensor]):
         self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
         self._fakes_by_group = _by_group(faces, faces.fakes)
         self._reals_by_group = _by_group(faces, np.flatnonzero(self._beside_fakes))
+        has_real = np.isin(faces.groups[faces.fakes], list(self._reals_by_group))
+        self._siblings, self._orphans = faces.fakes[has_real], faces.fakes[~has_real]
         self._reals = np.flatnonzero(~faces.is_fake & (faces.has_mesh | self._beside_fakes))
         if len(self._reals) == 0:
             raise DataError(
@@ -89,8 +92,8 @@ class PairDataset(Dataset[Tensor]):
         """Return a real and a fake, not augmented, drawn for the real face at that position."""
         kind = self._kind(position, rng)
         faces = self._faces
-        if kind == "dataset":
-            return self._dataset_pair(position, rng)
+        if kind in ("dataset", "partial"):
+            return self._dataset_pair(position, rng, partial=kind == "partial")
         if kind == "swap":
             donor = self._donor(position, rng)
             forgery = swap_face(
@@ -103,28 +106,37 @@ class PairDataset(Dataset[Tensor]):
     def _kind(self, position: int, rng: np.random.Generator) -> str:
         """Draw the kind of fake; a face that cannot be forged, or has no fakes, takes what it can."""
         mix = self._spec.mix
+        beside_fakes = bool(self._beside_fakes[position])
         forgeable = bool(self._faces.has_mesh[position])
-        weights = np.array(
-            [
-                mix.dataset * bool(self._beside_fakes[position]),
-                mix.self_blend * forgeable,
-                mix.swap * (forgeable and len(self._donors) > 1),
-            ]
-        )
-        if weights.sum() == 0:
+        weights = {
+            "dataset": mix.dataset * beside_fakes,
+            "partial": mix.partial * beside_fakes,
+            "self_blend": mix.self_blend * forgeable,
+            "swap": mix.swap * (forgeable and len(self._donors) > 1),
+        }
+        total = sum(weights.values())
+        if total == 0:
             return "self_blend" if forgeable else "dataset"
-        return str(rng.choice(["dataset", "self_blend", "swap"], p=weights / weights.sum()))
+        return str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
 
-    def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
-        """Return a fake of the real's group if there is one, else any fake with a real of its own group."""
+    def _dataset_pair(
+        self, position: int, rng: np.random.Generator, *, partial: bool
+    ) -> tuple[RGBImage, RGBImage]:
+        """Return a fake of the real's group if there is one, else any fake with a real of its own group.
+
+        Fakes whose groups have no real take their turn as often as others.
+        """
         faces = self._faces
+        if rng.random() < len(self._orphans) / len(faces.fakes):
+            return faces.images[position], faces.images[int(rng.choice(self._orphans))]
         own = self._fakes_by_group.get(str(faces.groups[position]))
-        if own is not None:
-            return faces.images[position], faces.images[int(rng.choice(own))]
-        fake = int(rng.choice(faces.fakes))
-        siblings = self._reals_by_group.get(str(faces.groups[fake]))
-        real = int(rng.choice(siblings)) if siblings is not None else position
-        return faces.images[real], faces.images[fake]
+        if own is None:
+            own = rng.choice(self._siblings, size=1)
+            position = int(rng.choice(self._reals_by_group[str(faces.groups[own[0]])]))
+        real, fake = faces.images[position], faces.images[int(rng.choice(own))]
+        if partial and faces.has_mesh[position]:
+            fake = keep_part(real, fake, faces.points[position], rng)
+        return real, fake
 
     def _donor(self, position: int, rng: np.random.Generator) -> int:
         candidates = rng.choice(self._donors, size=min(NUM_DONORS, len(self._donors)), replace=False)
