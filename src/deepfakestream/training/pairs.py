@@ -1,4 +1,4 @@
-"""Training samples: a real face and a fake beside it, of the data set (or part of one), self-blended or swapped.
+"""Training samples: a real face and a fake beside it, of the data set (or a part), self-blended or swapped.
 
 A batch holds as many reals as fakes, and wherever possible a fake and the real of the same picture or source,
 so that scene, person, camera and coding say nothing about the class (GenD, WACV 2026, found this pairing
