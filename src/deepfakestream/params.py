@@ -139,6 +139,7 @@ class TrainParams(Section):
     loss: Literal["bce", "focal"] = "bce"
     focal_gamma: float = Field(default=2.0, ge=0.0)
     fake_weight: float = Field(default=1.0, gt=0.0)
+    area_weight: float = Field(default=0.0, ge=0.0)
     optimizer: str = "adamw"
     scheduler: Literal["cosine", "tanh", "poly", "constant"] = "cosine"
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"

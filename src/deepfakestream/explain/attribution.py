@@ -122,9 +122,7 @@ def _gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
         for name, stream in network.streams.items():
             pooling: Any = stream.pooling
             if isinstance(pooling, WeightedAveragePooling):
-                backbone: Any = stream.backbone
-                view: Any = stream.view
-                maps[name] = _numpy(pooling.weights(backbone(view(pixels_of(crop))))[0, 0])
+                maps[name] = _numpy(pooling.weights(stream(pixels_of(crop)))[0, 0])
     return maps
 
 
@@ -134,7 +132,8 @@ def _stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     with torch.inference_mode():
         for name, stream in network.streams.items():
             weights = head_of_streams(network, [name])["head.weight"] / len(network.streams)
-            parts[name] = _numpy(stream(pixels_of(crop)) @ weights.T)
+            pooling: Any = stream.pooling
+            parts[name] = _numpy(pooling(stream(pixels_of(crop))) @ weights.T)
     return parts
 
 

@@ -60,7 +60,7 @@ class Stacked(nn.Module):
 
 
 class Stream(nn.Module):
-    """One view of the pixels through one backbone, pooled to a vector."""
+    """One view of the pixels through one backbone, and the pooling that makes a vector of its map."""
 
     def __init__(self, view: nn.Module, backbone: nn.Module, pooling: nn.Module) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class Stream(nn.Module):
         self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the stream's features, `(N, C)`."""
-        pooled: Tensor = self.pooling(self.backbone(self.view(pixels)))
-        return pooled
+        """Return the stream's feature map, `(N, C, h, w)`."""
+        features: Tensor = self.backbone(self.view(pixels))
+        return features
 
 
 class DetectorNetwork(nn.Module):
@@ -95,8 +95,16 @@ class DetectorNetwork(nn.Module):
 
     def one_way(self, pixels: Tensor) -> Tensor:
         """Return one logit a picture, `(N,)`, as it stands, never mirrored."""
-        features = torch.cat([stream(pixels) for stream in self.streams.values()], dim=1)
-        logits: Tensor = self.head(self.dropout(features)).squeeze(1)
+        return self.judge(self.feature_maps(pixels))
+
+    def feature_maps(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Return the feature map of each stream, `(N, C, h, w)`."""
+        return {name: stream(pixels) for name, stream in self.streams.items()}
+
+    def judge(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Return one logit a picture, `(N,)`, from the feature maps of all streams."""
+        pooled = torch.cat([self.streams[name].pooling(features) for name, features in maps.items()], dim=1)  # type: ignore[operator]
+        logits: Tensor = self.head(self.dropout(pooled)).squeeze(1)
         return logits
 
 

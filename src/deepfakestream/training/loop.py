@@ -19,6 +19,7 @@ from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
+from deepfakestream.training.area import AreaLearner, area_loss
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import Teacher
 from deepfakestream.training.distributed import Team
@@ -87,12 +88,13 @@ class Trainer:
             drop_last=num_draws >= num_pairs,
         )
         self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._replica = team.replicate(self._network)
+        self._learner = AreaLearner(self._network).to(team.device)
+        self._replica = team.replicate(self._learner)
         self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
         self._loss = Loss.from_params(params)
         self._teacher = teacher
         self._precision = Precision(params.amp, team.device)
-        self._optimizer = create_optimizer(self._network, params)
+        self._optimizer = create_optimizer(self._learner, params)
         self._schedule = create_schedule(self._optimizer, params, num_steps=params.epochs * len(self._loader))
 
     def fit(
@@ -169,11 +171,12 @@ class Trainer:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_fake = torch.tensor([0.0, 1.0], device=self._team.device).repeat(len(pairs))
         with self._precision.autocast():
-            logits = self._replica(pixels)
+            logits, places = self._replica(pixels)
         loss = self._loss(logits.float(), is_fake)
         if self._teacher is not None:
             loss = self._teacher.blend(loss, logits.float(), pixels)
-        self._precision.step(loss, self._network, self._optimizer)
+        total = loss + self._params.area_weight * area_loss(places.float(), pixels)
+        self._precision.step(total, self._learner, self._optimizer)
         self._team.average_statistics(self._network)
         return loss.detach()
 
@@ -182,7 +185,7 @@ class Trainer:
 
     def _state(self, progress: _Progress) -> dict[str, Any]:
         return {
-            "network": self._network.state_dict(),
+            "learner": self._learner.state_dict(),
             "averaged": self._ema.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "precision": self._precision.state_dict(),
@@ -193,7 +196,7 @@ class Trainer:
         state = checkpoints.load()
         if state is None:
             return _Progress(history=[])
-        self._network.load_state_dict(state["network"])
+        self._learner.load_state_dict(state["learner"])
         self._ema.module.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._precision.load_state_dict(state["precision"])

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from deepfakestream.model.network import create_network
+from deepfakestream.params import TrainParams
+from deepfakestream.training.area import AreaLearner, area_loss, forged_area
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import TrainingJob, network_spec, train_detector
+from deepfakestream.training.face_set import FaceSet
+
+SIZE_PX = 64
+
+
+@pytest.fixture
+def pair() -> Tensor:
+    """A grey real and a fake that is 40 levels brighter in the middle of its lower half."""
+    pictures = torch.full((1, 2, 3, SIZE_PX, SIZE_PX), 100.0)
+    pictures[0, 1, :, 32:48, 16:48] += 40.0
+    return pictures
+
+
+class TestForgedArea:
+    def test_is_where_the_fake_differs(self, pair: Tensor) -> None:
+        area, known = forged_area(pair, (4, 4))
+        assert known.tolist() == [1.0]
+        assert area[0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+
+    def test_is_a_share_of_each_place(self, pair: Tensor) -> None:
+        area, _ = forged_area(pair, (2, 2))
+        assert area[0].tolist() == [[0.0, 0.0], [0.25, 0.25]]
+
+    @pytest.mark.parametrize("noise", [0.0, 1.0])
+    def test_noise_of_coding_is_not_forged(self, pair: Tensor, noise: float) -> None:
+        noisy = pair.clone()
+        noisy[0, 1] += noise * (2 * torch.rand(pair[0, 1].shape, generator=torch.manual_seed(0)) - 1)
+        assert torch.equal(forged_area(noisy, (4, 4))[0], forged_area(pair, (4, 4))[0])
+
+    def test_is_unknown_where_nothing_shows(self, pair: Tensor) -> None:
+        faint = pair.clone()
+        faint[:, 1] = pair[:, 0] + (pair[:, 1] - pair[:, 0]) / 40
+        assert forged_area(faint, (4, 4))[1].tolist() == [0.0]
+
+    def test_is_unknown_where_the_pair_does_not_line_up(self, pair: Tensor) -> None:
+        other = pair.clone()
+        other[:, 1] = 100.0 + 50.0 * torch.rand(pair[:, 1].shape, generator=torch.manual_seed(0))
+        assert forged_area(other, (4, 4))[1].tolist() == [0.0]
+
+
+class TestLoss:
+    def test_by_hand(self, pair: Tensor) -> None:
+        """Even odds everywhere cost log 2; sure and right costs nothing."""
+        pixels = pair.flatten(0, 1)
+        assert area_loss(torch.zeros(2, 1, 4, 4), pixels).item() == pytest.approx(np.log(2.0), abs=1e-6)
+        right = torch.full((2, 1, 4, 4), -20.0)
+        right[1, 0, 2, 1:3] = 20.0
+        assert area_loss(right, pixels).item() == pytest.approx(0.0, abs=1e-6)
+
+    def test_each_stream_is_asked(self, pair: Tensor) -> None:
+        places = torch.zeros(2, 2, 4, 4)
+        places[:, 1] = -20.0
+        one, other = (area_loss(places[:, [i]], pair.flatten(0, 1)).item() for i in (0, 1))
+        assert area_loss(places, pair.flatten(0, 1)).item() == pytest.approx((one + other) / 2)
+
+    def test_a_fake_of_unknown_area_counts_only_by_its_real(self, pair: Tensor) -> None:
+        pixels = pair.flatten(0, 1).clone()
+        pixels[1] = pixels[0]
+        places = torch.tensor([0.0, 9.0])[:, None, None, None].expand(2, 1, 4, 4)
+        assert area_loss(places, pixels).item() == pytest.approx(np.log(2.0), abs=1e-6)
+
+
+def test_logits_are_those_of_the_network(params: Callable[..., TrainParams]) -> None:
+    network = create_network(network_spec(params(variant="dual"))).eval()
+    pixels = 255 * torch.rand(2, 3, SIZE_PX, SIZE_PX, generator=torch.manual_seed(0))
+    logits, places = AreaLearner(network).eval()(pixels)
+    assert torch.equal(logits, network.one_way(pixels))
+    assert places.shape[:2] == (2, 2)
+
+
+def test_training_learns_where_beside_whether(
+    face_set: Callable[..., FaceSet],
+    params: Callable[..., TrainParams],
+    make_job: Callable[..., TrainingJob],
+    write_untrained: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """The same training with and without: other weights, and both learn."""
+    start = str(write_untrained(tmp_path / "start", params()))
+    heads = []
+    for weight in (0.0, 1.0):
+        job = make_job(
+            face_set(), face_set(), params(epochs=8, area_weight=weight, dropout=0.0, start_from=start)
+        )
+        trained = train_detector(job, CheckpointStore(directory=tmp_path / str(weight)), lambda *_: None)
+        assert max(metrics["val_auc"] for metrics in trained.fit.history) > 0.9
+        heads.append(trained.network.head.weight)
+    assert not torch.allclose(*heads)
