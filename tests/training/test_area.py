@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.area import AreaLearner, area_loss, forged_area
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.detector import TrainingJob, network_spec, train_detector
+from deepfakestream.training.detector import network_spec
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.loop import Trainer
+from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.validation import LabelledImages
 
 SIZE_PX = 64
+ALONE = Team(device=torch.device("cpu"))
 
 
 @pytest.fixture
@@ -84,20 +90,22 @@ def test_logits_are_those_of_the_network(params: Callable[..., TrainParams]) -> 
 
 
 def test_training_learns_where_beside_whether(
-    face_set: Callable[..., FaceSet],
-    params: Callable[..., TrainParams],
-    make_job: Callable[..., TrainingJob],
-    write_untrained: Callable[..., Path],
-    tmp_path: Path,
+    face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], tmp_path: Path
 ) -> None:
-    """The same training with and without: other weights, and both learn."""
-    start = str(write_untrained(tmp_path / "start", params()))
-    heads = []
+    faces = face_set()
+    images = faces.images.copy()
+    reals, fakes = images[:6], images[6:]
+    fakes[:, :16], fakes[:, :, :16], fakes[:, :, -16:] = reals[:, :16], reals[:, :, :16], reals[:, :, -16:]
+    faces = replace(faces, images=images)
+    pixels = torch.from_numpy(np.stack([reals, fakes], 1)).flatten(0, 1).permute(0, 3, 1, 2).float()
+    losses = {}
     for weight in (0.0, 1.0):
-        job = make_job(
-            face_set(), face_set(), params(epochs=8, area_weight=weight, dropout=0.0, start_from=start)
-        )
-        trained = train_detector(job, CheckpointStore(directory=tmp_path / str(weight)), lambda *_: None)
-        assert max(metrics["val_auc"] for metrics in trained.fit.history) > 0.9
-        heads.append(trained.network.head.weight)
-    assert not torch.allclose(*heads)
+        chosen = params(epochs=12, area_weight=weight, dropout=0.0)
+        torch.manual_seed(3)
+        pairs = PairDataset(faces, PairSpec(mix=chosen.fake_mix, augment="none", seed=3))
+        trainer = Trainer(create_network(network_spec(chosen)), pairs, chosen, seed=3, team=ALONE)
+        validation = {"x": LabelledImages(images=images, is_fake=faces.is_fake, groups=faces.groups)}
+        result = trainer.fit(validation, CheckpointStore(directory=tmp_path / str(weight)), lambda *_: None)
+        assert result.history[-1]["train_loss"] < 0.8 * result.history[0]["train_loss"]
+        losses[weight] = area_loss(trainer._learner.eval()(pixels)[1], pixels).item()
+    assert losses[1.0] < 0.7 * losses[0.0]
