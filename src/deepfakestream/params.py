@@ -140,6 +140,7 @@ class TrainParams(Section):
     focal_gamma: float = Field(default=2.0, ge=0.0)
     fake_weight: float = Field(default=1.0, gt=0.0)
     area_weight: float = Field(default=0.0, ge=0.0)
+    refit_head_pairs: int = Field(default=0, ge=0)
     optimizer: str = "adamw"
     scheduler: Literal["cosine", "tanh", "poly", "constant"] = "cosine"
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"

@@ -103,9 +103,16 @@ class DetectorNetwork(nn.Module):
 
     def judge(self, maps: Mapping[str, Tensor]) -> Tensor:
         """Return one logit a picture, `(N,)`, from the feature maps of all streams."""
-        pooled = torch.cat([self.streams[name].pooling(features) for name, features in maps.items()], dim=1)  # type: ignore[operator]
-        logits: Tensor = self.head(self.dropout(pooled)).squeeze(1)
+        logits: Tensor = self.head(self.dropout(self._pooled(maps))).squeeze(1)
         return logits
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return what the head sees, `(N, C)`: the mean with the mirror image's where so built."""
+        views = (pixels, pixels.flip(3)) if self.mirrored else (pixels,)
+        return torch.stack([self._pooled(self.feature_maps(view)) for view in views]).mean(dim=0)
+
+    def _pooled(self, maps: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([self.streams[name].pooling(features) for name, features in maps.items()], dim=1)  # type: ignore[operator]
 
 
 def create_network(

@@ -41,6 +41,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "taught by version 0": {"distill": {"teacher": "packaged"}},
     "average pooling": {"pooling": "avg"},
     "gwap pooling": {"pooling": "gwap"},
+    "told where": {"area_weight": 1.0},
+    "last layer anew": {"refit_head_pairs": 3000},
     "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},
     "forge only": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}},
     **{

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,8 +31,9 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import open_teacher
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, require_both_sides
+from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
-from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages, measure_kinds, score, validation_sets
 
 
@@ -103,7 +104,10 @@ def fit_network(
     teacher = open_teacher(job.params.distill, job.extraction, job.team.device)
     network = start_network(job.params)
     trainer = Trainer(network, pairs, job.params, seed=job.seed, team=job.team, teacher=teacher)
-    return trainer.fit(validation, checkpoints, on_epoch)
+    result = trainer.fit(validation, checkpoints, on_epoch)
+    if not job.params.refit_head_pairs:
+        return result
+    return _finished(job, result.network, list(result.history), validation, on_epoch)
 
 
 def _fit_streams(
@@ -120,11 +124,36 @@ def _fit_streams(
         history.append(metrics)
 
     for name in STREAMS[job.params.variant]:
-        alone = replace(job, params=job.params.model_copy(update={"variant": name}))
+        alone = replace(job, params=job.params.model_copy(update={"variant": name, "refit_head_pairs": 0}))
         parts[name] = fit_network(alone, validation, checkpoints.of_part(name), record).network
     network = join_networks(parts, network_spec(job.params)).to(job.team.device)
-    record(len(history), job.team.agree(measure_kinds(network, validation, job.team)))
-    return FitResult(network=network, best_epoch=len(history) - 1, history=tuple(history))
+    return _finished(job, network, history, validation, on_epoch)
+
+
+def _finished(
+    job: TrainingJob,
+    network: DetectorNetwork,
+    history: list[EpochMetrics],
+    validation: dict[str, LabelledImages],
+    on_epoch: Callable[[int, EpochMetrics], None],
+) -> FitResult:
+    """Return the network with its last layer fitted anew where that is asked for, measured once more."""
+    if job.params.refit_head_pairs:
+        draws = list(_draws_for_the_head(job))
+        refit_head(network, draws, num_workers=job.params.num_workers, device=job.team.device)
+    metrics = job.team.agree(measure_kinds(network, validation, job.team))
+    on_epoch(len(history), metrics)
+    return FitResult(network=network, best_epoch=len(history), history=(*history, metrics))
+
+
+def _draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
+    """Yield pairs that training does not draw, half worn as in training and half lightly."""
+    for augment in (job.params.augment, "light"):
+        params = job.params.model_copy(update={"augment": augment})
+        pairs = training_pairs(replace(job, params=params))
+        sampler = DrawSampler(pairs, num_draws=-(-job.params.refit_head_pairs // 2), seed=job.seed)
+        sampler.epoch = job.params.epochs
+        yield pairs, sampler
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from deepfakestream.model.network import DetectorNetwork, create_network
+from deepfakestream.params import TrainParams
+from deepfakestream.training.checkpoint import CheckpointStore
+from deepfakestream.training.detector import TrainingJob, network_spec, train_detector
+from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.head import PENALTY, refit_head
+from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+
+CPU = torch.device("cpu")
+
+
+def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torch.Tensor]:
+    """Return a random network with a fitted head, and the pictures that it was fitted on."""
+    torch.manual_seed(1)
+    network = create_network(network_spec(params)).eval()
+    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment="none", seed=3))
+    sampler = DrawSampler(pairs, num_draws=len(pairs), seed=3)
+    refit_head(network, [(pairs, sampler)], num_workers=0, device=CPU)
+    return network, torch.stack([pairs[draw] for draw in sampler]).flatten(0, 1).float()
+
+
+@pytest.mark.parametrize("variant", ["rgb", "dual"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_is_the_optimum_of_its_loss(
+    face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], variant: str, mirrored: bool
+) -> None:
+    """No small step of any weight or of the bias lowers the penalised loss."""
+    network, pixels = refitted(face_set(), params(variant=variant, mirrored=mirrored))
+    labels = torch.tensor([0.0, 1.0]).repeat(len(pixels) // 2).double()
+    with torch.no_grad():
+        features = network.features(pixels).double()
+        assert torch.allclose(network(pixels).double(), network.head.double()(features)[:, 0], atol=1e-4)
+    scaled = (features - features.mean(0)) / features.std(0, correction=0)
+    weight = (network.head.weight[0].detach() * features.std(0, correction=0)).requires_grad_()
+    bias = (network.head.bias.detach() + network.head.weight[0].detach() @ features.mean(0)).requires_grad_()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(scaled @ weight + bias, labels)
+    (loss + PENALTY / 2 * (weight**2).sum()).backward()
+    assert weight.grad is not None
+    assert weight.grad.abs().max() < 1e-3
+    assert bias.grad is not None
+    assert bias.grad.abs().max() < 1e-3
+
+
+def test_separates_what_random_features_can(
+    face_set: Callable[..., FaceSet], params: Callable[..., TrainParams]
+) -> None:
+    network, pixels = refitted(face_set(), params())
+    with torch.no_grad():
+        assert roc_auc_score(np.tile([0, 1], len(pixels) // 2), network(pixels).numpy()) > 0.95
+
+
+@pytest.mark.parametrize("streams", ["joint", "separate"])
+def test_ends_a_training_and_is_measured(
+    face_set: Callable[..., FaceSet],
+    params: Callable[..., TrainParams],
+    make_job: Callable[..., TrainingJob],
+    write_untrained: Callable[..., Path],
+    tmp_path: Path,
+    streams: str,
+) -> None:
+    chosen = params(variant="dual", streams=streams, refit_head_pairs=6)
+    start = str(write_untrained(tmp_path / "start", chosen))
+    job = make_job(face_set(), face_set(), chosen.model_copy(update={"start_from": start}))
+    told: list[int] = []
+    trained = train_detector(
+        job, CheckpointStore(directory=tmp_path / "run"), lambda epoch, metrics: told.append(epoch)
+    )
+    num_epochs = 2 * chosen.epochs if streams == "separate" else chosen.epochs
+    assert told == list(range(num_epochs + 1))
+    assert trained.fit.best_epoch == num_epochs
+    assert trained.fit.history[-1]["val_auc"] > 0.7
