@@ -19,7 +19,7 @@ from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.pairs import DrawSampler, PairDataset
 
-PENALTY = 0.5
+PENALTY = 1.0 / 6.0
 """Of half the squared weights of standardised features, against the mean loss of a face."""
 MAX_ITERATIONS = 1000
 BATCH_PAIRS = 16
