@@ -150,10 +150,9 @@ def _draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSam
     """Yield pairs that training does not draw, half worn as in training and half lightly."""
     for augment in (job.params.augment, "light"):
         params = job.params.model_copy(update={"augment": augment})
-        pairs = training_pairs(replace(job, params=params))
-        sampler = DrawSampler(pairs, num_draws=-(-job.params.refit_head_pairs // 2), seed=job.seed)
-        sampler.epoch = job.params.epochs
-        yield pairs, sampler
+        # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
+        pairs = training_pairs(replace(job, params=params, seed=job.seed + 1))
+        yield pairs, DrawSampler(pairs, num_draws=-(-job.params.refit_head_pairs // 2), seed=job.seed + 1)
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:
