@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +17,6 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.data.object_stores import open_stores
 from deepfakestream.data.tombstones import read_tombstones
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError, Reason
@@ -27,6 +27,7 @@ from deepfakestream.settings import Settings
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 CROP_PX = 48
+ORPHAN_S = 120.0
 LOOSE, PACKED = "fake/1.jpg", "real/4.jpg"
 
 
@@ -214,15 +215,21 @@ def kill_once_changed(settings: Settings, item: str, path: Path) -> None:
     before = path.read_bytes() if path.exists() else b""
     command = [sys.executable, "-m", "deepfakestream.cli", "data", "forget", item, "--yes"]
     environment = {**os.environ, "DEEPFAKESTREAM_WORKSPACE": str(settings.workspace)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
         while process.poll() is None and (not path.exists() or path.read_bytes() == before):
             time.sleep(0.002)
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-    wait_for_children(settings)
+    wait_for_group(process.pid)
 
 
-def wait_for_children(settings: Settings) -> None:
-    """Wait until the DVC process that the killed one had started is done: it holds DVC's lock."""
-    with open_stores(settings.workspace):
-        pass
+def wait_for_group(group: int) -> None:
+    """Wait until the DVC process that a killed one had started is done: it would change files later."""
+    deadline = time.monotonic() + ORPHAN_S
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, 0)
+            assert time.monotonic() < deadline, f"process group {group} still runs after {ORPHAN_S} s"
+            time.sleep(0.01)
