@@ -18,8 +18,9 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team, join_team
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, Trainer
-from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages
 
 LIFETIME_S = 150
@@ -38,7 +39,7 @@ def train(
     team: Team,
     on_epoch: Callable[[int, EpochMetrics], None] = _ignore,
 ) -> None:
-    """Train; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
+    """Train, fit the last layer anew; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
 
     Args:
         folder: where results and checkpoints go; a checkpoint in it is gone on from.
@@ -53,6 +54,8 @@ def train(
     trainer = Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=team)
     validation = {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)}
     result = trainer.fit(validation, CheckpointStore(directory=folder / "checkpoints"), on_epoch)
+    sampler = DrawSampler(pairs, num_draws=len(pairs), seed=4, share=(team.rank, team.size))
+    refit_head(result.network, [(pairs, sampler)], num_workers=0, team=team)
     (folder / f"history-{team.rank}.json").write_text(json.dumps(result.history))
     torch.save(result.network.state_dict(), folder / f"weights-{team.rank}.pt")
 

@@ -12,11 +12,12 @@ from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, network_spec, train_detector
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import PENALTY, refit_head
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
 
-CPU = torch.device("cpu")
+ALONE = Team(device=torch.device("cpu"))
 
 
 def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torch.Tensor]:
@@ -25,7 +26,7 @@ def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torc
     network = create_network(network_spec(params)).eval()
     pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment="none", seed=3))
     sampler = DrawSampler(pairs, num_draws=len(pairs), seed=3)
-    refit_head(network, [(pairs, sampler)], num_workers=0, device=CPU)
+    refit_head(network, [(pairs, sampler)], num_workers=0, team=ALONE)
     return network, torch.stack([pairs[draw] for draw in sampler]).flatten(0, 1).float()
 
 

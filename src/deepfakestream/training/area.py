@@ -27,18 +27,19 @@ MAX_FORGED_BORDER = 0.3
 
 
 class AreaLearner(nn.Module):
-    """A network in training, with a head beside each stream that says what is forged at each place."""
+    """A network in training; where asked for, a head beside each stream says what is forged where."""
 
-    def __init__(self, network: DetectorNetwork) -> None:
+    def __init__(self, network: DetectorNetwork, *, tells_where: bool) -> None:
         super().__init__()
         self.network = network
-        self.heads = nn.ModuleDict({name: nn.Conv2d(width, 1, 1) for name, width in network.widths.items()})
+        widths = network.widths if tells_where else {}
+        self.heads = nn.ModuleDict({name: nn.Conv2d(width, 1, 1) for name, width in widths.items()})
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits a picture, `(N,)`, and a place, `(N, streams, h, w)`."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return logits a picture, `(N,)`, and where heads tell, a place, `(N, streams, h, w)`."""
         maps = self.network.feature_maps(pixels)
-        places = torch.cat([self.heads[name](features) for name, features in maps.items()], dim=1)
-        return self.network.judge(maps), places
+        places = [head(maps[name]) for name, head in self.heads.items()]
+        return self.network.judge(maps), torch.cat(places, dim=1) if places else None
 
 
 def area_loss(places: Tensor, pixels: Tensor) -> Tensor:

@@ -140,19 +140,21 @@ def _finished(
     """Return the network with its last layer fitted anew where that is asked for, measured once more."""
     if job.params.refit_head_pairs:
         draws = list(_draws_for_the_head(job))
-        refit_head(network, draws, num_workers=job.params.num_workers, device=job.team.device)
+        refit_head(network, draws, num_workers=job.params.num_workers, team=job.team)
     metrics = job.team.agree(measure_kinds(network, validation, job.team))
     on_epoch(len(history), metrics)
     return FitResult(network=network, best_epoch=len(history), history=(*history, metrics))
 
 
 def _draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
-    """Yield pairs that training does not draw, half worn as in training and half lightly."""
+    """Yield this process's share of pairs that training does not draw: half worn as there, half lightly."""
+    num_draws = -(-job.params.refit_head_pairs // 2)
+    share = (job.team.rank, job.team.size)
     for augment in (job.params.augment, "light"):
         params = job.params.model_copy(update={"augment": augment})
         # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
         pairs = training_pairs(replace(job, params=params, seed=job.seed + 1))
-        yield pairs, DrawSampler(pairs, num_draws=-(-job.params.refit_head_pairs // 2), seed=job.seed + 1)
+        yield pairs, DrawSampler(pairs, num_draws=num_draws, seed=job.seed + 1, share=share)
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:

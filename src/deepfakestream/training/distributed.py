@@ -83,12 +83,18 @@ class Team:
         if self.size == 1:
             return score(images)
         own = images[self.rank :: self.size]
-        parts: list[Any] = [None] * self.size
-        distributed.all_gather_object(parts, score(own) if len(own) else np.empty(0))
         together = np.empty(len(images))
-        for rank, part in enumerate(parts):
+        for rank, part in enumerate(self.gather(score(own) if len(own) else np.empty(0))):
             together[rank :: self.size] = part
         return together
+
+    def gather(self, share: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return every process's share, known to all, in the order of ranks."""
+        if self.size == 1:
+            return [share]
+        shares: list[Any] = [None] * self.size
+        distributed.all_gather_object(shares, share)
+        return shares
 
     def agree(self, value: Any) -> Any:
         """Return the leader's value, so that all decide alike."""

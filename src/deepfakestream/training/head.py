@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from deepfakestream.model.network import DetectorNetwork
+from deepfakestream.training.distributed import Team
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.pairs import DrawSampler, PairDataset
 
@@ -30,19 +31,18 @@ def refit_head(
     draws: Sequence[tuple[PairDataset, DrawSampler]],
     *,
     num_workers: int,
-    device: torch.device,
+    team: Team,
 ) -> None:
     """Replace the network's head by the one that fits the drawn pairs best, with a penalty.
 
     Args:
-        network: on `device`; only its head changes.
-        draws: pairs, and which of them; best ones that training has not drawn.
-        num_workers: processes that make pairs.
-        device: where features are computed.
+        network: on the team's device; only its head changes, and in every process alike.
+        draws: pairs, and this process's share of them; best ones that training has not drawn.
+        num_workers: processes that make pairs, for each one of the team.
+        team: computes features, each process those of its share.
     """
-    features = np.concatenate(
-        [_features(network, pairs, sampler, num_workers, device) for pairs, sampler in draws]
-    )
+    shares = [_features(network, pairs, sampler, num_workers, team.device) for pairs, sampler in draws]
+    features = np.concatenate(team.gather(np.concatenate(shares)))
     labels = np.tile([False, True], len(features) // 2)
     scale = StandardScaler().fit(features)
     fit = LogisticRegression(C=1.0 / (PENALTY * len(features)), max_iter=MAX_ITERATIONS)

@@ -88,7 +88,7 @@ class Trainer:
             drop_last=num_draws >= num_pairs,
         )
         self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._learner = AreaLearner(self._network).to(team.device)
+        self._learner = AreaLearner(self._network, tells_where=params.area_weight > 0).to(team.device)
         self._replica = team.replicate(self._learner)
         self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
         self._loss = Loss.from_params(params)
@@ -175,7 +175,9 @@ class Trainer:
         loss = self._loss(logits.float(), is_fake)
         if self._teacher is not None:
             loss = self._teacher.blend(loss, logits.float(), pixels)
-        total = loss + self._params.area_weight * area_loss(places.float(), pixels)
+        total = loss
+        if places is not None:
+            total = loss + self._params.area_weight * area_loss(places.float(), pixels)
         self._precision.step(total, self._learner, self._optimizer)
         self._team.average_statistics(self._network)
         return loss.detach()
