@@ -45,6 +45,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "last layer anew": {"refit_head_pairs": 3000},
     "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},
     "forge only": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}},
+    "without self-blends": {"fake_mix": {"dataset": 0.8, "self_blend": 0.0, "swap": 0.2}},
+    "without swaps": {"fake_mix": {"dataset": 0.65, "self_blend": 0.35, "swap": 0.0}},
     **{
         f"without {group}": {"augment": "full", "augment_without": [group]}
         for group in ("framing", "colour", "detail", "coding", "hidden")

@@ -98,16 +98,8 @@ def _light(size_px: int) -> list[Any]:
 def _medium(size_px: int) -> list[Any]:
     return [
         A.HorizontalFlip(p=0.5),
-        A.Affine(
-            rotate=(-6, 6),
-            translate_percent=(-0.03, 0.03),
-            scale=(0.95, 1.05),
-            border_mode=cv2.BORDER_REFLECT_101,
-            p=0.25,
-        ),
-        A.RandomResizedCrop(
-            (size_px, size_px), scale=(0.8, 1.0), ratio=(0.95, 1.05), interpolation=cv2.INTER_LINEAR, p=0.4
-        ),
+        _turn(6, shift=0.03, scale=(0.95, 1.05), p=0.25),
+        _window(size_px, share=(0.8, 1.0), ratio=(0.95, 1.05), p=0.4),
         A.Resize(size_px, size_px, interpolation=cv2.INTER_LINEAR),
         A.OneOf(
             [
@@ -150,19 +142,31 @@ def _full(size_px: int, without: Collection[StepGroup]) -> list[Any]:
 def _framing(size_px: int) -> list[Any]:
     """Boxes of other detectors: another margin, another centre, a slight turn, a slight squeeze."""
     return [
-        A.Affine(
-            rotate=(-8, 8),
-            translate_percent=(-0.04, 0.04),
-            scale=(0.94, 1.06),
-            keep_ratio=False,
-            border_mode=cv2.BORDER_REFLECT_101,
-            p=0.4,
-        ),
-        A.RandomResizedCrop(
-            (size_px, size_px), scale=(0.72, 1.0), ratio=(0.93, 1.07), interpolation=cv2.INTER_LINEAR, p=0.7
-        ),
+        _turn(8, shift=0.04, scale=(0.94, 1.06), p=0.4),
+        _window(size_px, share=(0.72, 1.0), ratio=(0.93, 1.07), p=0.7),
         A.Resize(size_px, size_px, interpolation=cv2.INTER_LINEAR),
     ]
+
+
+def _turn(degrees: float, *, shift: float, scale: tuple[float, float], p: float) -> A.Affine:
+    """Turn, shift (a share of the side) and scale each side by itself; the border is mirrored."""
+    return A.Affine(
+        rotate=(-degrees, degrees),
+        translate_percent=(-shift, shift),
+        scale=scale,
+        keep_ratio=False,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=p,
+    )
+
+
+def _window(
+    size_px: int, *, share: tuple[float, float], ratio: tuple[float, float], p: float
+) -> A.RandomResizedCrop:
+    """A part of the picture, this share of its area, at the size of the whole."""
+    return A.RandomResizedCrop(
+        (size_px, size_px), scale=share, ratio=ratio, interpolation=cv2.INTER_LINEAR, p=p
+    )
 
 
 def _colour() -> list[Any]:
@@ -227,15 +231,8 @@ def _part_of_face(size_px: int) -> list[Any]:
     return [
         A.OneOf(
             [
-                A.RandomResizedCrop(
-                    (size_px, size_px), scale=(0.45, 1.0), ratio=(0.87, 1.15), interpolation=cv2.INTER_LINEAR
-                ),
-                A.Affine(
-                    rotate=(-12, 12),
-                    translate_percent=(-0.08, 0.08),
-                    scale=(0.85, 1.2),
-                    border_mode=cv2.BORDER_REFLECT_101,
-                ),
+                _window(size_px, share=(0.45, 1.0), ratio=(0.87, 1.15), p=1.0),
+                _turn(12, shift=0.08, scale=(0.85, 1.2), p=0.5),
             ],
             p=0.6,
         ),

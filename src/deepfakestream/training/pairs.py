@@ -27,6 +27,8 @@ from deepfakestream.params import FakeMix
 from deepfakestream.training.augment import PARTNER, StepGroup, Strength, pair_augmentation
 from deepfakestream.training.face_set import FaceSet
 
+KINDS = ("dataset", "partial", "self_blend", "swap")
+"""Of fakes: the fields of `FakeMix`."""
 NUM_DONORS = 48
 """Random people among whom a swap takes the one whose pose is nearest."""
 
@@ -45,7 +47,7 @@ class PairSpec:
 class PairDataset(Dataset[Tensor]):
     """Item `i` is a uint8 tensor `(2, 3, S, S)`: the `i`-th real, or one of the fake's own group, and a fake.
 
-    Reals that can be paired with nothing are left out: those without a mesh from a set without fakes.
+    Reals that can have no fake of the mix are left out, e.g. those without a mesh from a set without fakes.
 
     Raises:
         DataError: no real is left.
@@ -57,18 +59,18 @@ class PairDataset(Dataset[Tensor]):
         self._transform = pair_augmentation(
             spec.augment, size_px=faces.images.shape[1], seed=spec.seed, without=spec.without
         )
-        # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
-        self._beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
+        beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
         self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
         self._fakes_by_group = _by_group(faces, faces.fakes)
-        self._reals_by_group = _by_group(faces, np.flatnonzero(self._beside_fakes))
+        self._reals_by_group = _by_group(faces, np.flatnonzero(beside_fakes))
         has_real = np.isin(faces.groups[faces.fakes], list(self._reals_by_group))
         self._siblings, self._orphans = faces.fakes[has_real], faces.fakes[~has_real]
-        self._reals = np.flatnonzero(~faces.is_fake & (faces.has_mesh | self._beside_fakes))
+        self._weights = _weights_by_face(faces, spec.mix)
+        self._reals = np.flatnonzero(~faces.is_fake & (self._weights.sum(axis=0) > 0))
         if len(self._reals) == 0:
             raise DataError(
-                "no real face has a mesh or comes from a set with fakes, so none can be paired with a fake; "
-                "ingest sharper or more frontal reals"
+                "no real face can have a fake of train.fake_mix: self-blends and swaps need a mesh, fakes of "
+                "the data set a set with fakes; change the mix, or ingest sharper or more frontal reals"
             )
 
     def __len__(self) -> int:
@@ -104,20 +106,9 @@ class PairDataset(Dataset[Tensor]):
         return forgery.real, forgery.fake
 
     def _kind(self, position: int, rng: np.random.Generator) -> str:
-        """Draw the kind of fake; a face that cannot be forged, or has no fakes, takes what it can."""
-        mix = self._spec.mix
-        beside_fakes = bool(self._beside_fakes[position])
-        forgeable = bool(self._faces.has_mesh[position])
-        weights = {
-            "dataset": mix.dataset * beside_fakes,
-            "partial": mix.partial * beside_fakes,
-            "self_blend": mix.self_blend * forgeable,
-            "swap": mix.swap * (forgeable and len(self._donors) > 1),
-        }
-        total = sum(weights.values())
-        if total == 0:
-            return "self_blend" if forgeable else "dataset"
-        return str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
+        """Draw the kind of fake among those of the mix that the face can have."""
+        weights = self._weights[:, position]
+        return str(rng.choice(KINDS, p=weights / weights.sum()))
 
     def _dataset_pair(
         self, position: int, rng: np.random.Generator, *, partial: bool
@@ -145,6 +136,20 @@ class PairDataset(Dataset[Tensor]):
             candidates = self._donors[self._donors != position]
         distance = pose_distance(self._faces.points[position], self._faces.points[candidates])
         return int(candidates[int(distance.argmin())])
+
+
+def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
+    """Return what the mix gives each kind of fake, 0 where a face cannot have it: `(kinds, faces)`."""
+    # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
+    beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
+    has_donors = (~faces.is_fake & faces.has_mesh).sum() > 1
+    can_have = {
+        "dataset": beside_fakes,
+        "partial": beside_fakes,
+        "self_blend": faces.has_mesh,
+        "swap": faces.has_mesh & has_donors,
+    }
+    return np.array([getattr(mix, kind) * can_have[kind] for kind in KINDS])
 
 
 def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
