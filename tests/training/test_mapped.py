@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from collections.abc import Callable
@@ -96,18 +97,32 @@ class TestSharedFolder:
             assert used.exists()
 
     def test_two_at_once_fill_once(self, tmp_path: Path) -> None:
-        fills: list[str] = []
+        """Both look before either fills, where they can: one that waited for the other's end would hang."""
+        both_looked = threading.Barrier(2)
         both_inside = threading.Barrier(2, timeout=20)
+        fills: list[str] = []
+        met: list[bool] = []
+
+        class Watched(type(tmp_path)):  # type: ignore[misc]
+            def exists(self) -> bool:
+                found = bool(super().exists())
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    both_looked.wait(timeout=0.2)
+                return found
 
         def use() -> None:
-            with shared_folder(tmp_path, "key", lambda folder: fills.append("x")) as folder:
+            with (
+                contextlib.suppress(threading.BrokenBarrierError),
+                shared_folder(Watched(tmp_path), "key", lambda folder: fills.append("x")) as folder,
+            ):
                 both_inside.wait()
-                assert folder.exists()
+                met.append(folder.is_dir())
 
         threads = [threading.Thread(target=use, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=20)
+            thread.join(timeout=60)
+        assert met == [True, True]
         assert fills == ["x"]
         assert not (tmp_path / "key").exists()

@@ -51,18 +51,22 @@ def shared_folder(root: Path, key: str, fill: Callable[[Path], None]) -> Iterato
             _remove_if_unused(other)
     lock = root / f"{key}.lock"
     with lock.open("w") as handle:
-        _fill_and_hold(handle, folder, fill)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # from here on nobody removes the folder
         try:
+            _fill_once(folder, fill)
             yield folder
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
             _remove_if_unused(lock)
 
 
-def _fill_and_hold(handle: Any, folder: Path, fill: Callable[[Path], None]) -> None:
-    """Hold a shared lock on the folder, filled by this or another process."""
-    fcntl.flock(handle, fcntl.LOCK_SH)
-    while not folder.exists():
+def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill the folder, or wait until the process that does has done so.
+
+    The lock is another one than that of the users: turning a shared lock into an exclusive one would wait for
+    all of them to leave, were the folder filled in between.
+    """
+    with folder.with_suffix(".filling").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not folder.exists():
             partial = folder.with_suffix(".partial")
@@ -70,8 +74,6 @@ def _fill_and_hold(handle: Any, folder: Path, fill: Callable[[Path], None]) -> N
             partial.mkdir()
             fill(partial)
             partial.replace(folder)
-        # Between the two locks another process may remove the folder again: look again.
-        fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 def _remove_if_unused(lock: Path) -> None:
