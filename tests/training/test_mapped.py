@@ -125,4 +125,4 @@ class TestSharedFolder:
             thread.join(timeout=60)
         assert met == [True, True]
         assert fills == ["x"]
-        assert not (tmp_path / "key").exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]

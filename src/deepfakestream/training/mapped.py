@@ -84,3 +84,4 @@ def _remove_if_unused(lock: Path) -> None:
             return
         shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
         shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
+        lock.with_suffix(".filling").unlink(missing_ok=True)  # only who holds the other lock opens it
