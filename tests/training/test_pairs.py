@@ -140,7 +140,9 @@ class TestKinds:
     ) -> None:
         faces = face_set(num_groups=6, num_faked=2, num_foreign=3)
         pairs = _pairs(faces, mix)
-        for position in {3, 4, 5} & set(pairs._reals):
+        foreign = {3, 4, 5} & set(pairs._reals)
+        assert foreign == ({3, 4, 5} if mix.self_blend + mix.swap else set())
+        for position in foreign:
             for seed in range(8):
                 _, fake = pairs.pair(position, np.random.default_rng(seed))
                 assert not _is_in(fake, faces.images[faces.fakes])

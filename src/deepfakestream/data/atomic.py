@@ -64,3 +64,12 @@ def exclusive(lock: Path, *, doing: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise DataError(f"{lock}: another process is {doing}; wait until it has finished") from error
         yield
+
+
+@contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Hold a lock file for the block, after whoever holds it now."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deepfakestream.data.atomic import in_turn
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import ParamsError
 from deepfakestream.settings import Settings
@@ -57,7 +57,5 @@ def draw_next_seed(path: Path) -> int:
 @contextmanager
 def one_at_a_time(settings: Settings) -> Iterator[None]:
     """Hold the workspace's stages for the block; wait for whoever holds them."""
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.work_dir / "stages.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with in_turn(settings.work_dir / "stages.lock"):
         yield

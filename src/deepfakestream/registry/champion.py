@@ -6,14 +6,14 @@ machines the check just before the move leaves a window of milliseconds.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import GateError
 from deepfakestream.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, get_alias, set_alias, tag_version
 from deepfakestream.settings import Settings
+
+_LOCK_FILE = "promotion.lock"
 
 
 def make_champion(settings: Settings, version: int, *, expected: int | None) -> None:
@@ -28,7 +28,7 @@ def make_champion(settings: Settings, version: int, *, expected: int | None) -> 
         GateError: another version became champion in the meantime; nothing is moved.
         ServerError: the registry does not answer.
     """
-    with _lock(settings):
+    with in_turn(settings.work_dir / _LOCK_FILE):
         current = get_alias(settings, CHAMPION)
         if current != expected:
             raise GateError(
@@ -45,7 +45,7 @@ def rollback(settings: Settings) -> int:
         GateError: there is no previous champion.
         ServerError: the registry does not answer.
     """
-    with _lock(settings):
+    with in_turn(settings.work_dir / _LOCK_FILE):
         previous = get_alias(settings, PREVIOUS)
         if previous is None:
             raise GateError(
@@ -72,11 +72,3 @@ def _move(settings: Settings, version: int, current: int | None) -> None:
             "previous_champion": str(current if current is not None else "none"),
         },
     )
-
-
-@contextmanager
-def _lock(settings: Settings) -> Iterator[None]:
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.work_dir / "promotion.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfakestream.data.atomic import in_turn
+
 
 def open_mapped(path: Path) -> NDArray[Any]:
     """Return the array in a `.npy` file, mapped for reading; pages are loaded when they are touched."""
@@ -66,8 +68,7 @@ def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
     The lock is another one than that of the users: turning a shared lock into an exclusive one would wait for
     all of them to leave, were the folder filled in between.
     """
-    with folder.with_suffix(".filling").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with in_turn(folder.with_suffix(".filling")):
         if not folder.exists():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)

@@ -59,10 +59,9 @@ class PairDataset(Dataset[Tensor]):
         self._transform = pair_augmentation(
             spec.augment, size_px=faces.images.shape[1], seed=spec.seed, without=spec.without
         )
-        beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
         self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
         self._fakes_by_group = _by_group(faces, faces.fakes)
-        self._reals_by_group = _by_group(faces, np.flatnonzero(beside_fakes))
+        self._reals_by_group = _by_group(faces, np.flatnonzero(_beside_fakes(faces)))
         has_real = np.isin(faces.groups[faces.fakes], list(self._reals_by_group))
         self._siblings, self._orphans = faces.fakes[has_real], faces.fakes[~has_real]
         self._weights = _weights_by_face(faces, spec.mix)
@@ -140,8 +139,7 @@ class PairDataset(Dataset[Tensor]):
 
 def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
     """Return what the mix gives each kind of fake, 0 where a face cannot have it: `(kinds, faces)`."""
-    # Reals of a set without fakes must meet only forgeries of themselves, or the set becomes the label.
-    beside_fakes = ~faces.is_fake & faces.has_fakes_in_source
+    beside_fakes = _beside_fakes(faces)
     has_donors = (~faces.is_fake & faces.has_mesh).sum() > 1
     can_have = {
         "dataset": beside_fakes,
@@ -150,6 +148,11 @@ def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
         "swap": faces.has_mesh & has_donors,
     }
     return np.array([getattr(mix, kind) * can_have[kind] for kind in KINDS])
+
+
+def _beside_fakes(faces: FaceSet) -> NDArray[np.bool_]:
+    """Tell which reals may meet fakes of the data set: elsewhere the set would become the label."""
+    return ~faces.is_fake & faces.has_fakes_in_source
 
 
 def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
