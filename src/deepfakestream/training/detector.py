@@ -196,6 +196,11 @@ def network_spec(params: TrainParams) -> NetworkSpec:
     return NetworkSpec(
         variant=params.variant,
         backbone=params.backbone,
+        stream_backbones={
+            name: backbone
+            for name, backbone in params.stream_backbones.items()
+            if name in STREAMS[params.variant] and backbone != params.backbone
+        },
         pooling=params.pooling,
         srm_learnable=params.srm_learnable,
         dropout=params.dropout,
@@ -208,7 +213,7 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
 
     Where a model folder holds another variant, the streams that both have are taken over, and their parts of
-    the head where all are; where it holds another backbone, training starts from ImageNet weights.
+    the head where all are; a stream that it lacks, or has on another backbone, starts from ImageNet weights.
 
     Raises:
         ParamsError: timm knows no such backbone.
@@ -219,23 +224,28 @@ def start_network(params: TrainParams) -> DetectorNetwork:
         return create_network(spec, imagenet=True)
     folder = packaged_model_dir() if params.start_from == "packaged" else Path(params.start_from)
     donor, donor_spec = load_network(folder)
-    if donor_spec.network.backbone != spec.backbone:
-        return create_network(spec, imagenet=True)
-    return _started_from(donor, spec)
+    return _started_from(donor, donor_spec.network, spec)
 
 
-def _started_from(donor: DetectorNetwork, spec: NetworkSpec) -> DetectorNetwork:
-    """Return a network with the donor's weights where they fit and ImageNet's in streams that it lacks."""
-    network = create_network(spec)
-    own = network.state_dict()
-    given = donor.state_dict() | head_of_streams(donor, STREAMS[spec.variant])
-    weights = {
-        name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape
+def _started_from(donor: DetectorNetwork, donor_spec: NetworkSpec, spec: NetworkSpec) -> DetectorNetwork:
+    """Return a network with the donor's streams, and ImageNet's weights in those that it lacks."""
+    names = STREAMS[spec.variant]
+    shared = [
+        name
+        for name in names
+        if name in donor.streams and donor_spec.backbone_of(name) == spec.backbone_of(name)
+    ]
+    network = create_network(spec, imagenet=len(shared) < len(names))
+    given = {
+        name: tensor
+        for name, tensor in donor.state_dict().items()
+        if name.startswith(tuple(f"streams.{stream}." for stream in shared))
     }
-    missing = network.load_state_dict(weights, strict=False).missing_keys
-    if any(".backbone." in name for name in missing):
-        network = create_network(spec, imagenet=True)
-        network.load_state_dict(weights, strict=False)
+    if len(shared) == len(names):
+        given |= head_of_streams(donor, names)
+    own = network.state_dict()
+    fits = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fits, strict=False)
     return network
 
 
