@@ -2,6 +2,7 @@
 
 DeepfakeStreamError
 ├── ParamsError          params.yaml or a setting holds an unknown or impossible value
+│   └── DivergedError    training with these parameters left the numbers
 ├── MediaError           one file cannot be scanned; carries a reason code
 ├── DataError            a source, manifest or artifact is missing, or contradicts itself
 ├── WeightsError         model or detector weights are missing or have another digest
@@ -51,6 +52,10 @@ class DeepfakeStreamError(Exception):
 
 class ParamsError(DeepfakeStreamError):
     """A parameter or setting is unknown, missing or out of range."""
+
+
+class DivergedError(ParamsError):
+    """A training whose loss is no longer a number."""
 
 
 class MediaError(DeepfakeStreamError):

@@ -127,7 +127,7 @@ def test_what_slices_need_comes_from_file_and_faces() -> None:
     )
     media["fps"] = [25.0, np.nan]
     crops = _crops(("a", 0), ("a", 0), ("a", 0), ("b", 0)).assign(
-        ita_deg=[10.0, 20.0, np.nan, np.nan], yaw_deg=[-40.0, -30.0, -20.0, np.nan]
+        ita_deg=[10.0, 20.0, np.nan, np.nan], yaw_deg=[-40.0, 30.0, 20.0, np.nan]
     )
     found = score_media(media, crops, np.zeros(4, np.float32), SPEC).set_index("media_id")
     assert found.loc["a", "bits_per_px"] == pytest.approx(8e6 / (2.0 * 25.0 * 640 * 480))

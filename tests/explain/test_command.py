@@ -118,6 +118,13 @@ def test_a_folder_that_cannot_be_made_is_named(astronaut_jpg, tmp_path):
         explain(astronaut_jpg, tmp_path / "taken")
 
 
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_an_error_that_says_so(astronaut_jpg, tmp_path):
+    (tmp_path / "out" / "explanation.json").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"--out .*out: cannot be written to \(Is a directory\)"):
+        explain(astronaut_jpg, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("change", "words"), [({"operating_point": "strict"}, "strict"), ({"model_dir": True}, "--model")]
 )

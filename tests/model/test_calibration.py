@@ -106,6 +106,12 @@ class TestOperatingPoints:
         point = operating_points(*_scores(200, 1000), IDENTITY, measured_on="val")["high_recall"]
         assert point.tpr == pytest.approx(0.95, abs=0.002)
 
+    @pytest.mark.parametrize("num_fakes", [5, 10, 30, 50, 410])
+    def test_high_recall_never_catches_fewer(self, num_fakes: int) -> None:
+        point = operating_points(*_scores(20, num_fakes), IDENTITY, measured_on="val")["high_recall"]
+        assert point.tpr is not None
+        assert point.tpr >= 0.95
+
     @pytest.mark.parametrize("name", ["balanced", "low_fpr", "high_recall"])
     def test_band_below_the_threshold(self, name: str) -> None:
         calibration = CalibrationSpec(slope=2.0, intercept=0.3)

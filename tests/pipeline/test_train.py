@@ -9,14 +9,17 @@ from typing import Any
 import cv2
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 
+from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
+from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
@@ -27,6 +30,7 @@ from deepfakestream.model.scoring import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train
+from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.settings import Settings
 from deepfakestream.training.detector import network_spec
 
@@ -96,14 +100,13 @@ def params(tmp_path: Path) -> Params:
 
 
 @pytest.fixture
-def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage) -> Callable[..., Settings]:
+def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage, params: Params) -> Callable[..., Settings]:
     """Make a workspace with extracted and validated crops of some splits."""
 
     def _make(*, splits: tuple[str, ...] = ("train", "val", "test"), validated: bool = True) -> Settings:
         settings = Settings(workspace=tmp_path / "ws", device="cpu", tracking_uri=None)
         settings.work_dir.mkdir(parents=True)
         shutil.copyfile(empty_store, settings.work_dir / "mlflow.db")
-        whole = load_params(Path(__file__).parents[2] / "params.yaml")
         crop = crop_face(astronaut, np.array((178.0, 58.0, 273.0, 178.0)), scale=1.0, size_px=SIZE_PX)
         items = [row for row in map(_row, range(NUM_ITEMS)) if row["split"] in splits]
         write_manifest(settings.data_dir, to_frame(items))
@@ -112,7 +115,7 @@ def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage) -> Callable[...
             settings.artifacts_dir / "extract",
             ((item, _stored(item, crop)) for item in rows),
             shard_size=64,
-            spec=spec_from_params(whole.extract),
+            spec=spec_from_params(params.extract),
         )
         if validated:
             _accept_all(settings)
@@ -141,6 +144,50 @@ class TestRefused:
         with pytest.raises(DataError, match=f"split '{missing}' has no usable face crop"):
             train.run(params, settings=settings)
         assert not (settings.artifacts_dir / "train").exists()
+
+    def test_crops_that_were_made_otherwise(self, make: Callable[..., Settings], params: Params) -> None:
+        settings = make()
+        changed = params.model_copy(update={"extract": params.extract.model_copy(update={"crop_scale": 1.3})})
+        with pytest.raises(DataError, match=r"section extract .* \(crop_scale 1\.0 instead of 1\.3\)"):
+            train.run(changed, settings=settings)
+
+    def test_a_second_training_at_once(self, make: Callable[..., Settings], params: Params) -> None:
+        settings = make()
+        with (
+            exclusive(settings.work_dir / "train.lock", doing="training"),
+            pytest.raises(DataError, match="another process is training in this workspace; wait"),
+        ):
+            train.run(params, settings=settings)
+
+
+class TestKey:
+    @pytest.fixture
+    def table(self, make: Callable[..., Settings]) -> pd.DataFrame:
+        return read_usable_crops(make().artifacts_dir)
+
+    @pytest.mark.parametrize("column", ["crop_sha256", "label", "split", "group_id", "source"])
+    def test_changes_with_the_crops(self, table: pd.DataFrame, params: Params, column: str) -> None:
+        other = table.copy()
+        other.loc[0, column] = "other"
+        assert (
+            training_key(other, params) != training_key(table, params) == training_key(table.copy(), params)
+        )
+
+    def test_changes_with_the_parameters(self, table: pd.DataFrame, params: Params) -> None:
+        changes = [
+            {},
+            {"seed": 8},
+            {"extract": params.extract.model_copy(update={"crop_scale": 1.3})},
+            {"train": params.train.model_copy(update={"dropout": 0.7})},
+        ]
+        keys = {training_key(table, params.model_copy(update=change)) for change in changes}
+        assert len(keys) == len(changes)
+
+    def test_changes_with_the_weights_to_start_from(self, table: pd.DataFrame, params: Params) -> None:
+        first = training_key(table, params)
+        weights = Path(params.train.start_from) / "model.safetensors"
+        weights.write_bytes(weights.read_bytes() + b" ")
+        assert training_key(table, params) != first
 
 
 def _accept_all(settings: Settings) -> None:

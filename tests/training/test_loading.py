@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from deepfakestream.params import FakeMix
 from deepfakestream.training.face_set import FaceSet
@@ -51,6 +52,19 @@ def _epochs(pairs: PairDataset, *, num_workers: int) -> list[np.ndarray]:
     for sampler.epoch in range(2):
         batches += list(loader)  # type: ignore[arg-type]
     return batches
+
+
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_starting_to_load_leaves_dropout_as_it_is(pairs: PairDataset, num_workers: int) -> None:
+    """Workers start once a process: a restart would otherwise train with another dropout than went on."""
+    loader = pair_loader(
+        pairs, DrawSampler(pairs, num_draws=2, seed=1), batch_size=2, num_workers=num_workers
+    )
+    torch.manual_seed(7)
+    wanted = torch.rand(4)
+    torch.manual_seed(7)
+    assert len(list(loader)) == 1
+    assert torch.equal(torch.rand(4), wanted)
 
 
 def test_batches(pairs: PairDataset) -> None:

@@ -15,7 +15,7 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
-from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
+from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, draws_an_epoch
 from deepfakestream.training.pairs import PairDataset, PairSpec
 from deepfakestream.training.validation import LabelledImages
 
@@ -49,6 +49,14 @@ def _fit(
 
 def _timeless(history: tuple[EpochMetrics, ...]) -> list[dict[str, float]]:
     return [{k: v for k, v in metrics.items() if k != "faces_per_s"} for metrics in history]
+
+
+@pytest.mark.parametrize(
+    ("num_reals", "steps", "num_draws"), [(15, 0, 12), (16, 0, 16), (3, 0, 3), (15, 5, 20), (3, 2, 8)]
+)
+def test_an_epoch_is_whole_batches(params: MakeParams, num_reals: int, steps: int, num_draws: int) -> None:
+    """Batches of four pairs: of 15 draws two processes would have had eight and seven, so two and one."""
+    assert draws_an_epoch(params(batch_size=8, steps_per_epoch=steps), num_reals) == num_draws
 
 
 class TestFit:

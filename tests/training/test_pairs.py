@@ -134,6 +134,17 @@ class TestKinds:
         shares = [np.mean([np.array_equal(fake, own) for fake in fakes]) for own in faces.images[4:]]
         assert shares == pytest.approx([0.25] * 4, abs=0.08)
 
+    def test_reals_never_meet_another_sets_fakes(self, face_set: MakeSet) -> None:
+        """Else the set would tell the class: here every real of `b` has no fake but those of `b`."""
+        faces = face_set(num_groups=4, num_faked=4)
+        mixed = replace(
+            faces, groups=np.array([*"abcd", *"abxy"]), sources=np.array(["a", "a", "b", "b"] * 2)
+        )
+        pairs = _pairs(mixed, ONLY["dataset"])
+        for position, fakes in enumerate([[4], [5], [6, 7], [6, 7]]):
+            drawn = [pairs.pair(position, np.random.default_rng(seed))[1] for seed in range(12)]
+            assert all(_is_in(fake, faces.images[fakes]) for fake in drawn)
+
     @pytest.mark.parametrize("mix", [*ONLY.values(), EVEN], ids=[*ONLY, "even"])
     def test_reals_of_a_set_without_fakes_never_meet_dataset_fakes(
         self, face_set: MakeSet, mix: FakeMix

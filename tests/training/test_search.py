@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,14 @@ def test_one_search_at_a_time(job: TrainingJob, tmp_path: Path) -> None:
         pytest.raises(DataError, match="another process is searching"),
     ):
         search(job, num_trials=1, database=tmp_path / "s.db", name="x", open_trial=Records().open_trial)
+
+
+def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_path: Path) -> None:
+    records = Records()
+    hopeless = replace(job, params=job.params.model_copy(update={"fake_weight": float("inf")}))
+    with pytest.raises(DataError, match="no trial finished"):
+        search(hopeless, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
+    assert set(records.changes) == {0, 1}
 
 
 @pytest.mark.slow

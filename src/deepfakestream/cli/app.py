@@ -175,7 +175,7 @@ def ablate(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="a configuration, e.g. rgb, dual or 'without forge'; repeat for more; default: all 14"
+            help="a configuration, e.g. rgb, dual or 'without forge'; repeat for more; default: all"
         ),
     ] = None,
 ) -> None:

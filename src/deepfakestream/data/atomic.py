@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,16 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def replace_folder(folder: Path, by: Path) -> None:
+    """Put a folder in another's place: a kill leaves the old one, the new one or none, but no part."""
+    old = folder.with_name(f"{folder.name}.old{PARTIAL_SUFFIX}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    by.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def copy_verified(source: Path, target: Path, *, sha256: str) -> None:

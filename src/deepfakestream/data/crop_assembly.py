@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.data.crop_store import CropWriter
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.errors import Reason
@@ -82,18 +82,8 @@ def assemble(
                 empty.append(_empty(row, stored))
     summary = Summary(num_items=num_items, num_crops=writer.num_crops, empty=empty)
     _write_summary(partial / SUMMARY_FILE, summary, spec)
-    _replace(extract_dir, partial)
+    replace_folder(extract_dir, partial)
     return summary
-
-
-def _replace(folder: Path, by: Path) -> None:
-    """Put a folder in another's place: a kill leaves the old one, the new one or none, but no part."""
-    old = folder.with_name(f"{folder.name}.old{PARTIAL_SUFFIX}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    by.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _crop(row: dict[str, Any], face: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -127,8 +127,8 @@ def _slice_values(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, Any]:
         "codec": codec if isinstance(codec, str) else None,
         "jpeg_quality": _number(item.get("jpeg_quality")),
         "bits_per_px": _bits_per_px(item),
-        "ita_deg": _median(faces, "ita_deg"),
-        "abs_yaw_deg": abs(_median(faces, "yaw_deg")),
+        "ita_deg": _median(_known(faces, "ita_deg")),
+        "abs_yaw_deg": _median(np.abs(_known(faces, "yaw_deg"))),
     }
 
 
@@ -139,11 +139,12 @@ def _bits_per_px(item: dict[Any, Any]) -> float:
     return 8.0 * size / pixels if pixels > 0 else float("nan")
 
 
-def _median(faces: pd.DataFrame, column: str) -> float:
-    if column not in faces:
-        return float("nan")
-    known = faces[column].dropna().to_numpy(dtype=np.float64)
-    return float(np.median(known)) if len(known) else float("nan")
+def _known(faces: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    return faces[column].dropna().to_numpy(dtype=np.float64) if column in faces else np.empty(0)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _number(value: Any) -> float:

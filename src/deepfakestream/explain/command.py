@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -93,8 +96,9 @@ def explain_file(
         explanation = explainer.explain(faces.crops[index], compare=compare)
         records.append(_write_face(explanation, number, directory, engine))
     record = {**_file_record(path, faces, score, engine), "faces": records}
-    (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    (directory / PAGE_FILE).write_text(page(record), "utf-8")
+    with _writing_to(directory):
+        (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (directory / PAGE_FILE).write_text(page(record), "utf-8")
     return Written(directory=directory, record=record)
 
 
@@ -130,12 +134,19 @@ def _faces(path: Path, engine: ScanEngine) -> ExtractedFaces:
 
 
 def _made(directory: Path) -> Path:
-    try:
+    with _writing_to(directory):
         directory.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=directory).close()  # explaining takes minutes: a folder that refuses says so now
+    return directory
+
+
+@contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataError(f"--out {directory}: cannot be made ({reason}); name another folder") from error
-    return directory
+        raise DataError(f"--out {directory}: cannot be written to ({reason}); name another folder") from error
 
 
 def _write_face(
@@ -149,7 +160,8 @@ def _write_face(
         f"This face alone: {VERDICT_WORDS[verdict]}, p_fake {explanation.p_fake:.3f}\n"
         f"{describe_point(engine.operating_point, engine.threshold)}"
     )
-    draw(explanation, directory / picture, headline=headline)
+    with _writing_to(directory):
+        draw(explanation, directory / picture, headline=headline)
     return face_record(explanation, picture, verdict)
 
 

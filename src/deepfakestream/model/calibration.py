@@ -103,8 +103,8 @@ def _operating_point(
     if kind == "fpr":
         threshold = max(_threshold_at_fpr(part, target) for part in reals_by_condition)
     else:
-        threshold = float(np.quantile(fakes, 1.0 - target))
-    inconclusive_from = min(threshold, float(np.quantile(fakes, 1.0 - _INCONCLUSIVE_TPR[name])))
+        threshold = _threshold_at_tpr(fakes, target)
+    inconclusive_from = min(threshold, _threshold_at_tpr(fakes, _INCONCLUSIVE_TPR[name]))
     return OperatingPoint(
         threshold=threshold,
         inconclusive_from=inconclusive_from,
@@ -112,6 +112,11 @@ def _operating_point(
         tpr=float((fakes >= threshold).mean()),
         measured_on=measured_on,
     )
+
+
+def _threshold_at_tpr(fakes: FloatArray, target: float) -> float:
+    """Return the greatest score at or above which at least `target` of the fakes lie."""
+    return float(np.quantile(fakes, 1.0 - target, method="lower"))
 
 
 def _threshold_at_fpr(reals: FloatArray, target: float) -> float:

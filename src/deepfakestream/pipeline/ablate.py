@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Collection
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from deepfakestream.data.atomic import replacing
+from deepfakestream.data.atomic import exclusive, replacing
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import ParamsError
 from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
@@ -22,7 +21,7 @@ from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
 from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.train_faces import table_digest
+from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -81,7 +80,8 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
 
     Raises:
         ParamsError: `only` names an unknown configuration, or backbone or device are unknown.
-        DataError: the crops are missing or a split lacks a class.
+        DataError: the crops are missing or made with other parameters, a split lacks a class, or another
+            process ablates in this workspace.
         WeightsError: the weights to start from cannot be had.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
@@ -94,14 +94,16 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
     team = Team(device=torch.device(resolve_device(settings.device)))
     rows = {}
     with (
+        exclusive(settings.work_dir / "ablation.lock", doing="ablating in this workspace"),
         start_run(settings, name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
         open_job(table, params, settings=settings, team=team, digest=digest) as job,
     ):
         validation = validation_pictures(job)
         for name in only or CONFIGURATIONS:
             changed = TrainParams.model_validate(params.train.model_dump() | CONFIGURATIONS[name])
-            key = hashlib.sha256(f"{digest} {params.seed} {changed.model_dump_json()}".encode()).hexdigest()
-            path = settings.work_dir / "ablation" / f"{key[:16]}.json"
+            whole = params.model_copy(update={"train": changed})
+            key = f"{training_key(table, whole)}-{params.evaluate.num_bootstrap}"
+            path = settings.work_dir / "ablation" / f"{key}.json"
             if not path.exists():
                 tags = {"step": "ablate", "mlflow.parentRunId": parent.run_id}
                 with start_run(settings, name=name, tags=tags) as child:

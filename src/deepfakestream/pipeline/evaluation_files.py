@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.evaluation.gaps import Gap
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.evaluation.operating import MeasuredPoint
@@ -101,12 +101,7 @@ def write_files(
     )
     page = _page(report, scores, spec, facts, gate, plots)
     (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
-    _replace(report.directory, partial)
-
-
-def _replace(directory: Path, partial: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
+    replace_folder(report.directory, partial)
 
 
 def _draw(

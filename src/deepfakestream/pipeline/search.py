@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.model.device import resolve_device
 from deepfakestream.params import Params
 from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.train_faces import table_digest
+from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
@@ -59,7 +58,7 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     team = Team(device=torch.device(resolve_device(settings.device)))
     table = read_usable_crops(settings.artifacts_dir)
     digest = table_digest(table)
-    key = hashlib.sha256(f"{digest} {params.seed} {params.train.model_dump_json()}".encode()).hexdigest()[:12]
+    key = training_key(table, params)
     database = settings.work_dir / "search.db"
     with start_run(settings, name=f"search {digest[:8]}", tags={"step": "search", "study": key}) as parent:
         parent.log_params({"seed": params.seed, "train": params.train.model_dump(), "trials": num_trials})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,14 +13,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.data.atomic import PARTIAL_SUFFIX, exclusive, replace_folder
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versions import DvcRepo
+from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
-from deepfakestream.pipeline.train_faces import face_sets, table_digest
+from deepfakestream.pipeline.scoring import spec_differences
+from deepfakestream.pipeline.train_faces import face_sets
+from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -76,7 +78,8 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
     started, one writes and gets the report; the others get None.
 
     Raises:
-        DataError: the crops are missing or a split lacks a class.
+        DataError: the crops are missing or made with other parameters, a split lacks a class, or another
+            process trains in this workspace.
         ParamsError: backbone or device are unknown.
         WeightsError: the weights to start from cannot be had.
         ServerError: the tracking server does not answer; nothing has been done then.
@@ -94,10 +97,12 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
 
 def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> TrainReport:
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
-    with start_run(
-        settings, name=f"train {params.train.variant} {digest[:8]}", tags={"step": "train"}
-    ) as tracked:
-        checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
+    checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
+    name = f"train {params.train.variant} {digest[:8]}"
+    with (
+        exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
+        start_run(settings, name=name, tags={"step": "train"}) as tracked,
+    ):
         with open_job(table, params, settings=settings, team=team, digest=digest) as job:
             _log_inputs(tracked, job, params, digest, settings)
             detector = train_detector(
@@ -124,10 +129,17 @@ def open_job(
     """Give the training that the parameters describe on rows of the crop table, its faces in mapped files.
 
     Raises:
-        DataError: the split `train` or `val` has no crop, or a shard is missing or damaged.
+        DataError: the split `train` or `val` has no crop, a shard is missing or damaged, or the crops were
+            made with other parameters.
     """
     keep_freed_memory()
     extraction = spec_from_params(params.extract)
+    if differences := spec_differences(extraction, settings.artifacts_dir / "extract"):
+        raise DataError(
+            "params.yaml: section extract is not what the crops were made with "
+            f"({'; '.join(differences)}), so the model would claim crops that it never saw; make them anew "
+            "with 'dvc repro', or change it back"
+        )
     sources = ", ".join(sorted(table["source"].unique()))
     with face_sets(table, settings, crop_scale=extraction.crop_scale) as sets:
         yield TrainingJob(
@@ -181,8 +193,7 @@ def _write(detector: TrainedDetector, tracked: TrackedRun, directory: Path) -> N
     save_model(detector.network, detector.spec, partial)
     _write_json(partial / "history.json", list(detector.fit.history))
     _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.replace(directory)
+    replace_folder(directory, partial)
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -190,6 +201,5 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _checkpoint_dir(table: pd.DataFrame, params: Params, settings: Settings) -> Path:
-    """Return a folder that only this very training has: same crops, parameters and seed."""
-    content = f"{table_digest(table)} {params.seed} {params.train.model_dump_json()}"
-    return settings.work_dir / "checkpoints" / hashlib.sha256(content.encode()).hexdigest()[:16]
+    """Return a folder that only this very training has."""
+    return settings.work_dir / "checkpoints" / training_key(table, params)

@@ -14,6 +14,7 @@ import pandas as pd
 from deepfakestream import __version__
 from deepfakestream.data.crop_store import read_images
 from deepfakestream.errors import DataError
+from deepfakestream.pipeline.training_key import table_digest
 from deepfakestream.settings import Settings
 from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.mapped import open_mapped, shared_folder
@@ -43,12 +44,6 @@ def face_sets(table: pd.DataFrame, settings: Settings, *, crop_scale: float) -> 
     fill = partial(_write_faces, table, settings, crop_scale)
     with shared_folder(settings.work_dir / "faces", key, fill) as folder:
         yield {split: _read_faces(table, split, folder) for split in SPLITS}
-
-
-def table_digest(table: pd.DataFrame) -> str:
-    """Return a digest of crops, labels and splits."""
-    joined = "\n".join(table["crop_sha256"] + " " + table["label"] + " " + table["split"])
-    return hashlib.sha256(joined.encode()).hexdigest()
 
 
 def _write_faces(table: pd.DataFrame, settings: Settings, crop_scale: float, folder: Path) -> None:

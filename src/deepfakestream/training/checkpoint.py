@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStore:
-    """The one checkpoint of a run; a run with other parameters, code or data has another directory."""
+    """The one checkpoint of a run; a run with other parameters or data has another directory."""
 
     directory: Path
 

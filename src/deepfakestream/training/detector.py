@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from deepfakestream.model.network import (
     head_of_streams,
     join_networks,
 )
-from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.model.selection import choose_aggregation, choose_calibration
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, Variant
 from deepfakestream.params import TrainParams
@@ -222,8 +221,7 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     spec = network_spec(params)
     if params.start_from == "imagenet":
         return create_network(spec, imagenet=True)
-    folder = packaged_model_dir() if params.start_from == "packaged" else Path(params.start_from)
-    donor, donor_spec = load_network(folder)
+    donor, donor_spec = load_network(named_model_dir(params.start_from))
     return _started_from(donor, donor_spec.network, spec)
 
 

@@ -6,8 +6,6 @@ forgery is left in them; labels cannot.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,7 +14,7 @@ from deepfakestream.errors import ParamsError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.files import load_network
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.params import DistillParams
 
 
@@ -59,7 +57,7 @@ def open_teacher(params: DistillParams, extraction: ExtractionSpec, device: torc
     """
     if not params.teacher:
         return None
-    folder = packaged_model_dir() if params.teacher == "packaged" else Path(params.teacher)
+    folder = named_model_dir(params.teacher)
     network, spec = load_network(folder)
     for field in ("crop_size_px", "crop_scale", "crop_shift_y"):
         own, its = getattr(extraction, field), getattr(spec.extraction, field)

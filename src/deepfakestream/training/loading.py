@@ -17,7 +17,7 @@ PREFETCHED_BATCHES = 4
 
 
 def pair_loader(
-    pairs: PairDataset, sampler: Sampler[int], *, batch_size: int, num_workers: int, drop_last: bool = False
+    pairs: PairDataset, sampler: Sampler[int], *, batch_size: int, num_workers: int
 ) -> DataLoader[Tensor]:
     """Return a loader of uint8 arrays `(batch_size, 2, 3, S, S)`, the same for any number of workers.
 
@@ -30,12 +30,13 @@ def pair_loader(
         batch_size=batch_size,
         sampler=sampler,
         num_workers=num_workers,
-        drop_last=drop_last,
         collate_fn=_collate,
         worker_init_fn=_single_thread,
         multiprocessing_context="spawn" if num_workers else None,
         persistent_workers=num_workers > 0,
         prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
+        # Its own: the loader would draw a number from the stream of dropout whenever workers start.
+        generator=torch.Generator(),
     )
 
 

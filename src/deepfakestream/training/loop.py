@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
-from deepfakestream.errors import ParamsError
+from deepfakestream.errors import DivergedError, ParamsError
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
 from deepfakestream.progress import track
@@ -52,6 +52,16 @@ class _Progress:
     history: list[EpochMetrics] | None = None
 
 
+def draws_an_epoch(params: TrainParams, num_reals: int) -> int:
+    """Return how many pairs an epoch draws: whole batches, but for a set smaller than one.
+
+    A rest would leave some processes of a team a batch more than others.
+    """
+    num_pairs = params.batch_size // 2
+    num_draws = params.steps_per_epoch * num_pairs or num_reals
+    return num_draws if num_draws < num_pairs else num_draws - num_draws % num_pairs
+
+
 class Trainer:
     """Fits one network on one set of pairs, alone or as one process of a team."""
 
@@ -74,7 +84,7 @@ class Trainer:
         self._seed = seed
         self._team = team
         num_pairs = params.batch_size // 2
-        num_draws = params.steps_per_epoch * num_pairs or len(pairs)
+        num_draws = draws_an_epoch(params, len(pairs))
         if team.size > 1 and num_draws < num_pairs:
             raise ParamsError(
                 f"train.batch_size: an epoch has only {num_draws} pairs to share; lower it to {2 * num_draws}"
@@ -85,7 +95,6 @@ class Trainer:
             self._sampler,
             batch_size=team.share_of(num_pairs, what="half of train.batch_size"),
             num_workers=params.num_workers,
-            drop_last=num_draws >= num_pairs,
         )
         self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._learner = AreaLearner(self._network, tells_where=params.area_weight > 0).to(team.device)
@@ -111,7 +120,7 @@ class Trainer:
             on_epoch: told of every epoch, those before a restart included.
 
         Raises:
-            ParamsError: training diverged.
+            DivergedError: the loss is no longer a number.
         """
         progress = self._resume(checkpoints)
         assert progress.history is not None
@@ -157,7 +166,7 @@ class Trainer:
             self._ema.update(self._network, step=step)
         train_loss = self._team.mean(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
-            raise ParamsError(
+            raise DivergedError(
                 f"train.learning_rate: training diverged in epoch {epoch + 1} (loss {train_loss}); lower it"
             )
         return {

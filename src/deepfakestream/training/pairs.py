@@ -63,7 +63,8 @@ class PairDataset(Dataset[Tensor]):
         self._fakes_by_group = _by_group(faces, faces.fakes)
         self._reals_by_group = _by_group(faces, np.flatnonzero(_beside_fakes(faces)))
         has_real = np.isin(faces.groups[faces.fakes], list(self._reals_by_group))
-        self._siblings, self._orphans = faces.fakes[has_real], faces.fakes[~has_real]
+        self._siblings = faces.fakes[has_real]
+        self._orphans = _orphans_by_source(faces, faces.fakes[~has_real])
         self._weights = _weights_by_face(faces, spec.mix)
         self._reals = np.flatnonzero(~faces.is_fake & (self._weights.sum(axis=0) > 0))
         if len(self._reals) == 0:
@@ -114,11 +115,12 @@ class PairDataset(Dataset[Tensor]):
     ) -> tuple[RGBImage, RGBImage]:
         """Return a fake of the real's group if there is one, else any fake with a real of its own group.
 
-        Fakes whose groups have no real take their turn as often as others.
+        Fakes whose groups have no real take their turn as often as others of the real's set.
         """
         faces = self._faces
-        if rng.random() < len(self._orphans) / len(faces.fakes):
-            return faces.images[position], faces.images[int(rng.choice(self._orphans))]
+        orphans, share = self._orphans[str(faces.sources[position])]
+        if rng.random() < share:
+            return faces.images[position], faces.images[int(rng.choice(orphans))]
         own = self._fakes_by_group.get(str(faces.groups[position]))
         if own is None:
             own = rng.choice(self._siblings, size=1)
@@ -153,6 +155,17 @@ def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
 def _beside_fakes(faces: FaceSet) -> NDArray[np.bool_]:
     """Tell which reals may meet fakes of the data set: elsewhere the set would become the label."""
     return ~faces.is_fake & faces.has_fakes_in_source
+
+
+def _orphans_by_source(
+    faces: FaceSet, orphans: NDArray[np.intp]
+) -> dict[str, tuple[NDArray[np.intp], float]]:
+    """Return, by set, the fakes that have no real of their own and their share of the set's fakes."""
+    parts = {}
+    for source in np.unique(faces.sources[faces.fakes]):
+        own = orphans[faces.sources[orphans] == source]
+        parts[str(source)] = own, len(own) / int((faces.sources[faces.fakes] == source).sum())
+    return parts
 
 
 def _by_group(faces: FaceSet, positions: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:

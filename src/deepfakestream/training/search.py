@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from deepfakestream.data.atomic import exclusive
-from deepfakestream.errors import DataError
+from deepfakestream.errors import DataError, DivergedError
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
@@ -87,7 +87,7 @@ def search(
         def objective(trial: optuna.Trial) -> float:
             changes = suggest(trial)
             params = TrainParams.model_validate(job.params.model_dump() | changes)
-            best = 0.0
+            best = 0.0  # of a stream or an epoch: what may cut the trial off, not what it is worth
             with open_trial(trial.number, changes) as record, TemporaryDirectory() as folder:
 
                 def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
@@ -99,8 +99,11 @@ def search(
                         raise optuna.TrialPruned
 
                 checkpoints = CheckpointStore(directory=Path(folder))
-                fit_network(replace(job, params=params), validation, checkpoints, on_epoch)
-            return best
+                try:
+                    fit = fit_network(replace(job, params=params), validation, checkpoints, on_epoch)
+                except DivergedError as error:
+                    raise optuna.TrialPruned(str(error)) from error
+            return fit.history[fit.best_epoch]["val_auc"]
 
         tried = [t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")]
         study.optimize(objective, n_trials=max(0, num_trials - len(tried)))
