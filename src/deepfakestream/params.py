@@ -168,7 +168,7 @@ class PromoteParams(Section):
 class ServeParams(Section):
     """Budgets of one request and the operating point of a verdict."""
 
-    operating_point: str
+    operating_point: Literal["balanced", "low_fpr", "high_recall"]
     max_image_bytes: Positive
     max_video_bytes: Positive
     max_duration_s: float = Field(gt=0.0)
@@ -183,6 +183,12 @@ class DriftParams(Section):
     min_window: Positive
     num_threshold: float = Field(gt=0.0)
     share_threshold: Share
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.min_window > self.window_size:
+            raise ValueError("min_window needs to be at most window_size")
+        return self
 
 
 class RetrainParams(Section):

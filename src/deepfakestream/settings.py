@@ -6,12 +6,14 @@ What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deepfakestream.errors import ParamsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -39,13 +41,13 @@ class Settings(BaseSettings):
         None, description="RetinaFace ResNet-50 checkpoint, if at hand"
     )
     host: str = Field("127.0.0.1", description="address that the local servers listen on")
-    mlflow_port: int = 5000
-    prefect_port: int = 4200
-    service_port: int = 3000
+    mlflow_port: Port = 5000
+    prefect_port: Port = 4200
+    service_port: Port = 3000
     drift_interval_s: float = Field(3600.0, ge=1.0, description="how often the drift flow runs, in seconds")
     alert_webhook_url: str | None = Field(None, description="http(s) address that alerts are posted to")
     model_poll_s: float = Field(
-        15.0, description="how often the service looks for a new champion, in seconds"
+        15.0, gt=0.0, description="how often the service looks for a new champion, in seconds"
     )
 
     @property

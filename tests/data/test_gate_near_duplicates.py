@@ -16,6 +16,7 @@ from deepfakestream.data.gate.contact_sheet import write_contact_sheet
 from deepfakestream.data.gate.fingerprints import NUM_BITS, NUM_VIEWS, NUM_WORDS, fingerprints
 from deepfakestream.data.gate.near_duplicates import PAIR_COLUMNS, find_near_duplicates
 from deepfakestream.data.gate.near_pairs import candidate_pairs, key_length
+from deepfakestream.data.traces import mentions
 from deepfakestream.faces.types import FaceDetector
 from deepfakestream.media.types import RGBImage
 
@@ -139,6 +140,10 @@ def test_another_frame_of_a_clip_is_found_and_the_held_out_side_stays(
     sheet = tmp_path / "sheet.png"
     write_contact_sheet(sheet, found, read_crop_table(tmp_path), tmp_path)
     assert cv2.imread(str(sheet)).shape[1] > 2 * 3 * 112
+    with sheet.open("rb") as content:
+        assert mentions(content, [manifest["media_id"].iloc[0]])
+    with sheet.open("rb") as content:
+        assert not mentions(content, ["f" * 64])
 
 
 def test_within_a_split_nothing_is_a_leak(astronaut: RGBImage, tmp_path: Path) -> None:

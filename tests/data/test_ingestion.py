@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import tarfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_refusals(content: bytes | None, label: str | None, reason: Reason, tmp_
     assert isinstance(refusal, Refusal)
     assert refusal.reason == reason
     assert (refusal.source, refusal.original_name) == ("set", "a.jpg")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that nobody can read")
+def test_a_file_that_cannot_be_read_is_refused_alone() -> None:
+    refusal = look(SourceItem(name="mem", path=Path("/proc/self/mem"), label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNREADABLE
+    assert "check permissions and disk" in refusal.message
 
 
 def test_a_clip_below_the_shortest_length_is_refused(

@@ -126,6 +126,7 @@ def test_manifest_as_parquet_file(tmp_path: Path) -> None:
         ("file\na.jpg\n", "lacks the column label"),
         ("name,kind\na.jpg,x\n", "lacks the columns file, label"),
         ("file,label\n", "has no rows"),
+        ("file,label\na.jpg,real,\nb.jpg,fake,\n", "more cells than the header has names"),
     ],
 )
 def test_a_bad_manifest_is_explained(content: str, message: str, plant: Callable[[Tree], Path]) -> None:

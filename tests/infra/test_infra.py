@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from deepfakestream.local.catalogue import FLOWS_READY, SERVICE
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.settings import Settings
+from deepfakestream.telemetry import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -99,6 +100,12 @@ def test_the_image_copies_what_is_in_the_repository():
         if line.startswith("COPY "):
             for source in line.split()[1:-1]:
                 assert (ROOT / source).exists(), source
+
+
+def test_the_image_switches_off_what_would_phone_home():
+    """Servers of MLflow and Prefect start there without our package."""
+    text = (INFRA / "images" / "Dockerfile").read_text()
+    assert [name for name, value in SWITCHES.items() if f"{name}={value}" not in text.split()] == []
 
 
 def test_prometheus_scrapes_the_port_of_the_service():

@@ -75,6 +75,11 @@ def test_an_address_of_another_machine_is_refused():
         require_free("192.0.2.1", 9, server="x", setting="X")
 
 
+def test_a_host_that_is_no_address_is_refused():
+    with pytest.raises(ServerError, match="DEEPFAKESTREAM_HOST: 'not a host' is no address of this machine"):
+        require_free("not a host", 9, server="x", setting="X")
+
+
 def test_a_server_starts_when_those_it_needs_are_ready(settings):
     said = start(
         [

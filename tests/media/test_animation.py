@@ -62,3 +62,31 @@ def test_cut_animation_gives_what_there_is(tmp_path, suffix):
     sample = sample_frames(path, num_frames=8, budget=MediaBudget())
     assert 1 <= len(sample.frames) <= 8
     assert float(sample.frames[-1].rgb.mean()) < 130
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "avif"])
+def test_no_damage_is_anything_but_a_refusal(tmp_path, suffix):
+    """Cut anywhere, or with a byte changed, an animation gives frames or says why not."""
+    whole = animate(tmp_path / f"whole.{suffix}", [100] * 6).read_bytes()
+    path = tmp_path / f"damaged.{suffix}"
+    rng = np.random.default_rng(4)
+    outcomes = set()
+    for position in rng.integers(8, len(whole), 60):
+        changed = bytearray(whole)
+        changed[position] ^= int(rng.integers(1, 256))
+        for content in (whole[:position], bytes(changed)):
+            path.write_bytes(content)
+            try:
+                probe(path, MediaBudget())
+                outcomes.add(len(sample_frames(path, num_frames=4, budget=MediaBudget()).frames) > 0)
+            except MediaError:
+                outcomes.add(False)
+    assert outcomes == {True, False}
+
+
+def test_frames_are_counted_no_further_than_the_budget(tmp_path):
+    """Frames of a GIF are found by reading all before; an upload could hold millions."""
+    path = animate(tmp_path / "a.gif", [100] * 6)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x2c" * 400)
+    with pytest.raises(MediaError, match="3 frames exceed the limit of 2"):
+        probe(path, MediaBudget(max_decoded_frames=2))

@@ -65,7 +65,16 @@ def test_an_alert_is_posted_and_a_refusing_receiver_breaks_nothing(tmp_path, rec
     assert receiver.bodies[0]["summary"] == ALERT.summary
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/secret", "file:///etc/passwd", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9/secret",
+        "http://127.0.0.1:90O0/secret",
+        "http://127.0.0.1/a secret",
+        "file:///etc/passwd",
+        "http://",
+    ],
+)
 def test_an_alert_that_cannot_be_sent_is_still_kept(url, tmp_path, caplog):
     with caplog.at_level(logging.ERROR, "deepfakestream.alerts"):
         assert raise_alert(ALERT, directory=tmp_path, webhook_url=url) is not None

@@ -13,7 +13,7 @@ import pytest
 from deepfakestream.errors import DataError, GateError
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import LEASE, RetrainGovernor
-from deepfakestream.monitoring.lease import kept_alive
+from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.params import RetrainParams
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -178,6 +178,25 @@ def test_a_claim_that_was_taken_over_cannot_be_renewed(governor):
             time.sleep(0.01)
         else:
             pytest.fail("the loss of the claim was not noticed")
+
+
+class Unwritable:
+    """A governor whose database is locked by someone."""
+
+    def renew(self, claim_id, now):
+        raise sqlite3.OperationalError("database is locked")
+
+
+def test_a_claim_that_cannot_be_renewed_is_given_up_when_it_has_run_out(caplog):
+    now = [NOON]
+    lease = Lease(clock=lambda: now[0])
+    lease.renew(Unwritable(), "c")
+    now[0] = NOON + LEASE / 2
+    lease.check()
+    now[0] = NOON + LEASE
+    with pytest.raises(GateError, match="could not be renewed for as long as it lasts"):
+        lease.check()
+    assert "not renewed (database is locked)" in caplog.text
 
 
 def test_a_foreign_file_is_refused_by_name(tmp_path):

@@ -88,6 +88,24 @@ def test_a_second_run_reads_the_store_and_gives_the_same_bytes(settings: Setting
     assert {path.suffix for path in map(Path, before)} == {".arrow", ".parquet", ".json"}
 
 
+def test_items_that_come_meanwhile_stop_the_step(
+    settings: Settings, tmp_path: Path, astronaut: RGBImage
+) -> None:
+    """DVC looks at data/ afterwards: it would take them for extracted, and never extract them."""
+    late = tmp_path / "more" / "real" / "late.png"
+    late.parent.mkdir(parents=True)
+    Image.fromarray(astronaut[:, ::-1]).save(late)
+
+    def open_late() -> FaceDetector:
+        request = ingest.IngestRequest()
+        ingest.run(tmp_path / "more", params=ALL_PARAMS.ingest, settings=settings, request=request)
+        return open_detector(PARAMS.detector, weights=None, device="cpu")
+
+    with pytest.raises(DataError, match="items were added or taken away while faces were extracted"):
+        extract.run(PARAMS, settings=settings, detector_factory=open_late)
+    assert run(settings).num_items == 5
+
+
 def test_a_pool_finds_what_this_process_finds(settings: Settings) -> None:
     run(settings)
     before = output(settings)

@@ -53,6 +53,10 @@ class TestServerDown:
         with pytest.raises(ServerError, match=r"no-such-host\.invalid"):
             check_answers("http://no-such-host.invalid")
 
+    def test_mistyped_port(self) -> None:
+        with pytest.raises(ServerError, match=r"does not answer \(nonnumeric port"):
+            check_answers("http://127.0.0.1:50OO")
+
     def test_sick(self) -> None:
         with _server(503) as address, pytest.raises(ServerError, match="HTTP status 503"):
             check_answers(address)

@@ -53,6 +53,16 @@ def test_whatever_decides_a_stage_makes_it_stale(stage: str, imports: grimp.Impo
     assert {module for module in missing if not covered(module, code)} == set()
 
 
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+@pytest.mark.parametrize("reader", ["data.crop_store", "data.usable_crops", "faces.subjects"])
+def test_what_reads_an_output_makes_its_reader_stale(
+    stage: str, reader: str, imports: grimp.ImportGraph
+) -> None:
+    """Earlier stages may come out as before: it is here that another choice of crops decides."""
+    if f"{PACKAGE}.{reader}" in imports.find_upstream_modules(f"{PACKAGE}.pipeline.{stage}"):
+        assert covered(f"{PACKAGE}.{reader}", own_code(stage))
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_names_no_code_that_it_does_not_use(stage: str, imports: grimp.ImportGraph) -> None:
     entry = f"{PACKAGE}.pipeline.{stage}"

@@ -12,7 +12,7 @@ from typing import Any
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.data.crop_store import CropWriter
 from deepfakestream.data.face_store import StoredFaces
-from deepfakestream.errors import Reason
+from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.types import ExtractionSpec
 
 SUMMARY_FILE = "summary.json"
@@ -84,6 +84,26 @@ def assemble(
     _write_summary(partial / SUMMARY_FILE, summary, spec)
     replace_folder(extract_dir, partial)
     return summary
+
+
+def spec_differences(spec: ExtractionSpec, extract_dir: Path) -> list[str]:
+    """Return in words where the crops of a folder were made otherwise than the spec asks for.
+
+    Raises:
+        DataError: the folder does not say how its crops were made.
+    """
+    path = extract_dir / SUMMARY_FILE
+    try:
+        used = json.loads(path.read_text(encoding="utf-8"))["spec"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path}: does not say how the crops were made; make them with 'dvc repro --force extract'"
+        ) from error
+    return [
+        f"{name} {used.get(name)} instead of {value}"
+        for name, value in asdict(spec).items()
+        if used.get(name) != value
+    ]
 
 
 def _crop(row: dict[str, Any], face: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

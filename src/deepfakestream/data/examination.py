@@ -97,9 +97,14 @@ def _check_there(item: SourceItem) -> None:
 
 
 def _digest(item: SourceItem) -> str:
-    if item.member is None:
-        return sha256_file(item.path)
-    return sha256(read_member(item.path, item.member)).hexdigest()
+    try:
+        if item.member is None:
+            return sha256_file(item.path)
+        return sha256(read_member(item.path, item.member)).hexdigest()
+    except OSError as error:
+        raise MediaError(
+            Reason.UNREADABLE, f"{item.path}: cannot be read ({error.strerror}); check permissions and disk"
+        ) from error
 
 
 def _label(item: SourceItem) -> Label:

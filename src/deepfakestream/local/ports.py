@@ -13,7 +13,13 @@ def require_free(host: str, port: int, *, server: str, setting: str) -> None:
     Raises:
         ServerError: something else listens there, or the host is not an address of this machine.
     """
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ServerError(
+            f"DEEPFAKESTREAM_HOST: '{host}' is no address of this machine ({error.strerror}); unset it, or "
+            "name one, e.g. 127.0.0.1"
+        ) from error
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

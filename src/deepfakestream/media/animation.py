@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 
 from PIL import Image
@@ -26,8 +26,7 @@ def animation_info(path: Path, picture: Image.Image, budget: MediaBudget) -> Med
     Raises:
         MediaError: it has more frames or is longer than the budget allows.
     """
-    check_num_frames(path, getattr(picture, "n_frames", 1), budget)
-    durations = _durations_ms(picture, budget, Stopwatch())
+    durations, _ = _durations_ms(path, picture, budget, Stopwatch())
     total_ms = sum(durations)
     check_duration(path, total_ms / 1000, budget)
     kind = (picture.format or "").lower()
@@ -49,8 +48,8 @@ def animation_frames(
 ) -> Iterator[Frame]:
     """Yield frames spread evenly over the animation; adds to `notes` what cut it short."""
     watch = Stopwatch()
-    durations = _durations_ms(picture, budget, watch)
-    if len(durations) < getattr(picture, "n_frames", 1):
+    durations, is_whole = _durations_ms(path, picture, budget, watch)
+    if not is_whole:
         notes.add(Reason.TIME_BUDGET if watch.elapsed_s > budget.max_wall_s else Reason.TRUNCATED)
     starts = [0, *accumulate(durations)][: len(durations)]
     for index, ordinal in enumerate(spread(starts, durations[-1], num_frames)):
@@ -69,16 +68,33 @@ def animation_frames(
         watch.resume()
 
 
-def _durations_ms(picture: Image.Image, budget: MediaBudget, watch: Stopwatch) -> list[int]:
+def _durations_ms(
+    path: Path, picture: Image.Image, budget: MediaBudget, watch: Stopwatch
+) -> tuple[list[int], bool]:
+    """Return how long each frame is shown, and whether these are all frames.
+
+    Raises:
+        MediaError: there are more frames than the budget allows.
+    """
+    if picture.format != "GIF":  # a GIF would be read to its end to count them, however long that takes
+        check_num_frames(path, getattr(picture, "n_frames", 1), budget)
     durations: list[int] = []
-    for ordinal in range(getattr(picture, "n_frames", 1)):
+    is_whole = False
+    for ordinal in count():
+        check_num_frames(path, ordinal, budget)
         if watch.elapsed_s > budget.max_wall_s:
             break
         try:
             picture.seek(ordinal)
+        except EOFError:
+            is_whole = True
+            break
+        except DAMAGED:
+            break
+        try:
             picture.load()
         except DAMAGED:
             break
         shown_ms = round(picture.info.get("duration", 0))
         durations.append(shown_ms if shown_ms >= _TOO_SHORT_MS else DEFAULT_FRAME_MS)
-    return durations or [DEFAULT_FRAME_MS]
+    return durations or [DEFAULT_FRAME_MS], is_whole

@@ -33,9 +33,10 @@ DAMAGED = (
     KeyError,
     TypeError,
     RuntimeError,
-    OverflowError,
+    ArithmeticError,
     struct.error,
     zlib.error,
+    Image.DecompressionBombError,
 )
 """Everything that Pillow's readers raise on damaged bytes."""
 
@@ -64,7 +65,10 @@ def open_picture(path: Path, budget: MediaBudget) -> Iterator[Image.Image | None
 
 def is_animated(picture: Image.Image) -> bool:
     """Tell whether the picture is a short clip: an animated GIF, WebP, PNG or AVIF of several frames."""
-    return picture.format in _ANIMATED and bool(getattr(picture, "is_animated", False))
+    try:
+        return picture.format in _ANIMATED and bool(getattr(picture, "is_animated", False))
+    except DAMAGED:  # a GIF is asked by reading its second frame: there is one, and it is damaged
+        return True
 
 
 def still_info(path: Path, picture: Image.Image) -> MediaInfo:

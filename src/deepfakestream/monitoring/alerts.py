@@ -9,6 +9,7 @@ import json
 import logging
 import urllib.request
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None
     """
     text = alert.model_dump_json(indent=2)
     logger.warning("alert %s", json.dumps(json.loads(text), sort_keys=True))
+    kept = _keep(text, directory / f"{alert.raised_at:%Y%m%dT%H%M%S%f}-{alert.kind}.json")
     if webhook_url:
         _post(text, webhook_url)
-    return _keep(text, directory / f"{alert.raised_at:%Y%m%dT%H%M%S%f}-{alert.kind}.json")
+    return kept
 
 
 def _keep(text: str, path: Path) -> Path | None:
@@ -74,3 +76,8 @@ def _post(text: str, url: str) -> None:
     except (OSError, ValueError) as error:
         # The address may hold a secret, so only its host is named.
         logger.error("alert not sent to %s (%s); it is kept as a file", request.host, error)
+    except HTTPException as error:  # an address that is none, whose words would show it, or another protocol
+        logger.error(
+            "alert not sent (%s); it is kept as a file; check DEEPFAKESTREAM_ALERT_WEBHOOK_URL",
+            type(error).__name__,
+        )

@@ -65,7 +65,7 @@ def run(
         detector_factory: opens the detector in each worker; default: the one that the parameters name.
 
     Raises:
-        DataError: nothing has been ingested, or no item has a face.
+        DataError: nothing has been ingested, no item has a face, or the set changed meanwhile.
         WeightsError: the detector's weights are missing or have another digest.
     """
     started = time.monotonic()
@@ -81,6 +81,12 @@ def run(
         shard_size=params.shard_size,
         spec=spec,
     )
+    if not read_manifest(settings.data_dir).equals(manifest):
+        # DVC looks at data/ after the stage and would take the new items for extracted.
+        raise DataError(
+            f"{settings.data_dir}: items were added or taken away while faces were extracted; extract again, "
+            "what is done is kept"
+        )
     _record(summary, manifest, settings)
     if summary.num_crops == 0:
         raise DataError(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from deepfakestream.data.crop_assembly import SUMMARY_FILE
+from deepfakestream.data.crop_assembly import spec_differences
 from deepfakestream.data.crop_store import decode_image, read_crop_table, read_images
 from deepfakestream.data.face_filling import fill_store
 from deepfakestream.data.face_store import read_stored
@@ -21,7 +18,6 @@ from deepfakestream.errors import DataError
 from deepfakestream.evaluation.scoring import Scorer, score_crops, score_media
 from deepfakestream.evaluation.skin_tone import ita_deg
 from deepfakestream.faces.detectors import open_detector
-from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.media.types import RGBImage
 from deepfakestream.settings import Settings
 
@@ -125,23 +121,3 @@ def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, desc
     images = (decode_image(face["image"], name=f"face of item {face['media_id']}") for face in faces)
     logits = score_crops(scorer, images, total=len(faces), description=description)
     return score_media(items, pd.DataFrame(faces, columns=FACE_COLUMNS), logits, scorer.spec)
-
-
-def spec_differences(spec: ExtractionSpec, extract_dir: Path) -> list[str]:
-    """Return in words where the crops of a folder were made otherwise than the spec asks for.
-
-    Raises:
-        DataError: the folder does not say how its crops were made.
-    """
-    path = extract_dir / SUMMARY_FILE
-    try:
-        used = json.loads(path.read_text(encoding="utf-8"))["spec"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path}: does not say how the crops were made; make them with 'dvc repro --force extract'"
-        ) from error
-    return [
-        f"{name} {used.get(name)} instead of {value}"
-        for name, value in asdict(spec).items()
-        if used.get(name) != value
-    ]

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, exclusive, replace_folder
+from deepfakestream.data.crop_assembly import spec_differences
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
@@ -21,7 +22,6 @@ from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
-from deepfakestream.pipeline.scoring import spec_differences
 from deepfakestream.pipeline.train_faces import face_sets
 from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
@@ -171,6 +171,7 @@ def _log_inputs(
     picture = settings.work_dir / "pictures" / f"{tracked.run_id}.png"
     write_pairs_picture(training_pairs(job), picture)
     tracked.log_artifact(picture, "examples")
+    picture.unlink()
 
 
 def _report(

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -108,7 +109,7 @@ def check_answers(address: str) -> None:
         if error.code in (401, 403):  # a server behind a login is well; MLflow's client logs in by itself
             return
         reason = f"HTTP status {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
     raise ServerError(
         f"{redacted(address)}: the MLflow tracking server does not answer ({reason}); start it, e.g. with "

@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from deepfakestream.data.crop_store import CropReader
 from deepfakestream.media.types import RGBImage
@@ -44,7 +46,11 @@ def write_contact_sheet(path: Path, duplicates: pd.DataFrame, crops: pd.DataFram
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    cv2.imwrite(str(path), np.vstack(rows)[:, :, ::-1])
+    # The crops' names, digests of their items in them: forgetting an item finds the picture by these.
+    named = PngInfo()
+    shown = duplicates.head(MAX_PAIRS)
+    named.add_text("crops", "\n".join([*shown["aside_crop"], *shown["kept_crop"]]))
+    Image.fromarray(np.vstack(rows)).save(path, pnginfo=named)
 
 
 def _tile(pictures: RGBImage, lines: list[str]) -> RGBImage:

@@ -89,5 +89,10 @@ def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
         OSError,
     ) as error:
         raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 CSV or Parquet") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(
+            f"{path}: rows have more cells than the header has names; take away commas at their ends, or "
+            "name the columns"
+        )
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame.map(str.strip)
