@@ -28,7 +28,6 @@ class Reason(StrEnum):
     NO_VIDEO_STREAM = "no_video_stream"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_LONG = "too_long"
-    TOO_SMALL = "too_small"
     TOO_SHORT = "too_short"
     TIME_BUDGET = "time_budget"
     TRUNCATED = "truncated"

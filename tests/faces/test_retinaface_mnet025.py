@@ -65,6 +65,19 @@ def test_grouping_does_not_change_what_is_found(detector, astronaut, five_people
             assert a.landmarks_xy == pytest.approx(b.landmarks_xy, abs=1e-3)
 
 
+@pytest.mark.parametrize("small_px", [56, 64, 68, 72])
+def test_somebody_small_beside_a_close_up_is_seen_as_without_it(detector, astronaut, small_px):
+    """The coarse look, which a close-up asks for, sees small faces badly: it must not have the last word."""
+    head = astronaut[20:240, 120:340]
+    picture = np.full((640, 640, 3), 90, dtype=np.uint8)
+    picture[:620, :500] = cv2.resize(head, (620, 620), interpolation=cv2.INTER_CUBIC)[:, 120:]
+    side_px = 2 * small_px
+    picture[30 : 30 + side_px, -side_px:] = cv2.resize(head, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    large, small = detector.detect([picture])[0]
+    assert longer_side(large.box_xyxy) > 320
+    assert small.score > 0.95
+
+
 @pytest.mark.parametrize("size", [(211, 300), (333, 227), (1080, 1920), (2160, 3840), (513, 511)])
 def test_odd_sizes_give_boxes_in_full_frame_pixels(detector, astronaut, size):
     height, width = size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -103,6 +104,42 @@ def test_variable_frame_rate_is_sampled_by_time(tmp_path, encode_clip, greys, nu
     times = [*range(40), *range(40, 240, 10)]
     sample = read(encode_clip(tmp_path / "vfr.mp4", greys(60), times=times))
     assert [number_of(frame) for frame in sample.frames] == [19, 41, 45, 49, 53, 57]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_held_last_frame_is_no_missing_end(tmp_path, greys, number_of, suffix):
+    """As in slide shows: two seconds that move, then ten of the last picture."""
+    path = tmp_path / f"slides.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = []
+        for position, rgb in enumerate(greys(50)):
+            picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            picture.pts = position
+            packets += stream.encode(picture)
+        packets += stream.encode()
+        packets[-1].duration = round(10 / packets[-1].time_base)
+        container.mux(packets)
+    sample = read(path, num_frames=12)
+    assert sample.notes == ()
+    assert [number_of(frame) for frame in sample.frames] == [12, 37, 49]
+
+
+@pytest.mark.parametrize("matrix", [8, 14])
+def test_colours_that_cannot_be_converted_are_refused(tmp_path, encode_clip, greys, matrix):
+    options = {"colorspace": str(matrix), "x264-params": f"colormatrix={'YCgCo' if matrix == 8 else 'ICtCp'}"}
+    error = refuse(encode_clip(tmp_path / "odd.mp4", greys(8), options=options))
+    assert error.reason is Reason.UNSUPPORTED_FORMAT
+    assert f"(matrix {matrix}) cannot be turned into RGB; convert the video to BT.709" in str(error)
+
+
+def test_heic_is_refused_and_not_read_as_a_video(tmp_path):
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1MiHEmiafMiHBheic" + bytes(64))
+    error = refuse(path)
+    assert error.reason is Reason.UNSUPPORTED_FORMAT
+    assert "HEIC pictures are not read; convert it to JPEG or PNG" in str(error)
 
 
 def test_late_start_counts_from_the_first_frame(tmp_path, encode_clip, greys):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def test_folders_are_searched_by_suffix_and_content_in_sorted_order(tmp_path):
     assert found == [Path("a.JPG"), Path("b/clip.mp4"), Path("b/photo_without_suffix")]
 
 
+def test_a_name_that_is_too_long_is_kept_like_any_that_is_not_there(tmp_path):
+    path = tmp_path / ("x" * 300)
+    assert find_media([path, tmp_path / "a.mp4"]) == [path, tmp_path / "a.mp4"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.jpg").write_bytes(JPEG_HEAD)
+    scandir = os.scandir
+
+    def refuse_sub(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_sub)  # root may read everything
+    assert find_media([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "sub"]
+
+
 def test_folder_without_media_gives_nothing(tmp_path):
     assert find_media([tmp_path]) == []
 
@@ -60,6 +80,7 @@ def test_folder_without_media_gives_nothing(tmp_path):
         (b"RIFF\x00\x00\x00\x00AVI LIST", "video"),
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", None),
         (b"\x00\x00\x00\x1cftypavif", "image"),
+        (b"\x00\x00\x00\x1cftypheic", "image"),
         (b"\x00\x00\x00\x1cftypisom", "video"),
         (b"\x1aE\xdf\xa3", "video"),
     ],

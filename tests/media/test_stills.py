@@ -56,12 +56,15 @@ def huge_png(path, width, height):
         (99, "left"),
     ],
 )
-def test_exif_orientation_is_applied(tmp_path, orientation, red_side):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_exif_orientation_is_applied(tmp_path, orientation, red_side, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = tmp_path / "turned.png"
+    path = tmp_path / f"turned.{suffix}"
     Image.fromarray(LEFT_RED).save(path, exif=exif)
-    rgb = read(path).frames[0].rgb
+    sample = read(path)
+    rgb = sample.frames[0].rgb
+    assert (sample.info.height_px, sample.info.width_px) == rgb.shape[:2]
     halves = {"left": rgb[:, :5], "right": rgb[:, -5:], "top": rgb[:5], "bottom": rgb[-5:]}
     assert halves[red_side][..., 0].min() == 255
     assert rgb.shape[:2] == ((20, 30) if red_side in ("left", "right") else (30, 20))

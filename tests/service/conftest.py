@@ -124,6 +124,7 @@ class FakeSource:
     down: bool = False
     missing: set[str] = field(default_factory=set)
     folder: Path = Path("nowhere")
+    disk_full: bool = False
 
     def champion(self) -> ModelChoice | None:
         if self.down:
@@ -133,6 +134,8 @@ class FakeSource:
     def directory(self, choice: ModelChoice) -> Path:
         if choice.version in self.missing:
             raise DataError(f"the registry has no version {choice.version}")
+        if self.disk_full:
+            raise OSError(28, "No space left on device")
         return self.folder
 
 

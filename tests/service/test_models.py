@@ -63,6 +63,15 @@ def test_a_registry_that_goes_down_or_loses_its_champion_changes_nothing(served:
     assert version(served) == "3"
 
 
+def test_files_that_cannot_be_fetched_are_a_failed_load(start_service: Starter, served: Any) -> None:
+    """Whatever is raised: a full disk is no error of ours."""
+    served.source.disk_full = True
+    served.source.version = "4"
+    served.runtime.provider.refresh()
+    assert version(served) == "3"
+    assert served.metric("deepfakestream_model_loads_total", outcome="failed") == 1
+
+
 def test_without_a_champion_the_packaged_model_speaks(start_service: Starter, served: Any) -> None:
     service = start_service(source=type(served.source)(version=None))
     assert version(service) == "0"

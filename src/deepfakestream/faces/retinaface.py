@@ -32,7 +32,7 @@ FILLS_PICTURE_SHARE = 0.5
 NESTED_SHARE = 0.7
 """A box of which more than this lies inside another one shows a part of the same face."""
 ALGORITHM = {
-    "version": 2,  # raise it when the code below finds other faces with the same constants
+    "version": 3,  # raise it when the code below finds other faces with the same constants
     "looks_px": (FIRST_LONG_SIDE_PX, COARSE_LONG_SIDE_PX, DETAIL_LONG_SIDE_PX),
     "sure_score": SURE_SCORE,
     "fills_picture_share": FILLS_PICTURE_SHARE,
@@ -71,7 +71,7 @@ class RetinaFace:
             again = [i for i, faces in enumerate(found) if asks(max(images[i].shape[:2]), faces)]
             looks = self._look([images[i] for i in again], max_long_side_px)
             for position, faces in zip(again, looks, strict=True):
-                found[position] = _merge(faces, found[position])
+                found[position] = _merge(faces, found[position], max(images[position].shape[:2]))
         return [sorted(faces, key=lambda face: -longer_side(face.box_xyxy)) for faces in found]
 
     def _look(self, images: Sequence[RGBImage], max_long_side_px: int) -> list[list[Detection]]:
@@ -100,9 +100,18 @@ def _is_sure(faces: Sequence[Detection]) -> bool:
     return any(face.score >= SURE_SCORE for face in faces)
 
 
-def _merge(preferred: Sequence[Detection], others: Sequence[Detection]) -> list[Detection]:
+def _merge(look: Sequence[Detection], before: Sequence[Detection], long_side_px: int) -> list[Detection]:
+    """Return one list of a look's faces and those of the looks before; the first of two that overlap stays.
+
+    The look was asked for the faces that fill the picture, or because there was no sure one: it comes before
+    unsure faces, and before sure ones only with a sure face that fills the picture. The small faces beside
+    that were seen better before.
+    """
+    filled_px = FILLS_PICTURE_SHARE * long_side_px
+    fills = [f for f in look if f.score >= SURE_SCORE and longer_side(f.box_xyxy) > filled_px]
+    sure_before = [f for f in before if f.score >= SURE_SCORE]
     merged: list[Detection] = []
-    for face in (*preferred, *others):
+    for face in (*fills, *sure_before, *look, *before):
         box = face.box_xyxy
         if all(
             iou(box, k.box_xyxy) <= NMS_IOU and share_inside(box, k.box_xyxy) <= NESTED_SHARE for k in merged

@@ -10,7 +10,7 @@ from typing import Any
 import av.error
 import numpy as np
 
-from deepfakestream.errors import Reason
+from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.clip_index import ClipIndex, read_index
 from deepfakestream.media.clips import open_clip
 from deepfakestream.media.limits import check_duration, check_pixels
@@ -37,12 +37,22 @@ def clip_frames(path: Path, num_frames: int, budget: MediaBudget, notes: set[Rea
         reader = _Reader(container, stream, index, budget, watch, notes)
         for position, (time, picture) in enumerate(reader.read(wanted)):
             check_pixels(path, (picture.width, picture.height), budget)
-            frame = Frame(
-                index=position, time_s=(time - index.times[0]) * index.unit_s, rgb=upright_rgb(picture)
-            )
+            time_s = (time - index.times[0]) * index.unit_s
+            frame = Frame(index=position, time_s=time_s, rgb=_converted(path, picture))
             watch.pause()
             yield frame
             watch.resume()
+
+
+def _converted(path: Path, picture: Any) -> RGBImage:
+    try:
+        return upright_rgb(picture)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            f"{path.name}: its colours (matrix {int(picture.colorspace)}) cannot be turned into RGB; "
+            "convert the video to BT.709",
+        ) from error
 
 
 def upright_rgb(picture: Any) -> RGBImage:

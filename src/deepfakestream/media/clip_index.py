@@ -35,11 +35,14 @@ class ClipIndex:
     """Seconds of one unit."""
     is_timed: bool
     """False where `times` only count frames in the order of decoding."""
+    last_held: int = 0
+    """How long the last frame's packet says that it is shown; 0 where it does not say."""
 
     @property
     def last_shown(self) -> float:
-        """How long the last frame is shown: as long as most others."""
-        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        """How long the last frame is shown: as long as most others, or longer where its packet says so."""
+        usual = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        return max(usual, float(self.last_held))
 
     @property
     def duration_s(self) -> float:
@@ -68,16 +71,19 @@ def read_index(
     """Read every packet of the stream once; adds to `notes` what cut the reading short."""
     times: list[int | None] = []
     keyframes: list[int | None] = []
+    last: tuple[int, int] = (-(2**63), 0)
     for packet in _packets(container, stream, notes):
         if packet.size == 0 or packet.is_discard:
             continue
         times.append(packet.pts)
         if packet.is_keyframe:
             keyframes.append(packet.pts)
+        if packet.pts is not None:
+            last = max(last, (packet.pts, packet.duration or 0))
         if len(times) >= MAX_PACKETS or watch.elapsed_s > budget.max_wall_s:
             notes.add(Reason.TIME_BUDGET)
             break
-    index = _timed(times, keyframes, stream) if None not in times else _counted(len(times), stream)
+    index = _timed(times, keyframes, stream, last[1]) if None not in times else _counted(len(times), stream)
     if Reason.TIME_BUDGET not in notes and _ends_early(container, stream, index):
         notes.add(Reason.TRUNCATED)
     return index
@@ -90,12 +96,15 @@ def _packets(container: Any, stream: Any, notes: set[Reason]) -> Iterator[Any]:
         notes.add(Reason.TRUNCATED)
 
 
-def _timed(times: Sequence[int | None], keyframes: Sequence[int | None], stream: Any) -> ClipIndex:
+def _timed(
+    times: Sequence[int | None], keyframes: Sequence[int | None], stream: Any, last_held: int
+) -> ClipIndex:
     return ClipIndex(
         times=tuple(sorted({time for time in times if time is not None})),
         keyframes=tuple(sorted({time for time in keyframes if time is not None})),
         unit_s=float(stream.time_base),
         is_timed=True,
+        last_held=last_held,
     )
 
 

@@ -17,7 +17,7 @@ import av.error
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.limits import check_duration, check_pixels
-from deepfakestream.media.signatures import lacks_movie_header, read_head, sniff
+from deepfakestream.media.signatures import is_heic, lacks_movie_header, read_head, sniff
 from deepfakestream.media.types import MediaBudget, MediaInfo
 
 DEMUXERS = (
@@ -39,6 +39,10 @@ def open_clip(path: Path, budget: MediaBudget) -> Iterator[tuple[Any, Any]]:
     Raises:
         MediaError: not a video that we read, no picture stream, or one of a forbidden codec or size.
     """
+    if is_heic(read_head(path)):  # FFmpeg would show one tile of it
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT, f"{path.name}: HEIC pictures are not read; convert it to JPEG or PNG"
+        )
     options = {"format_whitelist": DEMUXERS, "codec_whitelist": DECODERS, "protocol_whitelist": ""}
     with path.open("rb") as file:
         try:

@@ -49,26 +49,42 @@ def find_media(paths: Sequence[Path]) -> list[Path]:
 
     A file that was named is kept as it is, whatever it holds and even where it is missing. A folder is
     searched to any depth, in sorted order, for files that carry a media suffix or begin like media; hidden
-    files and folders are skipped and links to folders are not followed.
+    files and folders are skipped and links to folders are not followed. A folder in it that cannot be read
+    is kept like a file that was named, so that whoever opens it says so.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_walk(path) if path.is_dir() else [path]))
+        found.update(dict.fromkeys(_walk(path) if is_folder(path) else [path]))
     return list(found)
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether the path is a folder; a path that cannot be asked, e.g. for its length, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    unreadable: list[Path] = []
+    for root, folders, files in os.walk(
+        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(root, name)
             if not name.startswith(".") and _is_candidate(path):
                 yield path
+    yield from unreadable
 
 
 def _is_candidate(path: Path) -> bool:
-    if not path.is_file():
-        return False
+    try:
+        if not path.is_file():
+            return False
+    except OSError:
+        return True  # whoever opens it says why it cannot be read
     if path.suffix.lower() in MEDIA_SUFFIXES:
         return True
     try:

@@ -30,18 +30,24 @@ _VIDEO_STARTS = (
 )
 _BOX_TYPES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")
 
 
 def sniff(head: bytes) -> Literal["image", "video"] | None:
     """Return what the first `HEAD_BYTES` look like, None when like neither."""
     if head.startswith(_IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "image"
-    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
+    if is_heic(head) or (head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS):
         return "image"
     is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     if head.startswith(_VIDEO_STARTS) or head[4:8] in _BOX_TYPES or is_avi:
         return "video"
     return None
+
+
+def is_heic(head: bytes) -> bool:
+    """Tell whether the first `HEAD_BYTES` are those of a HEIC picture, as phones store them."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
 
 
 def read_head(path: Path) -> bytes:

@@ -74,7 +74,8 @@ def is_animated(picture: Image.Image) -> bool:
 def still_info(path: Path, picture: Image.Image) -> MediaInfo:
     """Return the facts of a still picture; width and height are those of the upright picture."""
     width_px, height_px = picture.size
-    if _orientation(picture) in _SIDEWAYS:
+    # Pillow gives the size of a TIFF as it is upright already.
+    if picture.format != "TIFF" and _orientation(picture) in _SIDEWAYS:
         width_px, height_px = height_px, width_px
     kind = (picture.format or "").lower()
     return MediaInfo(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.registry.model_card import DESCRIPTION
 from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
@@ -172,7 +173,12 @@ def fetch(settings: Settings, version: int) -> Path:
     if _holds(folder, digest):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as part:
+    with (
+        in_turn(settings.work_dir / "models.lock"),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as part,
+    ):
+        if _holds(folder, digest):  # another process has fetched it meanwhile
+            return folder
         downloaded = _download(settings, version, Path(part) / "files")
         if model_sha256(downloaded) != digest:
             raise WeightsError(
@@ -205,7 +211,7 @@ def _download(settings: Settings, version: int, target: Path) -> Path:
 
 
 def _put_in_place(downloaded: Path, folder: Path) -> None:
-    if folder.is_dir():  # damaged, or another process was faster: either way the verified copy replaces it
+    if folder.is_dir():  # damaged: the verified copy replaces it
         stale = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".stale-"))
         folder.replace(stale / "files")
         downloaded.replace(folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deepfakestream.errors import DataError, ParamsError
-from deepfakestream.media.find import find_media
+from deepfakestream.media.find import find_media, is_folder
 from deepfakestream.progress import track
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
@@ -79,7 +79,7 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         found = find_media([path])
-        if path.is_dir() and not found:
+        if is_folder(path) and not found:
             raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
         files += found
     return files

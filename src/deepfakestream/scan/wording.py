@@ -21,7 +21,6 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.NO_VIDEO_STREAM: "the file has no pictures in it",
     Reason.TOO_MANY_PIXELS: "the picture is larger than the limit",
     Reason.TOO_LONG: "the video is longer than the limit",
-    Reason.TOO_SMALL: "the picture is too small",
     Reason.TIME_BUDGET: "decoding took longer than allowed, the rest was not searched",
     Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
     Reason.NO_FACE: "no face was found",

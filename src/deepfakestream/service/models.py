@@ -78,7 +78,7 @@ class ModelProvider:
         """Return what to load, or None where nothing needs to be."""
         try:
             champion = self._source.champion()
-        except DeepfakeStreamError as error:
+        except Exception as error:  # noqa: BLE001 - without an answer what is served stays
             _LOG.warning("the registry cannot be asked for the champion: %s", error)
             return PACKAGED if self.current is None else None
         if champion is None:
@@ -93,7 +93,7 @@ class ModelProvider:
         """Load, try and swap in; True where the choice answers from now on."""
         try:
             model = self._load(choice)
-        except DeepfakeStreamError as error:
+        except Exception as error:  # noqa: BLE001 - whatever files or their runtime raise, what is served stays
             self._report_failure(choice, error)
             return False
         previous, self.current = self.current, model
@@ -110,9 +110,15 @@ class ModelProvider:
         text = card.read_text(encoding="utf-8") if card.is_file() else None
         return ServedModel(choice=choice, engine=engine, card=text)
 
-    def _report_failure(self, choice: ModelChoice, error: DeepfakeStreamError) -> None:
+    def _report_failure(self, choice: ModelChoice, error: Exception) -> None:
         if choice != self._failed:  # the next polls fail the same way
-            _LOG.error("model version %s is not served: %s", choice.version, error)
+            is_ours = isinstance(error, DeepfakeStreamError)
+            _LOG.error(
+                "model version %s is not served: %s",
+                choice.version,
+                error,
+                exc_info=None if is_ours else error,
+            )
             self._metrics.model_failed()
         self._failed = choice
 

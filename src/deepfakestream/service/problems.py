@@ -55,7 +55,6 @@ _BY_REASON = {
     Reason.NO_VIDEO_STREAM: ("no-video-stream", 422, "The file holds no pictures"),
     Reason.TOO_MANY_PIXELS: ("too-many-pixels", 422, "The picture is too large"),
     Reason.TOO_LONG: ("duration-exceeded", 422, "The video is too long"),
-    Reason.TOO_SMALL: ("too-small", 422, "The picture is too small"),
     Reason.TIME_BUDGET: ("decoder-timeout", 422, "The file takes too long to decode"),
     Reason.TRUNCATED: ("truncated-media", 422, "The file ends before its first picture"),
 }

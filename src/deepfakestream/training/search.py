@@ -15,6 +15,7 @@ from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.validation import LabelledImages
 
 if TYPE_CHECKING:
     import optuna
@@ -83,31 +84,39 @@ def search(
         exclusive(database.with_suffix(".lock"), doing="searching"),
         _study(database, name, job.seed) as study,
     ):
-
-        def objective(trial: optuna.Trial) -> float:
-            changes = suggest(trial)
-            params = TrainParams.model_validate(job.params.model_dump() | changes)
-            best = 0.0  # of a stream or an epoch: what may cut the trial off, not what it is worth
-            with open_trial(trial.number, changes) as record, TemporaryDirectory() as folder:
-
-                def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
-                    nonlocal best
-                    record(epoch, metrics)
-                    best = max(best, metrics["val_auc"])
-                    trial.report(best, epoch)
-                    if trial.should_prune():
-                        raise optuna.TrialPruned
-
-                checkpoints = CheckpointStore(directory=Path(folder))
-                try:
-                    fit = fit_network(replace(job, params=params), validation, checkpoints, on_epoch)
-                except DivergedError as error:
-                    raise optuna.TrialPruned(str(error)) from error
-            return fit.history[fit.best_epoch]["val_auc"]
-
         tried = [t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")]
-        study.optimize(objective, n_trials=max(0, num_trials - len(tried)))
+        study.optimize(
+            lambda trial: _worth(trial, job, validation, open_trial),
+            n_trials=max(0, num_trials - len(tried)),
+        )
         return _result(study)
+
+
+def _worth(
+    trial: optuna.Trial, job: TrainingJob, validation: dict[str, LabelledImages], open_trial: TrialRun
+) -> float:
+    """Return the validation AUC of the network that the trial's parameters give."""
+    import optuna
+
+    changes = suggest(trial)
+    params = TrainParams.model_validate(job.params.model_dump() | changes)
+    best = 0.0  # of a stream or an epoch: what may cut the trial off, not what it is worth
+    with open_trial(trial.number, changes) as record, TemporaryDirectory() as folder:
+
+        def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
+            nonlocal best
+            record(epoch, metrics)
+            best = max(best, metrics["val_auc"])
+            trial.report(best, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        checkpoints = CheckpointStore(directory=Path(folder))
+        try:
+            fit = fit_network(replace(job, params=params), validation, checkpoints, on_epoch)
+        except DivergedError as error:
+            raise optuna.TrialPruned(str(error)) from error
+    return fit.history[fit.best_epoch]["val_auc"]
 
 
 @contextmanager
