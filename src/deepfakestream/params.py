@@ -116,7 +116,6 @@ class TrainParams(Section):
 
     variant: Literal["rgb", "srm", "stacked", "dual", "ensemble"]
     backbone: str
-    stream_backbones: dict[Literal["rgb", "srm", "stacked"], str] = {}
     pooling: Literal["avg", "gwap"]
     srm_learnable: bool
     dropout: Share

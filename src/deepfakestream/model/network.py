@@ -124,11 +124,11 @@ def create_network(
         ParamsError: timm knows no such backbone.
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
-    streams: dict[str, Stream] = {}
+    streams = {}
     for name, view in _views(spec, normalisation).items():
         in_channels = 6 if isinstance(view, Stacked) else 3
         backbone = create_backbone(
-            spec.backbone_of(name), imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
+            spec.backbone, imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
         )
         pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, pooling)
@@ -171,7 +171,7 @@ def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str,
     return {"head.weight": weight, "head.bias": network.head.bias.detach()}
 
 
-def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[Variant, nn.Module]:
+def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:
     rgb, srm = Normalise(normalisation), SRM(learnable=spec.srm_learnable)
-    views: dict[Variant, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
+    views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
     return {name: views[name] for name in STREAMS[spec.variant]}

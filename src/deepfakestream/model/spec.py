@@ -38,12 +38,6 @@ class NetworkSpec(Spec):
     """How often training skipped the last residual block; scoring never skips."""
     mirrored: bool = False
     """Whether a face is scored as the mean of itself and its mirror image; training sees one at a time."""
-    stream_backbones: dict[Variant, str] = {}
-    """Backbones of the streams that have another than `backbone`, by the streams' names."""
-
-    def backbone_of(self, stream: Variant) -> str:
-        """Return the name of the stream's backbone."""
-        return self.stream_backbones.get(stream, self.backbone)
 
 
 class NormalisationSpec(Spec):

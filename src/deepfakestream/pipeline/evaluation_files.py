@@ -21,7 +21,7 @@ from deepfakestream.evaluation.robustness import RobustnessCard
 from deepfakestream.evaluation.slice_plots import draw_slices
 from deepfakestream.evaluation.slices import Slice, worst_slices
 from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
-from deepfakestream.model.spec import AggregationSpec, DetectorSpec, NetworkSpec
+from deepfakestream.model.spec import AggregationSpec, DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES
 
 METRICS_FILE = "metrics.json"
@@ -158,7 +158,7 @@ def _as_json(report: EvaluateReport, facts: Mapping[str, Any]) -> dict[str, Any]
 def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     network, calibration = spec.network, spec.calibration
     return {
-        "Network": f"{network.variant}, {_backbones_in_words(network)}, {network.pooling} pooling",
+        "Network": f"{network.variant}, {network.backbone}, {network.pooling} pooling",
         "Aggregation": _aggregation_in_words(spec.aggregation),
         "Calibration": f"{calibration.method}: slope {calibration.slope:.3f}, "
         f"intercept {calibration.intercept:.3f}",
@@ -168,11 +168,6 @@ def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
         "Files (sha256 of their ids)": facts["test_set_sha256"],
         "Data version (DVC md5)": facts["dvc_data_md5"] or "not recorded",
     }
-
-
-def _backbones_in_words(spec: NetworkSpec) -> str:
-    others = [f"{backbone} ({stream})" for stream, backbone in spec.stream_backbones.items()]
-    return ", ".join([spec.backbone, *others])
 
 
 def _aggregation_in_words(spec: AggregationSpec) -> str:

@@ -195,11 +195,6 @@ def network_spec(params: TrainParams) -> NetworkSpec:
     return NetworkSpec(
         variant=params.variant,
         backbone=params.backbone,
-        stream_backbones={
-            name: backbone
-            for name, backbone in params.stream_backbones.items()
-            if name in STREAMS[params.variant] and backbone != params.backbone
-        },
         pooling=params.pooling,
         srm_learnable=params.srm_learnable,
         dropout=params.dropout,
@@ -212,7 +207,8 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
 
     Where a model folder holds another variant, the streams that both have are taken over, and their parts of
-    the head where all are; a stream that it lacks, or has on another backbone, starts from ImageNet weights.
+    the head where all are; a stream that it lacks starts from ImageNet weights, and so does everything where
+    it holds another backbone.
 
     Raises:
         ParamsError: timm knows no such backbone.
@@ -222,17 +218,15 @@ def start_network(params: TrainParams) -> DetectorNetwork:
     if params.start_from == "imagenet":
         return create_network(spec, imagenet=True)
     donor, donor_spec = load_network(named_model_dir(params.start_from))
-    return _started_from(donor, donor_spec.network, spec)
+    if donor_spec.network.backbone != spec.backbone:
+        return create_network(spec, imagenet=True)
+    return _started_from(donor, spec)
 
 
-def _started_from(donor: DetectorNetwork, donor_spec: NetworkSpec, spec: NetworkSpec) -> DetectorNetwork:
+def _started_from(donor: DetectorNetwork, spec: NetworkSpec) -> DetectorNetwork:
     """Return a network with the donor's streams, and ImageNet's weights in those that it lacks."""
     names = STREAMS[spec.variant]
-    shared = [
-        name
-        for name in names
-        if name in donor.streams and donor_spec.backbone_of(name) == spec.backbone_of(name)
-    ]
+    shared = [name for name in names if name in donor.streams]
     network = create_network(spec, imagenet=len(shared) < len(names))
     given = {
         name: tensor
