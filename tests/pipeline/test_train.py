@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
@@ -19,7 +18,6 @@ from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
-from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
@@ -30,7 +28,6 @@ from deepfakestream.model.scoring import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train
-from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.settings import Settings
 from deepfakestream.training.detector import network_spec
 
@@ -158,36 +155,6 @@ class TestRefused:
             pytest.raises(DataError, match="another process is training in this workspace; wait"),
         ):
             train.run(params, settings=settings)
-
-
-class TestKey:
-    @pytest.fixture
-    def table(self, make: Callable[..., Settings]) -> pd.DataFrame:
-        return read_usable_crops(make().artifacts_dir)
-
-    @pytest.mark.parametrize("column", ["crop_sha256", "label", "split", "group_id", "source"])
-    def test_changes_with_the_crops(self, table: pd.DataFrame, params: Params, column: str) -> None:
-        other = table.copy()
-        other.loc[0, column] = "other"
-        assert (
-            training_key(other, params) != training_key(table, params) == training_key(table.copy(), params)
-        )
-
-    def test_changes_with_the_parameters(self, table: pd.DataFrame, params: Params) -> None:
-        changes = [
-            {},
-            {"seed": 8},
-            {"extract": params.extract.model_copy(update={"crop_scale": 1.3})},
-            {"train": params.train.model_copy(update={"dropout": 0.7})},
-        ]
-        keys = {training_key(table, params.model_copy(update=change)) for change in changes}
-        assert len(keys) == len(changes)
-
-    def test_changes_with_the_weights_to_start_from(self, table: pd.DataFrame, params: Params) -> None:
-        first = training_key(table, params)
-        weights = Path(params.train.start_from) / "model.safetensors"
-        weights.write_bytes(weights.read_bytes() + b" ")
-        assert training_key(table, params) != first
 
 
 def _accept_all(settings: Settings) -> None:
