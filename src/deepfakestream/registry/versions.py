@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepfakestream.data.atomic import in_turn
+from deepfakestream.data.atomic import in_turn, replace_folder
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.registry.model_card import DESCRIPTION
 from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
@@ -185,7 +185,7 @@ def fetch(settings: Settings, version: int) -> Path:
                 f"{settings.registered_model} version {version}: its files are not those registered "
                 f"(tag {DIGEST_TAG}); register the model again"
             )
-        _put_in_place(downloaded, folder)
+        replace_folder(folder, downloaded)  # one that is there is damaged
     return folder
 
 
@@ -208,16 +208,6 @@ def _download(settings: Settings, version: int, target: Path) -> Path:
             registry_uri=settings.mlflow_store_uri,
         )
     return Path(found)
-
-
-def _put_in_place(downloaded: Path, folder: Path) -> None:
-    if folder.is_dir():  # damaged: the verified copy replaces it
-        stale = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".stale-"))
-        folder.replace(stale / "files")
-        downloaded.replace(folder)
-        shutil.rmtree(stale)
-    else:
-        downloaded.replace(folder)
 
 
 def _ensure_registered_model(client: MlflowClient, name: str) -> None:

@@ -31,8 +31,9 @@ def write_contact_sheet(path: Path, duplicates: pd.DataFrame, crops: pd.DataFram
     """
     places = crops.set_index("crop_id")[["shard", "row"]]
     reader = CropReader(extract_dir)
+    shown = duplicates.head(MAX_PAIRS)
     tiles = []
-    for pair in duplicates.head(MAX_PAIRS).to_dict("records"):
+    for pair in shown.to_dict("records"):
         sides = []
         for side in ("aside", "kept"):
             shard, row = places.loc[pair[f"{side}_crop"]]
@@ -48,7 +49,6 @@ def write_contact_sheet(path: Path, duplicates: pd.DataFrame, crops: pd.DataFram
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     # The crops' names, digests of their items in them: forgetting an item finds the picture by these.
     named = PngInfo()
-    shown = duplicates.head(MAX_PAIRS)
     named.add_text("crops", "\n".join([*shown["aside_crop"], *shown["kept_crop"]]))
     Image.fromarray(np.vstack(rows)).save(path, pnginfo=named)
 
