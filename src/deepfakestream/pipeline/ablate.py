@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from deepfakestream.data.atomic import exclusive, replacing
@@ -20,6 +21,7 @@ from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
+from deepfakestream.pipeline.ablation_report import AblationReport, AblationRow, Interval, compare
 from deepfakestream.pipeline.train import open_job
 from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import start_run
@@ -46,6 +48,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "forge only": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}},
     "without self-blends": {"fake_mix": {"dataset": 0.8, "self_blend": 0.0, "swap": 0.2}},
     "without swaps": {"fake_mix": {"dataset": 0.65, "self_blend": 0.35, "swap": 0.0}},
+    "full augmentation": {"augment": "full"},
     **{
         f"without {group}": {"augment": "full", "augment_without": [group]}
         for group in ("framing", "colour", "detail", "coding", "hidden")
@@ -54,23 +57,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 """What each changes of `train` in params.yaml."""
 TIMED_BATCH = 16
 NUM_TIMINGS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AblationReport:
-    """A row a configuration: AUC and interval by kind of fake, parameters, milliseconds."""
-
-    rows: dict[str, dict[str, Any]]
-
-    def describe(self) -> str:
-        """Return the report as a Markdown table."""
-        kinds = sorted({kind for row in self.rows.values() for kind in row["auc"]})
-        head = ["configuration", *kinds, "parameters", "ms a face"]
-        lines = [head, ["---"] * len(head)]
-        for name, row in self.rows.items():
-            cells = [_cell(row["auc"].get(kind)) for kind in kinds]
-            lines.append([name, *cells, f"{row['parameters'] / 1e6:.2f} M", f"{row['ms_per_face']:.1f}"])
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> AblationReport:
@@ -109,32 +95,31 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
                 with start_run(settings, name=name, tags=tags) as child:
                     child.log_params({"train": changed.model_dump()})
                     row = _row(replace(job, params=changed), validation, path.with_suffix(""), params)
-                    child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row["auc"].items()})
+                    child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})
                 with replacing(path) as partial:
-                    partial.write_text(json.dumps(row), encoding="utf-8")
-            rows[name] = json.loads(path.read_text(encoding="utf-8"))
-    return AblationReport(rows=rows)
+                    partial.write_text(json.dumps(asdict(row)), encoding="utf-8")
+            rows[name] = AblationRow(**json.loads(path.read_text(encoding="utf-8")))
+        return compare(rows, validation, seed=params.seed)
 
 
 def _row(
     job: TrainingJob, validation: dict[str, LabelledImages], checkpoint_dir: Path, params: Params
-) -> dict[str, Any]:
+) -> AblationRow:
     checkpoints = CheckpointStore(directory=checkpoint_dir)
     network = fit_network(job, validation, checkpoints, lambda *_: None).network
-    row = {
-        "auc": {kind: _auc(network, part, job, params) for kind, part in validation.items()},
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "ms_per_face": _ms_per_face(network, job),
-    }
+    logits = {kind: score(network, part.images, job.team.device) for kind, part in validation.items()}
+    row = AblationRow(
+        auc={kind: _auc(logits[kind], part, params) for kind, part in validation.items()},
+        logits={kind: of_kind.tolist() for kind, of_kind in logits.items()},
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        ms_per_face=_ms_per_face(network, job),
+    )
     checkpoints.remove()
     return row
 
 
-def _auc(
-    network: DetectorNetwork, part: LabelledImages, job: TrainingJob, params: Params
-) -> tuple[float, float | None, float | None]:
+def _auc(logits: NDArray[np.float64], part: LabelledImages, params: Params) -> Interval:
     """Return the AUC with its 95 % interval, from resampled source groups."""
-    logits = score(network, part.images, job.team.device)
     resampled = np.array(
         [
             roc_auc_score(part.is_fake[drawn], logits[drawn])
@@ -158,10 +143,3 @@ def _ms_per_face(network: DetectorNetwork, job: TrainingJob) -> float:
         score(network, images, job.team.device)
         times.append(time.perf_counter() - started)
     return float(np.median(times)) * 1000 / TIMED_BATCH
-
-
-def _cell(auc: tuple[float, float | None, float | None] | None) -> str:
-    if auc is None:
-        return ""
-    value, low, high = auc
-    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f}-{high:.3f})"

@@ -1,0 +1,100 @@
+"""The table that `ablate` prints: how well each configuration tells fakes, and what surely differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from deepfakestream.evaluation.gate import Difference, auc_difference
+from deepfakestream.training.validation import LabelledImages
+
+ONE_SIDED = 0.975
+"""Confidence of each bound of a 95 % interval."""
+
+Interval = tuple[float, float | None, float | None]
+"""A value and the ends of its 95 % interval, None where there are too few source groups for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationRow:
+    """One configuration, trained and measured on the validation pictures."""
+
+    auc: dict[str, Interval]
+    """By kind of fake."""
+    logits: dict[str, list[float]]
+    """By kind of fake, in the order of its pictures."""
+    parameters: int
+    ms_per_face: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationReport:
+    """Rows by configuration, and how each differs from the first by kind of fake."""
+
+    rows: dict[str, AblationRow]
+    differences: dict[str, dict[str, Difference]]
+
+    def describe(self) -> str:
+        """Return the report as a Markdown table: bold is what surely differs from the first row."""
+        kinds = sorted({kind for row in self.rows.values() for kind in row.auc})
+        head = ["configuration", *kinds, "parameters", "ms a face"]
+        lines = [head, ["---"] * len(head)]
+        for name, row in self.rows.items():
+            cells = [self._cell(name, kind) for kind in kinds]
+            lines.append([name, *cells, f"{row.parameters / 1e6:.2f} M", f"{row.ms_per_face:.1f}"])
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return (
+            f"{table}\n\nAUC with 95 % intervals from resampled source groups. Bold: the interval of the "
+            f"difference from '{next(iter(self.rows))}' on the same pictures does not hold 0; how far two "
+            "trainings of one configuration differ is not in it."
+        )
+
+    def _cell(self, name: str, kind: str) -> str:
+        if kind not in self.rows[name].auc:
+            return ""
+        value, low, high = self.rows[name].auc[kind]
+        text = f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f}-{high:.3f})"
+        return f"**{text}**" if _is_sure(self.differences.get(name, {}).get(kind)) else text
+
+
+def compare(
+    rows: Mapping[str, AblationRow], validation: Mapping[str, LabelledImages], *, seed: int
+) -> AblationReport:
+    """Return the report on at least one row.
+
+    Args:
+        rows: by configuration; the first is what the others are compared with.
+        validation: the pictures that the rows' logits are of.
+        seed: of the resamples.
+    """
+    first, *others = rows
+    differences = {
+        name: {
+            kind: difference
+            for kind, part in validation.items()
+            if (difference := _difference(rows[name].logits[kind], rows[first].logits[kind], part, seed))
+        }
+        for name in others
+    }
+    return AblationReport(rows=dict(rows), differences=differences)
+
+
+def _difference(own: list[float], first: list[float], part: LabelledImages, seed: int) -> Difference | None:
+    pairs = pd.DataFrame(
+        {
+            "label": np.where(part.is_fake, "fake", "real"),
+            "group_id": part.groups,
+            "challenger": own,
+            "champion": first,
+        }
+    )
+    return auc_difference(pairs, confidence=ONE_SIDED, seed=seed)
+
+
+def _is_sure(difference: Difference | None) -> bool:
+    if difference is None or difference.low is None or difference.high is None:
+        return False
+    return difference.low > 0 or difference.high < 0
