@@ -113,8 +113,17 @@ def test_a_length_that_lies_is_counted() -> None:
     assert Door().request(b"x" * 101, content_length="5")[0] == 413
 
 
-def test_other_paths_have_a_small_limit_of_their_own() -> None:
-    assert Door().request(b"x" * 11, path="/other")[0] == 413
+def test_a_file_sent_elsewhere_is_told_where_files_go() -> None:
+    for sent in ({"path": "/other"}, {"path": "/up/"}, {"path": "/other", "content_length": "11"}):
+        door = Door()
+        status, _, document = door.request(b"x" * 11, **sent)
+        assert (status, kind_of(document), door.refused) == (404, "not-found", ["not-found"])
+        assert document["detail"] == "This path takes no file; POST it to /up."
+    status, headers, document = Door().request(b"x" * 11, method="PUT")
+    assert (status, kind_of(document), headers["allow"]) == (405, "method-not-allowed", "POST")
+
+
+def test_other_paths_take_a_small_body() -> None:
     assert Door().request(b"x" * 10, path="/other", content_type="text/plain")[0] == 200
 
 

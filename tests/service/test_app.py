@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.service import upload_form, uploads
+from deepfakestream.service.problems import Refused
 
 Starter = Callable[..., Any]
 Picture = Callable[[int], bytes]
@@ -108,6 +114,23 @@ def test_a_form_without_the_field_says_which_is_missing(start_service: Starter) 
     assert "no field 'file'" in assert_problem(response, 400, "bad-request")["detail"]
 
 
+@pytest.mark.parametrize("names", [("file", "file"), ("file", "other"), ("other", "file")])
+def test_of_two_files_none_is_taken(start_service: Starter, picture: Picture, names: tuple[str, str]) -> None:
+    service = start_service()
+    files = [(name, ("a.png", picture(9), "image/png")) for name in names]
+    document = assert_problem(service.client.post("/v1/images", files=files), 400, "bad-request")
+    assert "Send one file a request" in document["detail"]
+    assert service.metric("deepfakestream_predictions_total", kind="image", verdict="likely_fake") is None
+
+
+def test_a_form_holds_few_short_fields(start_service: Starter, picture: Picture) -> None:
+    service = start_service()
+    few = {f"field{i}": "x" for i in range(upload_form.MAX_FIELDS)}
+    assert service.post("/v1/images", picture(9), data=few).status_code == 200
+    for data in (few | {"more": "x"}, {"long": "x" * (upload_form.MAX_FIELD_BYTES + 1)}):
+        assert_problem(service.post("/v1/images", picture(9), data=data), 400, "bad-request")
+
+
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
 def test_a_malformed_form_is_a_bad_request(start_service: Starter, content_type: str) -> None:
     response = start_service().client.post(
@@ -148,6 +171,50 @@ def test_a_scan_that_takes_too_long_is_given_up_and_keeps_its_place(
             break
         service.client.get("/v1/model")
     assert service.post("/v1/images", picture(9)).status_code == 200
+
+
+def test_a_scan_that_nobody_waits_for_gives_its_place_back(start_service: Starter, picture: Picture) -> None:
+    """Of two abandoned uploads on one thread the running one keeps its place and the other is dropped."""
+    service = start_service(max_concurrency=1)
+    service.hold.clear()
+
+    async def gone() -> bool:
+        return True
+
+    async def abandon() -> list[object]:
+        runtime = service.runtime
+        scans = [
+            runtime.predict(BytesIO(picture(9)), kind="image", request_id=name, is_gone=gone) for name in "ab"
+        ]
+        answers = await asyncio.gather(*scans, return_exceptions=True)
+        in_work = runtime.gate.in_work
+        service.hold.set()
+        while runtime.gate.in_work:
+            await asyncio.sleep(0.01)
+        return [*answers, in_work]
+
+    first, second, in_work = asyncio.run(abandon())
+    assert isinstance(first, Refused)
+    assert isinstance(second, Refused)
+    assert first.problem.type == second.problem.type == "client-gone"
+    assert in_work == 1
+    assert service.metric("deepfakestream_p_fake_count") == 1
+
+
+def test_uploads_that_a_killed_process_left_are_removed_when_the_next_starts(
+    start_service: Starter, tmp_path: Path, monkeypatch: Any
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spool))
+    left, running, other = (spool / name for name in (f"{uploads.PREFIX}a", f"{uploads.PREFIX}b", "other"))
+    for path in (left, running, other):
+        path.write_bytes(b"x")
+    long_ago = time.time() - uploads.LEFT_BEHIND_S - 1
+    for path in (left, other):
+        os.utime(path, (long_ago, long_ago))
+    start_service()
+    assert sorted(spool.iterdir()) == [running, other]
 
 
 def test_no_upload_stays_on_disk(

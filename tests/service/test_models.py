@@ -45,6 +45,21 @@ def test_the_same_champion_is_not_loaded_again(served: Any) -> None:
     assert served.runtime.provider.current is before
 
 
+def test_every_outcome_of_a_load_is_counted_from_the_start(served: Any) -> None:
+    """The first failure must be an increase, so the counter stands at 0 before it."""
+    assert served.metric("deepfakestream_model_loads_total", outcome="failed") == 0
+    assert served.metric("deepfakestream_model_loads_total", outcome="served") == 1
+
+
+def test_a_champion_that_does_not_answer_shows_until_one_does(served: Any) -> None:
+    seen = []
+    for champion in ("3", "66", "66", "3", "67", "4", "66", None):
+        served.source.version = champion
+        served.runtime.provider.refresh()
+        seen.append(served.metric("deepfakestream_champion_waits"))
+    assert seen == [0, 1, 1, 0, 1, 0, 1, 0]
+
+
 @pytest.mark.parametrize("bad", ["66", "67"])
 def test_a_model_that_fails_its_canary_never_answers(served: Any, bad: str) -> None:
     served.source.version = bad
@@ -87,6 +102,8 @@ def test_with_a_registry_in_trouble_at_start_the_packaged_model_speaks(
 ) -> None:
     service = start_service(source=type(served.source)(**trouble))
     assert version(service) == "0"
+    waits = service.metric("deepfakestream_champion_waits")
+    assert waits == (1 if "missing" in trouble else 0)
 
 
 def test_nothing_is_answered_before_a_model_is_there(start_service: Starter, served: Any) -> None:

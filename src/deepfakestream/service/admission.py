@@ -97,11 +97,17 @@ class Admission:
             return
         policy = self._policy()
         headers = Headers(scope=scope)
-        exchange = _Exchange(receive=receive, send=send, policy=policy, request_id=_request_id(headers))
-        scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
         is_upload = scope["method"] == "POST" and scope["path"] in policy.upload_bytes
-        exchange.max_bytes = policy.upload_bytes[scope["path"]] if is_upload else policy.other_bytes
-        refusal = self._refusal(headers, exchange.max_bytes, policy, is_upload=is_upload)
+        exchange = _Exchange(
+            receive=receive,
+            send=send,
+            policy=policy,
+            request_id=_request_id(headers),
+            max_bytes=policy.upload_bytes[scope["path"]] if is_upload else policy.other_bytes,
+            too_much=_too_much(scope["path"], policy, is_upload=is_upload),
+        )
+        scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
+        refusal = self._refusal(headers, exchange, policy, is_upload=is_upload)
         if refusal is not None:
             exchange.refusal = refusal
             await exchange.refuse(refusal)
@@ -111,14 +117,14 @@ class Admission:
             self._on_refusal(exchange.refusal.type)
 
     def _refusal(
-        self, headers: Headers, max_bytes: int, policy: Policy, *, is_upload: bool
+        self, headers: Headers, exchange: _Exchange, policy: Policy, *, is_upload: bool
     ) -> Problem | None:
         """Return what the headers alone forbid; takes a place where they forbid nothing."""
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return problems.of_status(400, "Content-Length is not a number.")
-        if int(length) > max_bytes:
-            return problems.too_large(max_bytes)
+        if int(length) > exchange.max_bytes:
+            return exchange.too_much
         if not is_upload:
             return None
         if headers.get("content-encoding", "identity") != "identity":
@@ -155,7 +161,9 @@ class _Exchange:
     send: Send
     policy: Policy
     request_id: str
-    max_bytes: int = 0
+    max_bytes: int
+    too_much: Problem
+    """The problem of a body over `max_bytes`."""
     refusal: Problem | None = None
     _num_bytes: int = 0
     _body_ended: bool = False
@@ -179,7 +187,7 @@ class _Exchange:
         self._num_bytes += len(message.get("body", b""))
         self._body_ended = not message.get("more_body", False)
         if self._num_bytes > self.max_bytes:
-            self.refusal = problems.too_large(self.max_bytes)
+            self.refusal = self.too_much
             raise _BodyRefused
         return message
 
@@ -218,6 +226,15 @@ class _Exchange:
         headers["x-request-id"] = self.request_id
         headers["x-content-type-options"] = "nosniff"
         headers.setdefault("cache-control", "no-store")
+
+
+def _too_much(path: str, policy: Policy, *, is_upload: bool) -> Problem:
+    """Return what is wrong with a body over its limit: where no files are taken, path or method."""
+    if is_upload:
+        return problems.too_large(policy.upload_bytes[path])
+    if path in policy.upload_bytes:
+        return problems.method_not_allowed()
+    return problems.no_upload_here(policy.upload_bytes)
 
 
 def _request_id(headers: Headers) -> str:

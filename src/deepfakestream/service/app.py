@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Request, UploadFile
+from fastapi import APIRouter, FastAPI, File, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -18,10 +18,11 @@ from deepfakestream.service.prediction import MediaKind
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.runtime import IMAGES_PATH, VIDEOS_PATH, Runtime
 from deepfakestream.service.schemas import ModelDescription, Prediction, ProblemDocument
+from deepfakestream.service.upload_form import OneFileRoute
 
 _PROBLEM: dict[str, Any] = {"content": {problems.MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {**_PROBLEM, "description": "empty or damaged file, or no field 'file'"},
+    400: {**_PROBLEM, "description": "empty or damaged file, no field 'file', or more than one file"},
     408: {**_PROBLEM, "description": "the upload took too long"},
     413: {**_PROBLEM, "description": "the body is larger than the limit"},
     415: {**_PROBLEM, "description": "not a file, an unsupported format, or the other kind of media"},
@@ -64,19 +65,23 @@ def create_app(runtime: Runtime, *, docs_assets: str | None = None) -> FastAPI:
 
 
 def _add_predictions(app: FastAPI, runtime: Runtime) -> None:
-    @app.post(IMAGES_PATH, response_model=Prediction, responses=_PROBLEMS)
+    router = APIRouter(route_class=OneFileRoute)
+
+    @router.post(IMAGES_PATH, response_model=Prediction, responses=_PROBLEMS)
     async def scan_image(
         request: Request, file: Annotated[UploadFile, File(description="JPEG, PNG, WebP ...")]
     ) -> Response:
         """Scan one picture and answer with the verdict."""
         return await _predict(runtime, request, file, "image")
 
-    @app.post(VIDEOS_PATH, response_model=Prediction, responses=_PROBLEMS)
+    @router.post(VIDEOS_PATH, response_model=Prediction, responses=_PROBLEMS)
     async def scan_video(
         request: Request, file: Annotated[UploadFile, File(description="MP4, MOV, MKV, WebM ...")]
     ) -> Response:
         """Scan one video and answer with the verdict, within the time limit."""
         return await _predict(runtime, request, file, "video")
+
+    app.include_router(router)
 
 
 def _add_model(app: FastAPI, runtime: Runtime) -> None:
@@ -109,7 +114,9 @@ def _add_docs(app: FastAPI, assets: str) -> None:
 
 
 async def _predict(runtime: Runtime, request: Request, file: UploadFile, kind: MediaKind) -> Response:
-    prediction = await runtime.predict(file.file, kind=kind, request_id=request.state.request_id)
+    prediction = await runtime.predict(
+        file.file, kind=kind, request_id=request.state.request_id, is_gone=request.is_disconnected
+    )
     timing = ", ".join(f"{stage};dur={ms:g}" for stage, ms in prediction.timings_ms.items())
     return Response(
         prediction.model_dump_json(), media_type="application/json", headers={"Server-Timing": timing}

@@ -42,6 +42,14 @@ class ServiceMetrics:
         self._swaps = Counter(
             "deepfakestream_model_loads", "Attempts to load a model", ["outcome"], registry=registry
         )
+        for outcome in ("served", "failed"):  # at 0 from the start, or the first would be no increase
+            self._swaps.labels(outcome)
+        self._champion_waits = Gauge(
+            "deepfakestream_champion_waits",
+            "1 while the registry's champion is not the model that answers",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._model = Gauge(
             "deepfakestream_model_info",
             "1 for the model that answers, 0 for models that did",
@@ -74,6 +82,10 @@ class ServiceMetrics:
     def model_failed(self) -> None:
         """Count a model that could not be loaded or failed its canary."""
         self._swaps.labels("failed").inc()
+
+    def champion_waits(self, *, waits: bool) -> None:
+        """Record whether the registry has a champion that does not answer."""
+        self._champion_waits.set(waits)
 
     def model_serves(self, model: ModelInfo, previous: ModelInfo | None) -> None:
         """Record which model answers from now on."""

@@ -82,11 +82,13 @@ class ModelProvider:
             _LOG.warning("the registry cannot be asked for the champion: %s", error)
             return PACKAGED if self.current is None else None
         if champion is None:
+            self._metrics.champion_waits(waits=False)
             if self.current is None:
                 _LOG.info("no champion is registered; serving the packaged model, version 0")
                 return PACKAGED
             return None
         is_served = self.current is not None and self.current.choice == champion
+        self._metrics.champion_waits(waits=not is_served)
         return None if is_served else champion
 
     def _serve(self, choice: ModelChoice) -> bool:
@@ -98,6 +100,8 @@ class ModelProvider:
             return False
         previous, self.current = self.current, model
         self._failed = None if self._failed == choice else self._failed
+        if choice != PACKAGED:
+            self._metrics.champion_waits(waits=False)
         self._metrics.model_serves(model.engine.model, previous.engine.model if previous else None)
         _LOG.info("serving model version %s from the %s", choice.version, choice.source)
         return True

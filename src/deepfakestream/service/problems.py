@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -79,6 +79,48 @@ def content_mismatch(*, found: str, expected: str) -> Problem:
 def not_an_upload(detail: str) -> Problem:
     """Return the problem of a request without an uploaded file in the field `file`."""
     return Problem(type="unsupported-media-type", status=415, title="A file is expected", detail=detail)
+
+
+def bad_form(detail: str) -> Problem:
+    """Return the problem of a form that is damaged or holds too much."""
+    return Problem(
+        type="bad-request",
+        status=400,
+        title="The form cannot be taken",
+        detail=f"{detail} Send one file a request, in the field 'file' of a multipart form.",
+    )
+
+
+def no_upload_here(endpoints: Iterable[str]) -> Problem:
+    """Return the problem of a file sent to a path that takes none."""
+    return Problem(
+        type="not-found",
+        status=404,
+        title="No file is taken here",
+        detail=f"This path takes no file; POST it to {' or '.join(sorted(endpoints))}.",
+        headers={"Connection": "close"},
+    )
+
+
+def method_not_allowed() -> Problem:
+    """Return the problem of a file that came by another method than POST."""
+    return Problem(
+        type="method-not-allowed",
+        status=405,
+        title="Method Not Allowed",
+        detail="Files are taken by POST; send it again so.",
+        headers={"Allow": "POST", "Connection": "close"},
+    )
+
+
+def client_gone() -> Problem:
+    """Return the problem of a request whose sender did not wait; nobody reads it."""
+    return Problem(
+        type="client-gone",
+        status=408,
+        title="The client went away",
+        detail="The connection was closed before the scan ended; send the file again.",
+    )
 
 
 def too_large(max_bytes: int) -> Problem:

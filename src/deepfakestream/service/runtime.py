@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from deepfakestream.service.models import EngineFactory, ModelProvider
 from deepfakestream.service.prediction import MediaKind, Predictor
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.schemas import Prediction
-from deepfakestream.service.uploads import stored
+from deepfakestream.service.uploads import remove_leftovers, stored
 from deepfakestream.settings import Settings, load_settings
 
 IMAGES_PATH = "/v1/images"
@@ -32,6 +32,8 @@ VIDEOS_PATH = "/v1/videos"
 SCAN_TIMEOUT_S = 100.0
 """Longest time from a complete upload to its answer."""
 DECODE_BUDGET_S = 60.0
+LOOK_FOR_CLIENT_S = 1.0
+"""How often a request that waits looks whether its client still does."""
 _MULTIPART_BYTES = 4096
 """Room for the multipart headers around a file of the largest size."""
 _LOG = logging.getLogger(__name__)
@@ -137,6 +139,7 @@ class Runtime:
             DataError: the prediction log cannot be used.
         """
         _ = self._predictor, self._workers, self.policy
+        remove_leftovers()
         self.provider.start(self.settings.model_poll_s)
 
     def stop(self) -> None:
@@ -144,11 +147,25 @@ class Runtime:
         self.provider.stop()
         self._workers.shutdown(wait=True, cancel_futures=True)
 
-    async def predict(self, content: IO[bytes], *, kind: MediaKind, request_id: str) -> Prediction:
+    async def predict(
+        self,
+        content: IO[bytes],
+        *,
+        kind: MediaKind,
+        request_id: str,
+        is_gone: Callable[[], Awaitable[bool]],
+    ) -> Prediction:
         """Return the answer for an upload.
 
+        Args:
+            content: the file.
+            kind: what the endpoint takes.
+            request_id: goes into the answer.
+            is_gone: whether the client closed the connection; its scan is given up if it has not begun.
+
         Raises:
-            Refused: there is no model yet, the file cannot be scanned, or the scan took too long.
+            Refused: there is no model yet, the file cannot be scanned, the scan took too long, or nobody
+                waits for it any more.
         """
         model = self.provider.current
         if model is None:
@@ -162,15 +179,23 @@ class Runtime:
                 )
 
         work = self._workers.submit(scan)
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), self.scan_timeout_s)
-        except TimeoutError as error:
-            self._hold_place(work)
-            _LOG.warning("request %s: no answer within %g s", request_id, self.scan_timeout_s)
-            raise Refused(problems.deadline(self.scan_timeout_s)) from error
+        answer = asyncio.wrap_future(work)
+        while True:
+            left_s = self.scan_timeout_s - (time.perf_counter() - accepted_at)
+            await asyncio.wait({answer}, timeout=min(LOOK_FOR_CLIENT_S, max(0.0, left_s)))
+            if answer.done():
+                return answer.result()
+            if left_s <= 0:
+                self._give_up(work)
+                _LOG.warning("request %s: no answer within %g s", request_id, self.scan_timeout_s)
+                raise Refused(problems.deadline(self.scan_timeout_s))
+            if await is_gone():
+                self._give_up(work)
+                _LOG.info("request %s: the client went away", request_id)
+                raise Refused(problems.client_gone())
 
-    def _hold_place(self, work: Future[Prediction]) -> None:
-        """Count a scan that outlived its request as in work until it ends."""
+    def _give_up(self, work: Future[Prediction]) -> None:
+        """Cancel a scan that waits for a thread; count one that runs as in work until it ends."""
         if work.cancel():
             return
         self.gate.hold()
