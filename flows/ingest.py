@@ -7,7 +7,6 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 
 from deepfakestream.pipeline import ingest as step
-from deepfakestream.pipeline.stages import one_at_a_time
 from flows.workspace import workspace
 
 
@@ -15,8 +14,7 @@ from flows.workspace import workspace
 def take_in(source: str, request: step.IngestRequest) -> str:
     """Examine, copy, version and push the source."""
     params, settings = workspace()
-    with one_at_a_time(settings):
-        return step.run(Path(source), params=params.ingest, settings=settings, request=request).describe()
+    return step.run(Path(source), params=params.ingest, settings=settings, request=request).describe()
 
 
 @flow(name="ingest")

@@ -223,7 +223,7 @@ def load_params(path: Path) -> Params:
     """Return the parameters of a `params.yaml`.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
+        ParamsError: the file cannot be read, is not YAML, or a key is unknown, missing or out of range.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -231,6 +231,8 @@ def load_params(path: Path) -> Params:
         raise ParamsError(
             f"{path}: no such file; run in a workspace, or make one with 'deepfakestream init'"
         ) from error
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error.strerror}); make it a readable file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML ({error}); correct the file") from error
     try:

@@ -1,4 +1,4 @@
-"""Where things are: stores, ports, devices. Set by `DEEPFAKESTREAM_*` variables or the workspace's `.env`.
+"""Where things are: stores, ports, devices. Set by `DEEPFAKESTREAM_*` variables or `.env` in this folder.
 
 What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing here does.
 """
@@ -8,12 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deepfakestream.errors import ParamsError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _absolute_store(uri: str | None) -> str | None:
+    """Return the address with the path of an SQLite file made absolute."""
+    prefix = "sqlite:///"
+    if uri is None or not uri.startswith(prefix) or uri.startswith(prefix + "/") or uri == prefix:
+        return uri
+    return prefix + str(Path(uri.removeprefix(prefix)).resolve())
 
 
 class Settings(BaseSettings):
@@ -24,7 +32,7 @@ class Settings(BaseSettings):
     )
 
     workspace: Path = Field(Path(), description="folder with params.yaml, dvc.yaml, data/ and artifacts/")
-    tracking_uri: str | None = Field(
+    tracking_uri: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
         None, description="MLflow tracking server or store; default SQLite in work/"
     )
     registered_model: str = Field("deepfakestream-detector", description="name in the MLflow model registry")
@@ -114,6 +122,19 @@ class Settings(BaseSettings):
     def service_url(self) -> str:
         """Address of the local inference service."""
         return f"http://{self.host}:{self.service_port}"
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that give a child process these very settings, in any folder.
+
+        All of them, as a child must not read another `.env`; paths are absolute.
+        """
+        values = self.model_dump(mode="json")
+        values |= {name: str(path.resolve()) for name, path in self if isinstance(path, Path)}
+        return {
+            f"DEEPFAKESTREAM_{name.upper()}": str(value)
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 def load_settings() -> Settings:

@@ -17,6 +17,7 @@ from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, common_environ
 from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
+from deepfakestream.local.proxies import without_proxy
 from deepfakestream.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,30 @@ def start(specs: list[ServerSpec], settings: Settings) -> list[tuple[str, str]]:
             child.stop(grace_s=2.0)
     assert all(child.exit_status is not None for child in children)
     return said
+
+
+def test_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    log.write_text("ready now\n")
+    child = Child(
+        "one",
+        (sys.executable, "-c", "import time; time.sleep(600)"),
+        environment={},
+        cwd=tmp_path,
+        log=log,
+        listener=lambda _name, _line: None,
+    )
+    try:
+        assert not child.has_said("ready now")
+    finally:
+        child.stop(grace_s=2.0)
+
+
+def test_own_servers_are_reached_without_a_proxy() -> None:
+    before = {"http_proxy": "http://proxy:8080", "no_proxy": "intranet, 127.0.0.1", "NO_PROXY": "other"}
+    after = before | without_proxy(before, "10.0.0.7")
+    assert after["no_proxy"] == after["NO_PROXY"] == "intranet,127.0.0.1,other,10.0.0.7,localhost"
+    assert without_proxy({}, "127.0.0.1")["no_proxy"] == "127.0.0.1,localhost"
 
 
 SLEEP = "import time; print('ready now'); time.sleep(600)"

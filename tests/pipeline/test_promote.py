@@ -81,6 +81,26 @@ def test_again_changes_nothing(make_workspace: Make, write_model: Write) -> None
     assert len(_ledger(settings)) == 1
 
 
+@pytest.mark.parametrize("seen_failing", [False, True])
+def test_what_a_lost_registry_cut_off_after_the_move_is_completed(
+    make_workspace: Make, write_model: Write, *, seen_failing: bool
+) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    (entry,) = _ledger(settings)
+    open_client(settings).delete_model_version_tag(settings.registered_model, "1", "gate_decision_id")
+    if seen_failing:
+        path = settings.work_dir / "promotions.jsonl"
+        append_entry(path, {**entry, "promoted": False, "outcome": "HOLD", "reasons": ["it went away"]})
+    again = promote.run(POLICY, settings=settings)
+    assert again.promoted
+    assert again.test_set_uses == 1
+    assert versions.get_version(settings, 1).tags["gate_decision_id"] == entry["decision_id"]
+    assert versions.get_version(settings, 1).tags["gate_outcome"] == "PROMOTE"
+    assert _ledger(settings)[-1] == entry
+    assert len(_ledger(settings)) == (3 if seen_failing else 1)
+
+
 def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     bad = _train_and_promote(settings, write_model, slope=-1.0, name="reversed")

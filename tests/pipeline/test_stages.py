@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -68,6 +74,45 @@ def test_a_retraining_on_unchanged_inputs_makes_another_model(workspace):
     assert runs.read_text().split() == ["extract", "train", "train"]
     assert (workspace.workspace / "params.yaml").read_text() == "seed: 8\n"
     assert not reproduce(workspace, "train")
+
+
+class CancelledError(Exception):
+    """What the handler of a cancelled flow run raises."""
+
+
+def test_a_cancelled_stage_ends_and_gives_its_locks_back(workspace):
+    root = workspace.workspace
+    content = yaml.safe_load((root / "dvc.yaml").read_text())
+    command = content["stages"]["extract"]["cmd"]
+    content["stages"]["extract"]["cmd"] = f"echo $$ > stage.pid && sleep 300 && {command}"
+    (root / "dvc.yaml").write_text(yaml.safe_dump(content))
+
+    def cancel(_number, _frame):
+        raise CancelledError
+
+    def when_it_runs():
+        while not (root / "stage.pid").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    signal.signal(signal.SIGUSR1, cancel)
+    threading.Thread(target=when_it_runs, daemon=True).start()
+    with pytest.raises(CancelledError):
+        reproduce(workspace, "extract")
+    assert not psutil.pid_exists(int((root / "stage.pid").read_text()))
+    assert not any(json.loads((root / ".dvc" / "tmp" / "rwlock").read_text()).values())
+    content["stages"]["extract"]["cmd"] = command
+    (root / "dvc.yaml").write_text(yaml.safe_dump(content))
+    assert reproduce(workspace, "extract")
+
+
+def test_stages_get_the_settings_of_their_caller(workspace):
+    root = workspace.workspace
+    settings = workspace.model_copy(update={"experiment": "mine", "retinaface_r50_weights": Path("w.pth")})
+    shown = "echo $DEEPFAKESTREAM_EXPERIMENT $DEEPFAKESTREAM_RETINAFACE_R50_WEIGHTS > out"
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": {"cmd": shown, "outs": ["out"]}}}))
+    reproduce(settings, "extract")
+    assert (root / "out").read_text().split() == ["mine", str(Path("w.pth").resolve())]
 
 
 def test_a_retraining_on_changed_inputs_keeps_the_seed(workspace):

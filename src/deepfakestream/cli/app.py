@@ -213,7 +213,8 @@ def promote() -> None:
 @app.command()
 def serve(
     port: Annotated[
-        int | None, typer.Option(help="port to listen on; default: DEEPFAKESTREAM_SERVICE_PORT")
+        int | None,
+        typer.Option(min=1, max=65535, help="port to listen on; default: DEEPFAKESTREAM_SERVICE_PORT"),
     ] = None,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C."""

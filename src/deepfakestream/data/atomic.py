@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfakestream.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 PARTIAL_SUFFIX = ".partial"
 _CHUNK_BYTES = 1 << 20
@@ -78,9 +81,14 @@ def exclusive(lock: Path, *, doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(lock: Path) -> Iterator[None]:
-    """Hold a lock file for the block, after whoever holds it now."""
+def in_turn(lock: Path, *, notice: str = "") -> Iterator[None]:
+    """Hold a lock file for the block, after whoever holds it now; with a notice, log it before waiting."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if notice:
+                logger.warning("%s: %s", lock, notice)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from deepfakestream.data.process_tree import run_whole
 from deepfakestream.data.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
 
@@ -26,8 +28,15 @@ REMOTE_DIR = "work/dvc-remote"
 class DvcRepo:
     """One DVC repository: a workspace folder with `.dvc/`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, variables: Mapping[str, str] | None = None) -> None:
+        """Bind the folder.
+
+        Args:
+            root: the workspace.
+            variables: environment variables that its stages get beside those of this process.
+        """
         self._root = root.resolve()
+        self._variables = dict(variables or {})
 
     @property
     def exists(self) -> bool:
@@ -123,14 +132,8 @@ class DvcRepo:
         command = [sys.executable, "-m", "dvc", *arguments]
         # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept to quote.
         shown = show_stderr and sys.stderr.isatty()
-        done = subprocess.run(
-            command,
-            cwd=self._root,
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=None if shown else subprocess.PIPE,
-            text=True,
-            check=False,
+        done = run_whole(
+            command, cwd=self._root, env=self._environment(), stderr=None if shown else subprocess.PIPE
         )
         if done.returncode:
             log = done.stderr or done.stdout or ""
@@ -138,13 +141,11 @@ class DvcRepo:
             raise DataError(f"{self.remote()}: {cause}" if cause else _explain(self._root, arguments, log))
         return done.stdout
 
-
-def _environment() -> dict[str, str]:
-    programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join([programs, os.environ.get("PATH", "")])
-    # A stage runs in its workspace, whatever folder the caller's variable is relative to.
-    bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
-    return {**bounds, **os.environ, "PATH": path, "DEEPFAKESTREAM_WORKSPACE": "."}
+    def _environment(self) -> dict[str, str]:
+        programs = str(Path(sys.executable).parent)
+        path = os.pathsep.join([programs, os.environ.get("PATH", "")])
+        bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
+        return {**bounds, **os.environ, "DEEPFAKESTREAM_WORKSPACE": ".", **self._variables, "PATH": path}
 
 
 def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:

@@ -126,15 +126,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of every child: ours, quiet libraries, and these settings in full.
-
-    A child may run in any folder and must not read another `.env`, so every setting is passed, the workspace
-    as an absolute path.
-    """
-    values = settings.model_dump(mode="json") | {"workspace": str(settings.workspace.resolve())}
-    own = {
-        f"DEEPFAKESTREAM_{name.upper()}": str(value) for name, value in values.items() if value is not None
-    }
+    """Return the environment of every child: ours, quiet libraries, and these settings in full."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEEPFAKESTREAM_")}
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return SWITCHES | kept | own | {"PATH": programs, "PYTHONUNBUFFERED": "1"}
+    return SWITCHES | kept | settings.variables() | {"PATH": programs, "PYTHONUNBUFFERED": "1"}

@@ -52,6 +52,8 @@ class Child:
         self._listener = listener
         self._last: deque[str] = deque(maxlen=_NUM_LAST_LINES)
         log.parent.mkdir(parents=True, exist_ok=True)
+        # Emptied before the process starts: what an earlier one said must not count as this one's.
+        self._stream = log.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
             command,
             env=environment,
@@ -108,7 +110,7 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as stream, self.log.open("w", encoding="utf-8") as log:
+        with self._process.stdout as stream, self._stream as log:
             for raw in stream:
                 line = _ANSI.sub("", raw.rstrip())
                 log.write(line + "\n")

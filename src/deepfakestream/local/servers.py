@@ -16,6 +16,7 @@ from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
+from deepfakestream.local.proxies import bypass_proxy
 from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.local.starting import ended, start
 from deepfakestream.registry.store import is_server, prepare_store
@@ -65,7 +66,8 @@ def serve(settings: Settings, port: int | None = None) -> None:
     Raises:
         ServerError: as `up`.
     """
-    _foreground(settings.model_copy(update={"service_port": port or settings.service_port}), ("service",))
+    chosen = settings if port is None else settings.model_copy(update={"service_port": port})
+    _foreground(chosen, ("service",))
 
 
 @contextmanager
@@ -86,6 +88,7 @@ def running(
     specs, served = _choose(settings, which)
     if any(spec.name == "mlflow" for spec in specs):
         prepare_store(settings)
+    bypass_proxy(settings.host)
     children: list[Child] = []
     try:
         start(specs, served, listener, children)

@@ -22,6 +22,7 @@ from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombs
 from deepfakestream.data.traces import find_traces, mentions
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.settings import Settings
 
 _LISTED = 10
@@ -146,7 +147,10 @@ def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> Forge
             the tombstones stay, and the next call finishes the work.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    with exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"):
+    with (
+        exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
+        one_at_a_time(settings),
+    ):
         add_tombstones(
             settings.data_dir,
             [Tombstone(media_id=media_id, forgotten_at=now, reason=reason) for media_id in media_ids],

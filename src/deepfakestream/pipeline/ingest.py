@@ -21,6 +21,7 @@ from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.params import IngestParams
+from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.progress import track
 from deepfakestream.settings import Settings
 
@@ -108,7 +109,10 @@ def _take(
     )
     together = pd.concat([present, added], ignore_index=True) if len(added) else present
     origin = Origin(root=str(source.resolve()), layout=layout.name, set_name=name, licence=request.licence)
-    digest = None if request.dry_run else _store(selection, added, together, settings, origin)
+    digest = None
+    if not request.dry_run:
+        with one_at_a_time(settings):
+            digest = _store(selection, added, together, settings, origin)
     if request.only is None and not request.dry_run:
         _require_something(source, selection)
     return IngestReport(

@@ -7,7 +7,6 @@ two models are compared on the same test files, whatever each was measured on be
 from __future__ import annotations
 
 import json
-import tempfile
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.errors import DataError, GateError
+from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.gate import Decision, Outcome, decide
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.params import PromoteParams
@@ -27,8 +26,16 @@ from deepfakestream.pipeline.evaluate import (
     SCORES_FILE,
     TRAIN_DIR,
 )
-from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, append_entry, read_entries
+from deepfakestream.pipeline.promotion_ledger import (
+    LEDGER_FILE,
+    append_entry,
+    last_promotion,
+    read_entries,
+    uses_of_test_set,
+)
+from deepfakestream.pipeline.promotion_note import DECISION_TAG, note_decision
 from deepfakestream.pipeline.scoring import read_test_items, score_items, set_sha256
+from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
 from deepfakestream.registry.model_files import model_sha256
@@ -88,14 +95,20 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
     """Register `artifacts/train` as challenger and make it champion if the gate says so.
 
     A model that is registered already keeps its version. Each decision is appended to `work/promotions.jsonl`
-    with all its numbers, and noted on the version and its run.
+    with all its numbers, and noted on the version and its run. May be repeated: what a registry that went
+    away has cut off is completed.
 
     Raises:
-        DataError: the model was not evaluated, or on other weights or other test files.
+        DataError: the model was not evaluated, or on other weights or other test files, or they changed.
         WeightsError: files of a model are missing or damaged.
         GateError: another champion was made while this one was compared; nothing is moved.
         ServerError: the registry does not answer.
     """
+    with one_at_a_time(settings):
+        return _promote(params, settings)
+
+
+def _promote(params: PromoteParams, settings: Settings) -> Promotion:
     train_dir = settings.artifacts_dir / TRAIN_DIR
     evaluation = read_evaluation(settings)
     champion = versions.get_alias(settings, versions.CHAMPION)
@@ -103,8 +116,11 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
         settings, run_id=evaluation.facts["run_id"], name=f"promote {model_sha256(train_dir)[:8]}", tags={}
     ) as tracked:
         version = _register(settings, train_dir, evaluation, tracked)
-        uses = _uses_of(evaluation, settings)
+        entries = read_entries(settings.work_dir / LEDGER_FILE)
+        test_set = evaluation.facts["test_set_sha256"]
         if version == champion:
+            _complete(version, settings, tracked)
+            uses = uses_of_test_set(entries, test_set)
             return Promotion(
                 version=version, champion_before=champion, promoted=True, decision=None, test_set_uses=uses
             )
@@ -120,7 +136,13 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
             champion_before=champion,
             promoted=decision.outcome == Outcome.PROMOTE,
             decision=decision,
-            test_set_uses=uses + 1,
+            test_set_uses=uses_of_test_set(
+                [
+                    *entries,
+                    {"version": version, "champion_before": champion, "test_set_sha256": test_set},
+                ],
+                test_set,
+            ),
         )
         _carry_out(promotion, decision, params, settings=settings, evaluation=evaluation, tracked=tracked)
     return promotion
@@ -180,13 +202,12 @@ def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) 
     directory = versions.fetch(settings, champion)
     scorer = open_scorer(directory, device=settings.device, version=str(champion))
     scores = score_items(read_test_items(settings), scorer, settings, description="score champion")
-    assert set(scores["media_id"]) == set(evaluation.scores["media_id"]), "both are of the same test split"
+    if set(scores["media_id"]) != set(evaluation.scores["media_id"]):
+        raise DataError(
+            f"{evaluation.directory}: the test split or its crops changed while the champion was scored; "
+            "run 'dvc repro evaluate'"
+        )
     return scores
-
-
-def _uses_of(evaluation: Evaluation, settings: Settings) -> int:
-    entries = read_entries(settings.work_dir / LEDGER_FILE)
-    return sum(entry.get("test_set_sha256") == evaluation.facts["test_set_sha256"] for entry in entries)
 
 
 def _carry_out(
@@ -204,12 +225,25 @@ def _carry_out(
     if promotion.promoted:
         try:
             make_champion(settings, promotion.version, expected=promotion.champion_before)
-        except GateError as error:
+        except (GateError, ServerError) as error:
             append_entry(
                 ledger, {**entry, "outcome": Outcome.HOLD, "reasons": [str(error)], "promoted": False}
             )
             raise
-    _note(promotion, decision, entry, settings=settings, tracked=tracked)
+    note_decision(entry, settings=settings, tracked=tracked)
+
+
+def _complete(version: int, settings: Settings, tracked: TrackedRun) -> None:
+    """Record the promotion of the champion where a server went away between the move and the record."""
+    ledger = settings.work_dir / LEDGER_FILE
+    entries = read_entries(ledger)
+    entry = last_promotion(entries, version)
+    if entry is None:
+        return
+    if entries[-1]["decision_id"] == entry["decision_id"] and not entries[-1]["promoted"]:
+        append_entry(ledger, entry)
+    if versions.get_version(settings, version).tags.get(DECISION_TAG) != entry["decision_id"]:
+        note_decision(entry, settings=settings, tracked=tracked)
 
 
 def _entry(
@@ -230,30 +264,3 @@ def _entry(
         "test_set_uses": promotion.test_set_uses,
         "run_id": evaluation.facts["run_id"],
     }
-
-
-def _note(
-    promotion: Promotion,
-    decision: Decision,
-    entry: dict[str, Any],
-    *,
-    settings: Settings,
-    tracked: TrackedRun,
-) -> None:
-    """Leave the decision where a reader of the MLflow pages looks: on the version and on its run."""
-    compared = "floors only" if promotion.champion_before is None else f"version {promotion.champion_before}"
-    versions.tag_version(
-        settings,
-        promotion.version,
-        {
-            "gate_outcome": str(decision.outcome),
-            "gate_reasons": "; ".join(decision.reasons),
-            "gate_compared_with": compared,
-            "gate_decision_id": entry["decision_id"],
-        },
-    )
-    tracked.set_tags({"gate_outcome": str(decision.outcome), "registered_version": str(promotion.version)})
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"decision-version-{promotion.version}.json"
-        path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-        tracked.log_artifact(path, "promote")

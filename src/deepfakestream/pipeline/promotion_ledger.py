@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 LEDGER_FILE = "promotions.jsonl"
+
+Entry = dict[str, Any]
 
 
 def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
@@ -23,7 +25,23 @@ def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def read_entries(path: Path) -> list[dict[str, Any]]:
+def uses_of_test_set(entries: Sequence[Entry], test_set_sha256: str) -> int:
+    """Return how many pairs of models the test set has decided about; a repeated decision counts once."""
+    return len(
+        {
+            (entry["version"], entry["champion_before"])
+            for entry in entries
+            if entry.get("test_set_sha256") == test_set_sha256
+        }
+    )
+
+
+def last_promotion(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Return the newest entry by which the version was to be champion, or None."""
+    return next((one for one in reversed(entries) if one["promoted"] and one["version"] == version), None)
+
+
+def read_entries(path: Path) -> list[Entry]:
     """Return the decisions so far, the oldest first; a line that a crash cut short is left out."""
     if not path.is_file():
         return []

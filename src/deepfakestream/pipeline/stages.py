@@ -19,10 +19,10 @@ _SEED = re.compile(r"^seed:[ \t]*(\d+)", flags=re.MULTILINE)
 def reproduce(settings: Settings, stage: str) -> bool:
     """Run a stage and what it needs where they are out of date; return whether anything changed.
 
-    DVC cannot run two stages of a workspace at once, so callers in any process wait for each other.
+    Callers in any process wait for each other.
     """
     with one_at_a_time(settings):
-        return DvcRepo(settings.workspace).repro(stage)
+        return DvcRepo(settings.workspace, settings.variables()).repro(stage)
 
 
 def renew(settings: Settings, stage: str) -> None:
@@ -56,6 +56,11 @@ def draw_next_seed(path: Path) -> int:
 
 @contextmanager
 def one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Hold the workspace's stages for the block; wait for whoever holds them."""
-    with in_turn(settings.work_dir / "stages.lock"):
+    """Hold the workspace's stages, `data/` and DVC for the block; wait for whoever holds them.
+
+    Whatever runs a stage, changes `data/` or reads what stages write does so inside: DVC cannot work twice in
+    one workspace, and takes a process in another container for dead.
+    """
+    notice = "another process is running a stage or changing the data of this workspace; waiting for it"
+    with in_turn(settings.work_dir / "stages.lock", notice=notice):
         yield

@@ -9,6 +9,7 @@ from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.settings import Settings
 
 
@@ -35,7 +36,8 @@ def push(settings: Settings) -> TransferReport:
         DataError: nothing is recorded, or the remote cannot be written; the call may be repeated.
     """
     repo, digest = _recorded(settings)
-    repo.push()
+    with one_at_a_time(settings):
+        repo.push()
     return _report("to", repo, digest, settings)
 
 
@@ -47,7 +49,10 @@ def pull(settings: Settings) -> TransferReport:
             something else that would be lost.
     """
     repo, digest = _recorded(settings)
-    with exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"):
+    with (
+        exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
+        one_at_a_time(settings),
+    ):
         repo.pull()
     return _report("from", repo, digest, settings)
 

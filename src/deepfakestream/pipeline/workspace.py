@@ -54,11 +54,14 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
             already; default: a folder in `work/`.
 
     Raises:
-        DataError: the path is a file, or DVC cannot make a repository there.
+        DataError: the path is a file or cannot be made, or DVC cannot make a repository there.
     """
     if directory.exists() and not directory.is_dir():
         raise DataError(f"{directory}: is a file; give a folder for the workspace")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{directory}: cannot be made ({error.strerror}); give another folder") from error
     created: list[str] = []
     kept: list[str] = []
     for name, content in _files().items():

@@ -58,10 +58,9 @@ def rollback(settings: Settings) -> int:
 def _move(settings: Settings, version: int, current: int | None) -> None:
     if version == current:
         return
-    # In this order a kill in between leaves a champion and a way back.
+    # The champion's alias moves last: whatever is cut off before it is repeated by the next call.
     if current is not None:
         set_alias(settings, PREVIOUS, current)
-    set_alias(settings, CHAMPION, version)
     if get_alias(settings, CHALLENGER) == version:
         set_alias(settings, CHALLENGER, None)
     tag_version(
@@ -72,3 +71,4 @@ def _move(settings: Settings, version: int, current: int | None) -> None:
             "previous_champion": str(current if current is not None else "none"),
         },
     )
+    set_alias(settings, CHAMPION, version)

@@ -1,0 +1,59 @@
+"""Programs that start others: whoever stops waiting for one ends all of them.
+
+A stage runs as DVC's grandchild. Were DVC alone killed, the stage would go on for hours beside whatever
+takes its place, and write its output when nobody expects it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+GRACE_S = 5.0
+"""From TERM to KILL: below the time that those who stop us give."""
+
+
+def run_whole(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: int | None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return its output; if anything interrupts that, end all that it started.
+
+    Args:
+        command: program and arguments.
+        cwd: folder to run in.
+        env: the whole environment.
+        stderr: as for `subprocess.run`; standard output is kept.
+    """
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
+        try:
+            output, log = process.communicate()
+        except BaseException:
+            end_tree(process.pid)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, log)
+
+
+def end_tree(pid: int, grace_s: float = GRACE_S) -> None:
+    """Ask what a process started to end, let it draw its conclusions, and kill what is left after the grace.
+
+    DVC gives its locks back when its stage fails, and leaves them when it is killed; so it is asked last.
+    """
+    try:
+        root = psutil.Process(pid)
+        started = root.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    for process in started or [root]:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, left = psutil.wait_procs([root, *started], timeout=grace_s)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=grace_s)

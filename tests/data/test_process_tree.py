@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deepfakestream.data.process_tree import end_tree, run_whole
+
+
+class InterruptedByTestError(Exception):
+    """What a signal handler raises here, as Prefect's and ours do."""
+
+
+def lives(process: psutil.Process) -> bool:
+    """Where nobody collects them, killed processes stay as zombies."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def interrupt_when(path: Path) -> None:
+    """Raise `InterruptedByTestError` in the main thread, out of a signal, once the file has content."""
+
+    def handler(_number: int, _frame: object) -> None:
+        raise InterruptedByTestError
+
+    def wait() -> None:
+        for _ in range(500):
+            if path.exists() and path.read_text():
+                break
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    signal.signal(signal.SIGUSR1, handler)
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def test_output_and_status(tmp_path: Path) -> None:
+    script = "import sys, os; print(os.getcwd()); print(os.environ['X'], file=sys.stderr); sys.exit(3)"
+    done = run_whole(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "X": "said"},
+        stderr=subprocess.PIPE,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (3, str(tmp_path), "said")
+
+
+def test_an_interrupted_program_leaves_nobody_behind(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    interrupt_when(started)
+    with pytest.raises(InterruptedByTestError):
+        run_whole(
+            ["sh", "-c", f"sh -c 'sleep 300 & echo $! > {started}; wait'; true"],
+            cwd=tmp_path,
+            env=os.environ,
+            stderr=None,
+        )
+    assert not psutil.pid_exists(int(started.read_text()))
+
+
+def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    deaf = f"trap '' TERM; touch {ready}; sleep 300 & wait; wait"
+    with subprocess.Popen(["sh", "-c", f'sh -c "{deaf}"; true']) as process:
+        while not ready.exists():
+            time.sleep(0.01)
+        family = psutil.Process(process.pid).children(recursive=True)
+        end_tree(process.pid, grace_s=0.2)
+        assert not any(lives(one) for one in family)
+    end_tree(process.pid)  # nobody is left: nothing happens
