@@ -42,6 +42,8 @@ def _resources(device: str) -> dict[str, Any]:
     workers=1,
     resources=_resources(RUNTIME.settings.device),
     traffic={"timeout": REQUEST_TIMEOUT_S},
+    # BentoML's own default is every interface, and the service has no login.
+    http={"host": RUNTIME.settings.host, "port": RUNTIME.settings.service_port},
 )
 @bentoml.asgi_app(create_app(RUNTIME, docs_assets="static_content"))
 class DeepfakeStream:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from deepfakestream.errors import ParamsError
 from deepfakestream.service.admission import Admission
+from deepfakestream.service.runtime import Runtime
+from deepfakestream.settings import Settings
 
 
 def test_the_door_stands_in_front_of_every_route() -> None:
@@ -17,11 +23,20 @@ def test_the_door_stands_in_front_of_every_route() -> None:
     assert DeepfakeStream.apis == {}
 
 
-def test_a_wrong_workspace_is_found_before_a_worker_starts() -> None:
+def test_a_wrong_workspace_is_found_before_a_worker_starts(tmp_path: Path) -> None:
     from bentos.service import DeepfakeStream
 
     hook = DeepfakeStream.inner.check_workspace
     assert hook.__bentoml_deployment_hook__
+    with pytest.raises(ParamsError, match=r"params\.yaml: no such file"):
+        Runtime(settings=lambda: Settings(workspace=tmp_path)).check()
+
+
+def test_without_options_it_listens_where_the_settings_say() -> None:
+    """BentoML's own default is every interface."""
+    from bentos.service import DeepfakeStream
+
+    assert DeepfakeStream.config["http"] == {"host": "127.0.0.1", "port": Settings().service_port}
 
 
 def test_a_cpu_asks_for_nothing() -> None:

@@ -191,5 +191,5 @@ class TestImageNet:
     @pytest.mark.timeout(60)
     def test_hub_backbone_offline_says_so_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        with pytest.raises(WeightsError, match=r"unset HF_HUB_OFFLINE .* use tf_efficientnet_lite0"):
+        with pytest.raises(WeightsError, match=r"set HF_HUB_OFFLINE=0 .* use tf_efficientnet_lite0"):
             create_backbone("test_efficientnet", imagenet=True)

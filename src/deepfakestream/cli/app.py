@@ -35,7 +35,7 @@ def scan(
         bool, typer.Option("--json", help="print one JSON object a line for every file")
     ] = False,
     model: Annotated[
-        Path | None, typer.Option(help="model folder; default: the champion that ships with the package")
+        Path | None, typer.Option(help="model folder; default: the model that ships with the package")
     ] = None,
     operating_point: Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")] = "balanced",
 ) -> None:

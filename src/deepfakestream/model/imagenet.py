@@ -116,7 +116,7 @@ def _hub_weights(name: str) -> dict[str, Tensor]:
         model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
     except Exception as error:
         raise WeightsError(
-            f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); unset HF_HUB_OFFLINE on a "
+            f"ImageNet weights of '{name}' cannot be had ({type(error).__name__}); set HF_HUB_OFFLINE=0 on a "
             f"machine that reaches the hub, or use {OFFLINE_BACKBONE}, whose weights are installed"
         ) from error
     return model.state_dict()
