@@ -175,7 +175,7 @@ def test_robustness_of_crops_in_the_store(make_workspace: Make) -> None:
 def test_the_report_names_what_the_gate_said(make_workspace: Make) -> None:
     settings = make_workspace()
     first = evaluate.run(PARAMS, settings=settings)
-    assert "not asked yet" in (first.directory / "report.html").read_text()
+    assert "had not been asked about this model" in (first.directory / "report.html").read_text()
     with start_run(settings, name="train", tags={}) as run:
         (settings.artifacts_dir / "train" / "run.json").write_text(json.dumps({"run_id": run.run_id}))
     entry = {"run_id": run.run_id, "outcome": "HOLD", "reasons": ["too few files"]}

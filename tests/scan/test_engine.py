@@ -148,6 +148,12 @@ def test_our_path_is_not_told_to_a_caller_with_another_name(make_engine: Engines
     assert "upload-x1" not in result.message
 
 
+def test_only_our_own_name_of_a_file_is_replaced(make_engine: Engines, tmp_path: Path) -> None:
+    (tmp_path / "e").touch()
+    message = make_engine().scan(tmp_path / "e", name="upload").message
+    assert message.startswith("upload: the file is empty")
+
+
 def test_a_score_that_is_not_a_number_stops_the_scan(make_engine: Engines, write_picture: Pictures) -> None:
     with pytest.raises(WeightsError, match="version 7 gave a score that is not a number"):
         make_engine(broken=True).scan(write_picture("one.png", RED))

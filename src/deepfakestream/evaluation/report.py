@@ -86,9 +86,18 @@ def headline(metrics: Metrics) -> str:
     if alarms is None or caught is None:
         return "Without real and fake files nothing can be said about it."
     return (
-        f"At its threshold {metrics.threshold:.2f} it catches {round(100 * caught)} of 100 fakes and calls "
-        f"{round(100 * alarms)} of 100 genuine files fake."
+        f"At its threshold {metrics.threshold:.2f} it catches {_of_100(caught)} fakes and calls "
+        f"{_of_100(alarms)} genuine files fake."
     )
+
+
+def _of_100(share: float) -> str:
+    """Return a share as whole numbers of 100; "0" and "100" only where it is exactly so."""
+    if 0.0 < share < 0.005:
+        return "fewer than 1 of 100"
+    if 0.995 <= share < 1.0:
+        return "more than 99 of 100"
+    return f"{round(100 * share)} of 100"
 
 
 def render(content: ReportContent) -> str:

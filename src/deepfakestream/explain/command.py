@@ -28,7 +28,7 @@ from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.progress import track
 from deepfakestream.scan.command import CUSTOM_VERSION
 from deepfakestream.scan.engine import ScanEngine, open_engine, verdict_of
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words, terminal_safe
 from deepfakestream.settings import load_settings
 
 JSON_FILE = "explanation.json"
@@ -46,9 +46,9 @@ class Written:
     def describe(self) -> str:
         """Return the report that the command prints."""
         record, directory = self.record, self.directory
-        lines = [
-            f"{record['file']}: {VERDICT_WORDS[record['verdict']].upper()}, p_fake {record['p_fake']:.3f}"
-        ]
+        file, verdict = terminal_safe(record["file"]), VERDICT_WORDS[record["verdict"]].upper()
+        lines = [f"{file}: {verdict}, p_fake {record['p_fake']:.3f}"]
+        lines += [f"  note      {reason_words(reason)}" for reason in record["reasons"]]
         for face in record["faces"]:
             lines.append(f"  face      {directory / face['picture']}: p_fake {face['p_fake']:.3f}")
             lines += [f"  warning   {text}" for each in face["maps"] for text in each["warnings"]]

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from deepfakestream.explain.face import FaceExplanation, FaceMap
-from deepfakestream.scan.wording import VERDICT_WORDS
+from deepfakestream.scan.wording import VERDICT_WORDS, reason_words
 
 
 def face_record(explanation: FaceExplanation, picture: str, verdict: str) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def page(record: dict[str, Any]) -> str:
     """Return an HTML page of the pictures and their warnings that refers to the PNG files beside it."""
     title = f"{VERDICT_WORDS[record['verdict']]}, p_fake {record['p_fake']:.3f}"
     parts = [_figure(face) for face in record["faces"]]
+    limits = "".join(f"<p>But {escape(reason_words(reason))}.</p>\n" for reason in record["reasons"])
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         f"<title>{escape(record['file'])}: {escape(title)}</title>"
@@ -59,6 +60,7 @@ def page(record: dict[str, Any]) -> str:
         f"<h1>{escape(record['file'])}</h1><p>Whole file: {escape(title)}; operating point "
         f"{escape(record['operating_point'])}, fake from {record['threshold']:.3f}. Model "
         f"{escape(record['model']['name'])} version {escape(record['model']['version'])}.</p>\n"
+        + limits
         + "\n".join(parts)
         + "\n<p>A map shows what moved the network's score; it is no proof of where a picture was changed."
         "</p></html>\n"

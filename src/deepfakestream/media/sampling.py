@@ -78,6 +78,9 @@ def _at_least_one(path: Path, frames: Iterator[Frame], notes: set[Reason]) -> It
         yield frame
     if is_empty:
         reason = min(notes, default=Reason.UNREADABLE)
-        raise MediaError(
-            reason, f"{path.name}: not a single frame can be decoded; get a whole copy of the file"
+        remedy = (
+            "no frame could be decoded in the time allowed; re-encode it to H.264 or give a smaller file"
+            if reason == Reason.TIME_BUDGET
+            else "not a single frame can be decoded; get a whole copy of the file"
         )
+        raise MediaError(reason, f"{path.name}: {remedy}")

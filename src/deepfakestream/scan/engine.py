@@ -202,7 +202,10 @@ def open_engine(
 def _sentence(error: MediaError, path: Path, file: str) -> str:
     """Return the error's sentence with the caller's name for the file in place of our path."""
     sentence = _printable(str(error))
-    return sentence.replace(str(path) if str(path) in sentence else path.name, file)
+    for ours in (str(path), path.name):
+        if sentence.startswith(f"{ours}: "):
+            return file + sentence.removeprefix(ours).replace(str(path), file)
+    return sentence.replace(str(path), file)
 
 
 def _printable(text: str) -> str:

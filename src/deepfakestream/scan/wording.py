@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from deepfakestream.errors import Reason
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.result import ScanResult, Verdict
@@ -35,14 +37,33 @@ def reason_words(reason: Reason) -> str:
     return REASON_WORDS.get(reason, str(reason).replace("_", " "))
 
 
+def terminal_safe(text: str) -> str:
+    """Return the text with control characters as escapes, so that a file's name cannot write on the screen.
+
+    A name may hold line breaks, colour codes and marks that turn the direction of writing: whatever Unicode
+    calls "other" or a separator of lines.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character)[0] == "C" or unicodedata.category(character) in {"Zl", "Zp"}
+        else character
+        for character in text
+    )
+
+
 def message_for(result: ScanResult) -> str:
-    """Return one sentence that says what the verdict rests on."""
+    """Return a sentence that says what the verdict rests on, and another on what was not looked at."""
     if result.p_fake is None:
         frames = result.media.frames_searched if result.media else 0
         why = "; ".join(reason_words(reason) for reason in result.reasons)
         return f"There is no score: {why} (searched {frames} frame{'' if frames == 1 else 's'})."
+    limits = "; ".join(reason_words(reason) for reason in result.reasons)
+    return f"{_judged(result, result.p_fake)} But {limits}." if limits else _judged(result, result.p_fake)
+
+
+def _judged(result: ScanResult, p_fake: float) -> str:
     point = result.threshold
-    score, name = f"p_fake {result.p_fake:.3f}", f"of operating point '{result.operating_point}'"
+    score, name = f"p_fake {p_fake:.3f}", f"of operating point '{result.operating_point}'"
     if result.verdict == "likely_fake":
         return f"Likely fake: {score} reaches the threshold {point.threshold:.3f} {name}."
     if result.verdict == "inconclusive":
