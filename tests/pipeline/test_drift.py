@@ -82,6 +82,36 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
     assert alert["kind"] == "drift.confirmed"
     assert alert["facts"]["columns"][0]["name"] == "p_fake"
     assert RetrainGovernor(settings.governor_db).last_window_id("3") == "shifted59"
+    append(settings, scores(60, seed=3), prefix="normal")
+    run(PARAMS, settings=settings, champion=champion)
+    (kept,) = settings.alerts_dir.glob("*.html")
+    assert alert["facts"]["html"] == str(kept.resolve())
+    assert "<h1>Drift: drift</h1>" in kept.read_text(encoding="utf-8")
+
+
+def test_a_page_does_not_outlive_its_finding(settings, champion):
+    append(settings, scores(60, seed=1))
+    assert run(PARAMS, settings=settings, champion=champion).html is not None
+    lonely = Champion("4", champion.directory)
+    assert run(PARAMS, settings=settings, champion=lonely).status == "too_few"
+    assert [path.name for path in (settings.artifacts_dir / "drift").iterdir()] == ["drift.json"]
+
+
+def test_a_folder_that_takes_no_page_breaks_no_check(settings, champion, caplog):
+    append(settings, scores(60, seed=2, shift=0.6))
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    settings.alerts_dir.write_text("a file where the folder should be")
+    assert run(PARAMS, settings=settings, champion=champion).status == "drift"
+    assert "page of an alert not kept" in caplog.text
+
+
+def test_columns_whose_values_went_missing_are_on_the_page(settings, champion):
+    table = scores(60, seed=1).assign(luma=np.nan, sharpness=np.nan)
+    append(settings, table)
+    report = run(PARAMS, settings=settings, champion=champion)
+    assert report.html is not None
+    page = report.html.read_text(encoding="utf-8")
+    assert "<tr><td>luma<td><td><td><b>drifted</b>" in page
 
 
 def test_a_champion_without_reference_is_named(settings, tmp_path):

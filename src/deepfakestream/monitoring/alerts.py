@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import urllib.request
 from datetime import datetime
 from http.client import HTTPException
@@ -33,6 +34,11 @@ class Alert(BaseModel):
     facts: dict[str, Any]
     """Numbers and names behind the sentence; must be JSON."""
 
+    @property
+    def name(self) -> str:
+        """Name of its files, without suffix: time and kind."""
+        return f"{self.raised_at:%Y%m%dT%H%M%S%f}-{self.kind}"
+
 
 def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None) -> Path | None:
     """Log, keep and send an alert.
@@ -47,9 +53,21 @@ def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None
     """
     text = alert.model_dump_json(indent=2)
     logger.warning("alert %s", json.dumps(json.loads(text), sort_keys=True))
-    kept = _keep(text, directory / f"{alert.raised_at:%Y%m%dT%H%M%S%f}-{alert.kind}.json")
+    kept = _keep(text, directory / f"{alert.name}.json")
     if webhook_url:
         _post(text, webhook_url)
+    return kept
+
+
+def keep_page(page: Path, alert: Alert, directory: Path) -> Path | None:
+    """Copy a page that an alert speaks of beside the alert's file; None where that could not be done."""
+    kept = directory / f"{alert.name}{page.suffix}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, kept)
+    except OSError as error:
+        logger.error("%s: page of an alert not kept (%s); check the folder", kept, error)
+        return None
     return kept
 
 

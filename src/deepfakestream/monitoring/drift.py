@@ -40,7 +40,8 @@ def check(
         reference: the same columns for the files that the model was measured on.
         params: window sizes and thresholds.
         out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
-            Evidently's `report.html` and `evidently.json`.
+            Evidently's `report.html`, with our findings on top, and `evidently.json`; an earlier check's
+            are removed.
         model_version: version whose reference this is.
         window_id: id of the newest prediction.
         features: feature column to its kind, `numerical` or `categorical`.
@@ -50,10 +51,12 @@ def check(
         column has that many values.
     """
     kinds = {SCORE: "numerical", **features}
+    out_dir.mkdir(parents=True, exist_ok=True)
+    drift_psi.remove_files(out_dir)
     short = _too_few(len(current), len(reference), params.min_window)
     columns = () if short else _columns(current, reference, kinds, params, out_dir, model_version)
     status, share, reason = ("too_few", 0.0, short) if short else _judge(columns, params)
-    html = out_dir / drift_psi.HTML_FILE
+    page = out_dir / drift_psi.HTML_FILE
     report = DriftReport(
         status=status,
         model_version=model_version,
@@ -63,10 +66,11 @@ def check(
         columns=columns,
         window_id=window_id,
         reason=reason,
-        html=html if any(column.value is not None for column in columns) else None,
+        html=page if page.exists() else None,
         json_path=out_dir / REPORT_FILE,
     )
-    out_dir.mkdir(parents=True, exist_ok=True)
+    if report.html is not None:
+        drift_psi.put_on_top(report.as_html(), out_dir)
     (out_dir / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return report
 

@@ -9,6 +9,7 @@ of the one that was set and of what random re-splits of the pooled rows show.
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ NUM_RESPLITS = 300
 NOISE_QUANTILE = 0.995
 HTML_FILE = "report.html"
 JSON_FILE = "evidently.json"
+_BODY = re.compile(r"<body[^>]*>")
 
 
 def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed: int) -> float:
@@ -80,6 +82,21 @@ def compare(
     snapshot.save_html(str(out_dir / HTML_FILE))
     snapshot.save_json(str(out_dir / JSON_FILE))
     return _verdicts(json.loads(snapshot.json()))
+
+
+def put_on_top(section: str, out_dir: Path) -> None:
+    """Write an HTML section of ours at the top of Evidently's page: it knows only what could be compared."""
+    page = out_dir / HTML_FILE
+    html = page.read_text(encoding="utf-8")
+    body = _BODY.search(html)
+    assert body is not None, "Evidently's page has a body"
+    page.write_text(html[: body.end()] + section + html[body.end() :], encoding="utf-8")
+
+
+def remove_files(out_dir: Path) -> None:
+    """Remove the files of an earlier report, so that they do not outlive it."""
+    for name in (HTML_FILE, JSON_FILE):
+        (out_dir / name).unlink(missing_ok=True)
 
 
 def _verdicts(snapshot: dict[str, Any]) -> dict[str, tuple[float, bool]]:

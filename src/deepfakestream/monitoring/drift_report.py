@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -71,13 +72,32 @@ class DriftReport(Finding):
             for column in self.columns
         ]
         table = ["| column | PSI | threshold | finding |", "|---|---|---|---|", *rows] if rows else []
-        sizes = f"{self.n_current} predictions against {self.n_reference} of the reference"
         head = [
             f"## Drift: {self.status}",
             "",
-            f"Model version {self.model_version}, {sizes}: {self.reason}.",
+            f"Model version {self.model_version}, {self._sizes()}: {self.reason}.",
         ]
         return "\n".join([*head, "", *table])
+
+    def as_html(self) -> str:
+        """Return the same findings as an HTML section with its own style."""
+        rows = "".join(
+            f"<tr><td>{escape(column.name)}<td>{_number(column.value)}<td>{_number(column.threshold)}"
+            f"<td>{'<b>drifted</b> ' if column.drifted else ''}{escape(column.note)}"
+            for column in self.columns
+        )
+        return (
+            '<section style="font:16px/1.5 sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem">'
+            "<style>section table{border-collapse:collapse}section td,section th{padding:.2rem .8rem;"
+            "border-bottom:1px solid #ddd;text-align:left}</style>"
+            f"<h1>Drift: {escape(self.status)}</h1>"
+            f"<p>Model version {escape(self.model_version)}, {self._sizes()}: {escape(self.reason)}.</p>"
+            f"<table><tr><th>column<th>PSI<th>threshold<th>finding{rows}</table>"
+            "<p>Below: the distributions of the columns that could be compared.</p></section>"
+        )
+
+    def _sizes(self) -> str:
+        return f"{self.n_current} predictions against {self.n_reference} of the reference"
 
 
 def _number(value: float | None) -> str:

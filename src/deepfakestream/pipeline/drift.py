@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepfakestream.errors import DataError
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.monitoring.alerts import Alert, raise_alert
+from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
@@ -107,13 +107,14 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
 
 
 def _alert(report: DriftReport, settings: Settings, now: datetime) -> None:
-    raise_alert(
-        Alert(
-            kind="drift.confirmed",
-            summary=f"model version {report.model_version}: {report.reason}",
-            raised_at=now,
-            facts=report.model_dump(mode="json"),
-        ),
-        directory=settings.alerts_dir,
-        webhook_url=settings.alert_webhook_url,
+    """Raise the alert with a copy of the page beside it: the next check replaces the page itself."""
+    alert = Alert(
+        kind="drift.confirmed",
+        summary=f"model version {report.model_version}: {report.reason}",
+        raised_at=now,
+        facts=report.model_dump(mode="json"),
     )
+    kept = keep_page(report.html, alert, settings.alerts_dir.resolve()) if report.html else None
+    if kept is not None:
+        alert = alert.model_copy(update={"facts": {**alert.facts, "html": str(kept)}})
+    raise_alert(alert, directory=settings.alerts_dir, webhook_url=settings.alert_webhook_url)
