@@ -48,6 +48,14 @@ def test_evaluation_of_another_model(make_workspace: Make, write_model: Write) -
         promote.run(POLICY, settings=settings)
 
 
+def test_an_evaluation_of_which_a_file_is_missing(make_workspace: Make) -> None:
+    settings = make_workspace()
+    evaluate.run(EVALUATE, settings=settings)
+    (settings.artifacts_dir / "evaluate" / "MODEL_CARD.md").unlink()
+    with pytest.raises(DataError, match=r"MODEL_CARD\.md: missing; run 'dvc repro --force evaluate'"):
+        promote.run(POLICY, settings=settings)
+
+
 def test_test_split_has_changed(make_workspace: Make) -> None:
     settings = make_workspace()
     evaluate.run(EVALUATE, settings=settings)
@@ -69,6 +77,7 @@ def test_first_model_needs_the_floors_alone(make_workspace: Make, write_model: W
     assert versions.get_alias(settings, versions.CHALLENGER) is None
     folder = versions.fetch(settings, 1)
     assert (folder / "reference.parquet").is_file()
+    assert "## Training data and terms" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert versions.get_version(settings, 1).tags["gate_outcome"] == "PROMOTE"
 
 

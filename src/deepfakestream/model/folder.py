@@ -9,6 +9,7 @@ from deepfakestream.errors import WeightsError
 
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+CARD_FILE = "MODEL_CARD.md"
 
 
 def weights_sha256(directory: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.crop_store import read_images
+from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.caveats import caveats
@@ -61,9 +62,9 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     """Measure `artifacts/train` on a split; write a folder of files; log to the training run.
 
     `artifacts/evaluate` holds `metrics.json`, `scores.parquet` (a row a file), `faces.parquet` (a face),
-    `reference.parquet` (what drift of this model is measured against), `plots/` and `report.html`, and is
-    replaced as a whole or not at all. With the split `val` it is `work/evaluate-val`, which no later step
-    reads: the model was chosen on it.
+    `reference.parquet` (what drift of this model is measured against), `plots/`, `report.html` and the card
+    `MODEL_CARD.md`, and is replaced as a whole or not at all. With the split `val` it is `work/evaluate-val`,
+    which no later step reads: the model was chosen on it.
 
     Raises:
         DataError: an unknown split, no items in it, no crops, or crops made otherwise than the model expects.
@@ -97,6 +98,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
             facts,
             gate=_gate(settings, tracked.run_id),
             history=_history(train_dir),
+            licences=_licences(settings),
         )
         _log(tracked, report)
     return report
@@ -190,6 +192,16 @@ def _history(train_dir: Path) -> Sequence[Mapping[str, float]]:
     path = train_dir / "history.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return found if isinstance(found, list) else []
+
+
+def _licences(settings: Settings) -> dict[str, str]:
+    """Return the licence notes of the training data by source."""
+    manifest = read_manifest(settings.data_dir)
+    trained = manifest[manifest["split"] == "train"]
+    return {
+        str(source): ", ".join(sorted(rows["licence"].astype(str).unique()))
+        for source, rows in trained.groupby("source")
+    }
 
 
 def _gate(settings: Settings, run_id: str) -> str | None:

@@ -14,6 +14,7 @@ import pandas as pd
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.evaluation.gaps import Gap
 from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.evaluation.model_card import CardContent, render_card
 from deepfakestream.evaluation.operating import MeasuredPoint
 from deepfakestream.evaluation.plots import draw_scores
 from deepfakestream.evaluation.report import ReportContent, render, worst_mistakes
@@ -21,6 +22,7 @@ from deepfakestream.evaluation.robustness import RobustnessCard
 from deepfakestream.evaluation.slice_plots import draw_slices
 from deepfakestream.evaluation.slices import Slice, worst_slices
 from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
+from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.model.spec import AggregationSpec, DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES
 
@@ -75,6 +77,7 @@ def write_files(
     *,
     gate: str | None,
     history: Sequence[Mapping[str, float]],
+    licences: Mapping[str, str],
 ) -> None:
     """Replace the report's folder.
 
@@ -85,6 +88,7 @@ def write_files(
         facts: digests and names of model, data and run.
         gate: what the promotion gate said about the model.
         history: metrics of the training's epochs.
+        licences: source of training data to its licence notes.
     """
     scores = tables["scores"]
     plots = _draw(report, scores, history)
@@ -101,6 +105,8 @@ def write_files(
     )
     page = _page(report, scores, spec, facts, gate, plots)
     (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
+    card = _card(page, spec, licences)
+    (partial / CARD_FILE).write_text(render_card(card), encoding="utf-8")
     replace_folder(report.directory, partial)
 
 
@@ -138,6 +144,20 @@ def _page(
         robustness=report.robustness,
         mistakes=worst_mistakes(scores, threshold=report.metrics.threshold),
         plots=plots,
+    )
+
+
+def _card(page: ReportContent, spec: DetectorSpec, licences: Mapping[str, str]) -> CardContent:
+    from_version_0 = spec.trained_on.endswith("started from packaged weights")
+    return CardContent(
+        title=page.title,
+        facts=page.facts,
+        licences=licences,
+        inherits="version 0, from which training started: research use only" if from_version_0 else "",
+        metrics=page.metrics,
+        points=page.points,
+        slices=page.slices,
+        caveats=page.caveats,
     )
 
 

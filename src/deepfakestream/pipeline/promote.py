@@ -18,6 +18,7 @@ import pandas as pd
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.gate import Decision, Outcome, decide
 from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.params import PromoteParams
 from deepfakestream.pipeline.evaluate import (
     EVALUATE_DIR,
@@ -42,6 +43,8 @@ from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
 
+ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
+"""Files of the evaluation that a version brings along."""
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
 
@@ -161,6 +164,8 @@ def read_evaluation(settings: Settings) -> Evaluation:
         scores = pd.read_parquet(directory / SCORES_FILE)
     except (OSError, ValueError) as error:
         raise DataError(f"{directory}: no readable evaluation ({error}); run 'dvc repro evaluate'") from error
+    if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
+        raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro --force evaluate'")
     if facts["model_sha256"] != model_sha256(settings.artifacts_dir / TRAIN_DIR):
         raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
     if facts["test_set_sha256"] != set_sha256(read_test_items(settings)):
@@ -187,7 +192,7 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
         run_id=tracked.run_id,
         model_dir=train_dir,
         tags=tags,
-        attachments={name: evaluation.directory / name for name in (REFERENCE_FILE, METRICS_FILE)},
+        attachments={name: evaluation.directory / name for name in ATTACHED},
         metrics={
             name: value for name, value in evaluation.metrics.scalars("test_").items() if value is not None
         },

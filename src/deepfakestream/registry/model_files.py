@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.model.folder import CARD_FILE, ONNX_FILE, WEIGHTS_FILE
 from deepfakestream.model.spec import SPEC_FILE
 
-WEIGHTS_FILE = "model.safetensors"
-ONNX_FILE = "model.onnx"
 REQUIRED = (WEIGHTS_FILE, ONNX_FILE, SPEC_FILE)
 """What decides a score; the digest covers exactly these."""
-OPTIONAL = ("MODEL_CARD.md", "history.json")
+OPTIONAL = (CARD_FILE, "history.json")
 
 
 def model_files(directory: Path) -> dict[str, Path]:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from deepfakestream.errors import DeepfakeStreamError, WeightsError
+from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.scan.engine import ScanEngine
 from deepfakestream.service.champion import PACKAGED, ModelChoice, ModelSource
 from deepfakestream.service.metrics import ServiceMetrics
 
 CANARY_TOLERANCE = 1e-3
 """Largest difference between the logits of the same crop in batches of one and of three."""
-CARD_FILE = "MODEL_CARD.md"
 _LOG = logging.getLogger(__name__)
 
 EngineFactory = Callable[[Path, str], ScanEngine]
