@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -16,9 +17,14 @@ from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import ExtractionSpec, FaceDetector
 from deepfakestream.media.types import MediaBudget, RGBImage
 
+if TYPE_CHECKING:
+    from deepfakestream.model.network import DetectorNetwork
+    from deepfakestream.model.spec import DetectorSpec
+
 REPOSITORY = Path(__file__).parents[1]
 
 ClipWriter = Callable[..., Path]
+WeightsWriter = Callable[["DetectorNetwork", "DetectorSpec", Path], None]
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +94,26 @@ def budget() -> MediaBudget:
 def encode_clip() -> ClipWriter:
     """The function `write_clip`, for tests that need clips of their own."""
     return write_clip
+
+
+@pytest.fixture(scope="session")
+def write_weights() -> WeightsWriter:
+    """The function `write_trainable`, for tests that train from a model of their own."""
+    return write_trainable
+
+
+def write_trainable(network: DetectorNetwork, spec: DetectorSpec, directory: Path) -> None:
+    """Write a model folder without a graph: training reads none, and exporting one takes seconds."""
+    from safetensors.torch import save_file
+
+    from deepfakestream.model.files import round_to_half
+    from deepfakestream.model.folder import WEIGHTS_FILE
+    from deepfakestream.model.spec import write_spec
+
+    directory.mkdir(parents=True, exist_ok=True)
+    round_to_half(network)
+    save_file(network.state_dict(), directory / WEIGHTS_FILE)
+    write_spec(spec, directory)
 
 
 def write_clip(

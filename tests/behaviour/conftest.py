@@ -116,6 +116,16 @@ def real_faces(people: Pictures, judge: Judge) -> list[Face]:
 
 
 @pytest.fixture(scope="session")
+def real_logits(real_faces: list[Face], judge: Judge) -> NDArray[np.float64]:
+    return judge.logits([judge.crop(face) for face in real_faces])
+
+
+@pytest.fixture(scope="session")
+def real_p_fake(real_logits: NDArray[np.float64], engine: ScanEngine) -> NDArray[np.float64]:
+    return calibrate(real_logits, engine.scorer.spec.calibration)
+
+
+@pytest.fixture(scope="session")
 def all_faces(
     real_faces: list[Face], forged: dict[Kind, dict[str, list[RGBImage]]], judge: Judge
 ) -> list[Face]:

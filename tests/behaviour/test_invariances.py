@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import cv2
@@ -14,6 +15,7 @@ from deepfakestream.scan.engine import verdict_of
 
 MAX_MEAN_CHANGE = 0.10
 """In p_fake: what a person would call the same score."""
+MAX_ROUNDING = 1e-4
 MAX_SHARE_REVERSED = 0.05
 """Faces whose verdict turns from likely real to likely fake or back; the band between is there for them."""
 
@@ -64,22 +66,35 @@ CHANGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def before(all_faces, judge):
+    return judge.p_fake([judge.crop(face) for face in all_faces])
+
+
+@pytest.fixture(scope="module")
+def after(all_faces, judge):
+    """Scores after a change, by its name; each is computed once."""
+    return functools.cache(lambda name: judge.p_fake([CHANGES[name](face, judge) for face in all_faces]))
+
+
+def max_mean_change(name, judge):
+    """A network that looks at the mirror image too has no more to forgive than rounding."""
+    mirrored = judge.engine.scorer.spec.network.mirrored
+    return MAX_ROUNDING if name == "flip" and mirrored else MAX_MEAN_CHANGE
+
+
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_harmless_change_keeps_the_score(name, all_faces, judge, record_property):
-    before = judge.p_fake([judge.crop(face) for face in all_faces])
-    after = judge.p_fake([CHANGES[name](face, judge) for face in all_faces])
-    mean_change = float(np.abs(after - before).mean())
+def test_a_harmless_change_keeps_the_score(name, before, after, judge, record_property):
+    mean_change = float(np.abs(after(name) - before).mean())
     record_property("mean_change", mean_change)
-    assert mean_change <= MAX_MEAN_CHANGE
+    assert mean_change <= max_mean_change(name, judge)
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_harmless_change_does_not_reverse_verdicts(name, all_faces, judge):
+@pytest.mark.parametrize("name", [name for name in CHANGES if name != "flip"])
+def test_a_harmless_change_does_not_reverse_verdicts(name, before, after, judge):
     point = judge.engine.threshold
-    before = judge.p_fake([judge.crop(face) for face in all_faces])
-    after = judge.p_fake([CHANGES[name](face, judge) for face in all_faces])
     reversed_ = [
         {verdict_of(a, point), verdict_of(b, point)} == {"likely_fake", "likely_real"}
-        for a, b in zip(before, after, strict=True)
+        for a, b in zip(before, after(name), strict=True)
     ]
     assert np.mean(reversed_) <= MAX_SHARE_REVERSED

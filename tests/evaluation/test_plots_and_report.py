@@ -87,7 +87,10 @@ def _draw(scores: pd.DataFrame, card: RobustnessCard, history: list[dict[str, fl
     }
 
 
-def _page(scores: pd.DataFrame, *, card: RobustnessCard = CARD, split: str = "test") -> str:
+def _page(
+    scores: pd.DataFrame, *, card: RobustnessCard = CARD, split: str = "test", drawn: bool = False
+) -> str:
+    """Return the page; its pictures take a second to draw, and most tests look at none."""
     metrics = measure(scores, num_bootstrap=10, seed=0, threshold=0.6)
     slices = measure_slices(scores, threshold=0.6, num_bootstrap=10, seed=0)
     gaps = measure_gaps(scores, slices, threshold=0.6, num_bootstrap=10, seed=0)
@@ -113,13 +116,21 @@ def _page(scores: pd.DataFrame, *, card: RobustnessCard = CARD, split: str = "te
             gaps=gaps,
             robustness=card,
             mistakes=worst_mistakes(scores, threshold=0.6),
-            plots=_draw(scores, card, HISTORY),
+            plots=_draw(scores, card, HISTORY) if drawn else dict.fromkeys(NAMES, b"a picture"),
         )
     )
 
 
-@pytest.mark.parametrize("scores", [_scores(0), _scores(1), _scores(20, label="fake"), _scores(200)])
-@pytest.mark.parametrize(("card", "history"), [(CARD, HISTORY), (empty_card("off", threshold=0.6), [])])
+@pytest.mark.parametrize(
+    ("scores", "card", "history"),
+    [
+        (_scores(0), CARD, HISTORY),
+        (_scores(1), CARD, HISTORY),
+        (_scores(20, label="fake"), CARD, HISTORY),
+        (_scores(200), CARD, HISTORY),
+        (_scores(200), empty_card("off", threshold=0.6), []),
+    ],
+)
 def test_pictures_are_drawn_whatever_there_is(
     scores: pd.DataFrame, card: RobustnessCard, history: list[dict[str, float]]
 ) -> None:
@@ -132,7 +143,7 @@ def test_pictures_are_drawn_whatever_there_is(
 
 
 def test_same_scores_give_the_same_picture() -> None:
-    pages = [_page(_scores(60)) for _ in range(2)]
+    pages = [_page(_scores(60), drawn=True) for _ in range(2)]
     assert pages[0] == pages[1]
 
 
@@ -151,7 +162,7 @@ def test_page_says_first_what_was_found(scores: pd.DataFrame, sentence: str) -> 
 
 
 def test_page_is_self_contained_and_escaped() -> None:
-    page = _page(_scores(200))
+    page = _page(_scores(200), drawn=True)
     assert page.count("data:image/png;base64,") == len(NAMES)
     assert "<script" not in page
     assert "set &lt;b&gt;" in page
@@ -191,6 +202,19 @@ def test_headline_counts_in_hundreds() -> None:
     assert "catches 100 of 100 fakes and calls 0 of 100" in headline(
         measure(scores, num_bootstrap=1, seed=0, threshold=0.6)
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0 of 100"), (0.004, "fewer than 1 of 100"), (0.006, "1 of 100"), (0.996, "more than 99 of 100")],
+)
+def test_a_rate_is_never_rounded_to_none_or_all(share: float, words: str) -> None:
+    scores = pd.DataFrame({"label": ["real"] * 500 + ["fake"], "group_id": [str(i) for i in range(501)]})
+    caught = np.arange(501) < round(500 * share)
+    metrics = measure(
+        scores.assign(p_fake=np.where(caught, 0.9, 0.1)), num_bootstrap=1, seed=0, threshold=0.6
+    )
+    assert f"calls {words} genuine files fake" in headline(metrics)
 
 
 class TestWorstMistakes:

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from deepfakestream.cli import app
@@ -12,9 +13,10 @@ from deepfakestream.errors import DataError, MediaError, ParamsError, Reason
 from deepfakestream.explain.command import explain_file, most_suspicious
 from deepfakestream.explain.figure import overlay
 from deepfakestream.model.aggregation import MediaScore
-from deepfakestream.model.network import STREAMS
+from deepfakestream.model.files import save_model
+from deepfakestream.model.network import STREAMS, create_network
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.spec import read_spec
+from deepfakestream.model.spec import DetectorSpec, read_spec
 from deepfakestream.scan.engine import open_engine
 from deepfakestream.settings import load_settings
 
@@ -32,9 +34,30 @@ def two_people(astronaut, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module", params=["tiny", pytest.param("packaged", marks=pytest.mark.slow)])
+def model_dir(request, tmp_path_factory):
+    """The packaged model, and a small one like it that is explained in seconds."""
+    if request.param == "packaged":
+        return packaged_model_dir()
+    spec = tiny_spec()
+    torch.manual_seed(7)
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(create_network(spec.network), spec, folder)
+    return folder
+
+
+def tiny_spec():
+    """The packaged model's spec with a small backbone and small crops."""
+    packaged = read_spec(packaged_model_dir()).model_dump()
+    packaged["network"]["backbone"] = "test_efficientnet"
+    packaged["extraction"]["crop_size_px"] = 64
+    return DetectorSpec.model_validate(packaged)
+
+
 @pytest.fixture(scope="module")
-def written(two_people, tmp_path_factory):
-    return explain(two_people, tmp_path_factory.mktemp("out") / "deep", num_faces=5)
+def written(two_people, model_dir, tmp_path_factory):
+    chosen = None if model_dir == packaged_model_dir() else model_dir
+    return explain(two_people, tmp_path_factory.mktemp("out") / "deep", num_faces=5, model_dir=chosen)
 
 
 def test_every_face_gets_a_picture_and_its_numbers(written):
@@ -47,8 +70,8 @@ def test_every_face_gets_a_picture_and_its_numbers(written):
         assert picture.std() > 20
 
 
-def test_the_score_is_the_one_of_scan(written, two_people):
-    scanned = open_engine(packaged_model_dir(), "0", load_settings(), "balanced").scan(two_people)
+def test_the_score_is_the_one_of_scan(written, model_dir, two_people):
+    scanned = open_engine(model_dir, "0", load_settings(), "balanced").scan(two_people)
     assert written.record["p_fake"] == pytest.approx(scanned.p_fake, abs=1e-5)
     assert written.record["verdict"] == scanned.verdict
     by_track = {track.track_id: track.faces[0].p_fake for track in scanned.tracks}
@@ -56,8 +79,8 @@ def test_the_score_is_the_one_of_scan(written, two_people):
         assert face["p_fake"] == pytest.approx(by_track[face["track_id"]], abs=1e-5)
 
 
-def test_the_numbers_are_complete_and_agree_with_each_other(written):
-    spec = read_spec(packaged_model_dir())
+def test_the_numbers_are_complete_and_agree_with_each_other(written, model_dir):
+    spec = read_spec(model_dir)
     streams = set(STREAMS[spec.network.variant])
     for face in written.record["faces"]:
         assert sum(face["logit_by_stream"].values()) == pytest.approx(face["logit"], abs=0.01)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,14 @@ class TestRegions:
 
     def test_draw_follows_the_weights(self, points: Points) -> None:
         assert sum(REGION_WEIGHTS) == pytest.approx(1.0)
+        kind_of = {region(points, SIZE_PX, kind).tobytes(): kind for kind in REGION_KINDS}
+        rng = np.random.default_rng(4)
+        drawn = Counter(kind_of[random_region(points, SIZE_PX, rng).tobytes()] for _ in range(600))
+        assert set(drawn) == set(REGION_KINDS)
+        shares = [drawn[kind] / 600 for kind in REGION_KINDS]
+        assert shares == pytest.approx(REGION_WEIGHTS, abs=0.06)
+
+    def test_draw_follows_the_generator(self, points: Points) -> None:
         first = random_region(points, SIZE_PX, np.random.default_rng(4))
         assert np.array_equal(first, random_region(points, SIZE_PX, np.random.default_rng(4)))
 

@@ -95,13 +95,13 @@ def spec() -> DetectorSpec:
     return make_spec()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network_of() -> Callable[..., DetectorNetwork]:
     """Make the network of a spec."""
     return make_network
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec_of() -> Callable[..., DetectorSpec]:
     """Make the spec of a variant."""
     return make_spec

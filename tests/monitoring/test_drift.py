@@ -46,8 +46,15 @@ def shifted(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(p_fake=0.5 + table.p_fake * 0.5)
 
 
-def run(current: pd.DataFrame, reference: pd.DataFrame, tmp_path: Path):
-    return check(current, reference, PARAMS, out_dir=tmp_path, model_version="3", window_id="w")
+def run(current: pd.DataFrame, reference: pd.DataFrame, tmp_path: Path, *, params=PARAMS, features=FEATURES):
+    return check(
+        current, reference, params, out_dir=tmp_path, model_version="3", window_id="w", features=features
+    )
+
+
+def only(*names: str) -> dict[str, str]:
+    """Return some of the features: every one that is compared costs Evidently a plot."""
+    return {name: FEATURES[name] for name in names}
 
 
 @pytest.mark.parametrize(
@@ -103,18 +110,28 @@ def test_injected_drift_is_found_and_named(inject, columns, tmp_path):
     assert type(report).model_validate_json(report.json_path.read_text()) == report
 
 
-@pytest.mark.parametrize("fill", [np.nan, np.inf, None], ids=["nan", "inf", "absent"])
-def test_values_that_went_missing_are_drift_of_that_column(fill, tmp_path):
+@pytest.mark.parametrize(
+    ("fill", "features", "share_threshold"),
+    [
+        (np.nan, FEATURES, PARAMS.share_threshold),
+        (np.inf, only("luma", "face_px", "fps"), 0.9),
+        (None, only("luma", "face_px", "fps"), 0.9),
+    ],
+    ids=["nan", "inf", "absent"],
+)
+def test_values_that_went_missing_are_drift_of_that_column(fill, features, share_threshold, tmp_path):
     current = predictions(60)
     current = current.drop(columns="luma") if fill is None else current.assign(luma=fill)
-    report = run(current, predictions(150), tmp_path)
+    params = PARAMS.model_copy(update={"share_threshold": share_threshold})
+    report = run(current, predictions(150), tmp_path, params=params, features=features)
     assert [column.name for column in report.drifted] == ["luma"]
     assert report.drifted[0].value is None
     assert report.status == "ok"
 
 
 def test_a_feature_that_the_reference_lacks_is_not_compared(tmp_path):
-    report = run(predictions(60), predictions(150).drop(columns="luma"), tmp_path)
+    reference = predictions(150).drop(columns="luma")
+    report = run(predictions(60), reference, tmp_path, features=only("luma", "fps"))
     luma = next(column for column in report.columns if column.name == "luma")
     assert not luma.drifted
     assert "the reference has 0 values" in luma.note
@@ -122,7 +139,8 @@ def test_a_feature_that_the_reference_lacks_is_not_compared(tmp_path):
 
 @pytest.mark.parametrize(("value", "drifted"), [(25.0, False), (30.0, True)])
 def test_a_constant_column_drifts_only_when_its_value_changes(value, drifted, tmp_path):
-    report = run(predictions(60).assign(fps=value), predictions(150).assign(fps=25.0), tmp_path)
+    current, reference = predictions(60).assign(fps=value), predictions(150).assign(fps=25.0)
+    report = run(current, reference, tmp_path, features=only("fps"))
     fps = next(column for column in report.columns if column.name == "fps")
     assert fps.drifted is drifted
 

@@ -22,7 +22,6 @@ from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.files import save_model
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.scoring import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
@@ -65,7 +64,7 @@ def _stored(item: dict[str, Any], face: RGBImage) -> StoredFaces:
 
 
 @pytest.fixture
-def params(tmp_path: Path) -> Params:
+def params(tmp_path: Path, write_weights: Callable[..., None]) -> Params:
     """Two epochs of a tiny network that starts from a folder of its own."""
     whole = load_params(Path(__file__).parents[2] / "params.yaml")
     start = tmp_path / "start"
@@ -92,7 +91,7 @@ def params(tmp_path: Path) -> Params:
         operating_points={},
         trained_on="nothing",
     )
-    save_model(create_network(spec.network), spec, start)
+    write_weights(create_network(spec.network), spec, start)
     return whole.model_copy(update={"train": small, "extract": extract})
 
 

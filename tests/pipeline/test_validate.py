@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,8 +29,26 @@ PARAMS = load_params(Path(__file__).parents[2] / "params.yaml").validate_
 
 @pytest.fixture
 def settings(tmp_path: Path, extraction_spec: ExtractionSpec) -> Settings:
+    return extracted(tmp_path, extraction_spec)
+
+
+class Validated(NamedTuple):
+    """A workspace after the step, and what the step returned."""
+
+    settings: Settings
+    report: validate.ValidateReport
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory, extraction_spec: ExtractionSpec) -> Validated:
+    """Do not change it."""
+    settings = extracted(tmp_path_factory.mktemp("validated"), extraction_spec)
+    return Validated(settings, validate.run(PARAMS, settings=settings))
+
+
+def extracted(workspace: Path, extraction_spec: ExtractionSpec) -> Settings:
     """Twelve items, a real and a fake in each of six groups; two crops an item, one of them too dark."""
-    settings = Settings(workspace=tmp_path)
+    settings = Settings(workspace=workspace)
     write_manifest(settings.data_dir, to_frame(row(number) for number in range(12)))
     rows = to_rows(read_manifest(settings.data_dir))
     assemble(
@@ -79,8 +99,8 @@ def change(settings: Settings, name: str, rows: list[int], value: object) -> Non
     write_manifest(settings.data_dir, manifest)
 
 
-def test_bad_crops_are_set_aside_and_the_way_is_free(settings: Settings) -> None:
-    report = validate.run(PARAMS, settings=settings)
+def test_bad_crops_are_set_aside_and_the_way_is_free(validated: Validated) -> None:
+    settings, report = validated
     directory = settings.artifacts_dir / "validate"
     assert "1 crops set aside (luma 1)" in report.describe()
     (entry,) = Quarantine(settings.quarantine_db).list()
@@ -94,8 +114,9 @@ def test_bad_crops_are_set_aside_and_the_way_is_free(settings: Settings) -> None
     assert dark not in set(usable["crop_id"])
 
 
-def test_the_report_is_the_same_every_time(settings: Settings) -> None:
-    validate.run(PARAMS, settings=settings)
+def test_the_report_is_the_same_every_time(validated: Validated, tmp_path: Path) -> None:
+    shutil.copytree(validated.settings.workspace, tmp_path, dirs_exist_ok=True)
+    settings = Settings(workspace=tmp_path)
     path = settings.artifacts_dir / "validate" / "report.json"
     first = path.read_bytes()
     validate.run(PARAMS, settings=settings)
@@ -180,9 +201,8 @@ def test_a_set_whose_label_is_its_encoder_stops_and_names_the_column(
         validate.run(PARAMS, settings=settings)
 
 
-def test_the_pages_load_nothing_from_elsewhere(settings: Settings) -> None:
-    validate.run(PARAMS, settings=settings)
-    docs = settings.artifacts_dir / "validate" / "data_docs"
+def test_the_pages_load_nothing_from_elsewhere(validated: Validated) -> None:
+    docs = validated.settings.artifacts_dir / "validate" / "data_docs"
     pages = [path.read_text(encoding="utf-8") for path in docs.rglob("*.html")]
     assert len(pages) > 10
     text = "".join(pages)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ def _server(status: int) -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -118,8 +119,7 @@ class TestSqlite:
         with pytest.raises(ServerError, match="behind a tracking server; set DEEPFAKESTREAM_TRACKING_URI"):
             ensure_experiment(client, settings)
 
-    def test_pickles_are_refused(self, settings: Settings) -> None:
-        import os
-
+    def test_pickles_are_refused(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", raising=False)
         open_client(settings)
         assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"

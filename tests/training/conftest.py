@@ -17,7 +17,6 @@ from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.files import save_model
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import FakeMix, TrainParams
@@ -114,7 +113,7 @@ def extraction(extraction_spec: ExtractionSpec) -> ExtractionSpec:
 
 
 @pytest.fixture
-def write_untrained(extraction: ExtractionSpec) -> Callable[..., Path]:
+def write_untrained(extraction: ExtractionSpec, write_weights: Callable[..., None]) -> Callable[..., Path]:
     """Write the model that `params` describe, with random weights; keywords change its extraction."""
 
     def write(folder: Path, params: TrainParams, *, seed: int = 1, **changes: float) -> Path:
@@ -128,7 +127,7 @@ def write_untrained(extraction: ExtractionSpec) -> Callable[..., Path]:
             operating_points={},
             trained_on="nothing",
         )
-        save_model(create_network(spec.network), spec, folder)
+        write_weights(create_network(spec.network), spec, folder)
         return folder
 
     return write

@@ -47,6 +47,11 @@ def _fit(
     return _trainer(faces, params).fit(_validation(faces), CheckpointStore(directory=directory), on_epoch)
 
 
+def _batches(trainer: Trainer) -> list[tuple[int, ...]]:
+    """Return the shapes of an epoch's batches."""
+    return [tuple(pairs.shape) for pairs in trainer._loader]
+
+
 def _timeless(history: tuple[EpochMetrics, ...]) -> list[dict[str, float]]:
     return [{k: v for k, v in metrics.items() if k != "faces_per_s"} for metrics in history]
 
@@ -74,17 +79,21 @@ class TestFit:
         assert rates[0] > rates[1] > rates[2] > rates[3]
         assert rates[-1] == pytest.approx(0.002 / 100)
 
-    @pytest.mark.parametrize("batch_size", [2, 64])
+    @pytest.mark.parametrize(("batch_size", "batches"), [(2, [1, 1, 1]), (4, [2]), (64, [3])])
     def test_any_batch_size(
-        self, face_set: MakeSet, params: MakeParams, tmp_path: Path, batch_size: int
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path, batch_size: int, batches: list[int]
     ) -> None:
-        """A batch larger than the set takes the whole set."""
-        result = _fit(face_set(num_groups=2, num_faked=2), params(batch_size=batch_size, epochs=1), tmp_path)
+        """A batch larger than the set takes the whole set, and a rest is left out."""
+        faces = face_set(num_groups=3, num_faked=3)
+        chosen = params(batch_size=batch_size, epochs=1)
+        assert _batches(_trainer(faces, chosen)) == [(num_pairs, 2, 3, 64, 64) for num_pairs in batches]
+        result = _fit(faces, chosen, tmp_path)
         assert len(result.history) == 1
+        assert np.isfinite(result.history[0]["train_loss"])
 
     def test_as_many_steps_as_asked(self, face_set: MakeSet, params: MakeParams) -> None:
         trainer = _trainer(face_set(num_groups=2, num_faked=2), params(steps_per_epoch=5, batch_size=4))
-        assert len(trainer._loader) == 5
+        assert len(trainer._loader) == len(_batches(trainer)) == 5
 
     def test_weights_are_averaged(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
         trainer = _trainer(face_set(), params(epochs=1, ema_decay=0.999))
