@@ -209,7 +209,8 @@ def test_headline_counts_in_hundreds() -> None:
     [(0.0, "0 of 100"), (0.004, "fewer than 1 of 100"), (0.006, "1 of 100"), (0.996, "more than 99 of 100")],
 )
 def test_a_rate_is_never_rounded_to_none_or_all(share: float, words: str) -> None:
-    scores = pd.DataFrame({"label": ["real"] * 500 + ["fake"], "group_id": [str(i) for i in range(501)]})
+    ids = [str(index) for index in range(501)]
+    scores = pd.DataFrame({"label": ["real"] * 500 + ["fake"], "group_id": ids, "media_id": ids})
     caught = np.arange(501) < round(500 * share)
     metrics = measure(
         scores.assign(p_fake=np.where(caught, 0.9, 0.1)), num_bootstrap=1, seed=0, threshold=0.6
