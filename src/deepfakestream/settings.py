@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deepfakestream.errors import ParamsError
@@ -58,6 +58,13 @@ class Settings(BaseSettings):
         15.0, gt=0.0, description="how often the service looks for a new champion, in seconds"
     )
 
+    @field_validator(
+        "tracking_uri", "ray_address", "retinaface_r50_weights", "alert_webhook_url", mode="before"
+    )
+    @classmethod
+    def _empty_is_not_set(cls, value: object) -> object:
+        return None if value == "" else value
+
     @property
     def work_dir(self) -> Path:
         """Stores that this machine keeps for the workspace and that no version control sees."""
@@ -95,7 +102,7 @@ class Settings(BaseSettings):
 
     @property
     def alerts_dir(self) -> Path:
-        """One JSON file an alert."""
+        """One JSON file an alert, and a copy of the page that it speaks of."""
         return self.work_dir / "alerts"
 
     @property
@@ -126,14 +133,13 @@ class Settings(BaseSettings):
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give a child process these very settings, in any folder.
 
-        All of them, as a child must not read another `.env`; paths are absolute.
+        All of them, as a child must not read another `.env`: what is not set is empty. Paths are absolute.
         """
         values = self.model_dump(mode="json")
         values |= {name: str(path.resolve()) for name, path in self if isinstance(path, Path)}
         return {
-            f"DEEPFAKESTREAM_{name.upper()}": str(value)
+            f"DEEPFAKESTREAM_{name.upper()}": "" if value is None else str(value)
             for name, value in values.items()
-            if value is not None
         }
 
 

@@ -36,7 +36,8 @@ def test_without_options_it_listens_where_the_settings_say() -> None:
     """BentoML's own default is every interface."""
     from bentos.service import DeepfakeStream
 
-    assert DeepfakeStream.config["http"] == {"host": "127.0.0.1", "port": Settings().service_port}
+    assert DeepfakeStream.config["http"] == {"host": Settings().host, "port": Settings().service_port}
+    assert Settings.model_fields["host"].default == "127.0.0.1"
 
 
 def test_a_cpu_asks_for_nothing() -> None:

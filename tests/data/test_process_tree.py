@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -18,16 +19,26 @@ class InterruptedByTestError(Exception):
     """What a signal handler raises here, as Prefect's and ours do."""
 
 
-def lives(process: psutil.Process) -> bool:
+def lives(pid: int) -> bool:
     """Where nobody collects them, killed processes stay as zombies."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-def interrupt_when(path: Path) -> None:
-    """Raise `InterruptedByTestError` in the main thread, out of a signal, once the file has content."""
+@pytest.fixture
+def interrupt_when() -> Iterator[Callable[[Path], None]]:
+    """The function that raises `InterruptedByTestError` in the main thread once a file has content."""
+    before = signal.getsignal(signal.SIGUSR1)
+    threads: list[threading.Thread] = []
+    yield lambda path: threads.append(interrupting(path))
+    for thread in threads:
+        thread.join(timeout=15.0)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def interrupting(path: Path) -> threading.Thread:
 
     def handler(_number: int, _frame: object) -> None:
         raise InterruptedByTestError
@@ -40,7 +51,9 @@ def interrupt_when(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
 
     signal.signal(signal.SIGUSR1, handler)
-    threading.Thread(target=wait, daemon=True).start()
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
 
 
 def test_output_and_status(tmp_path: Path) -> None:
@@ -54,7 +67,9 @@ def test_output_and_status(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (3, str(tmp_path), "said")
 
 
-def test_an_interrupted_program_leaves_nobody_behind(tmp_path: Path) -> None:
+def test_an_interrupted_program_leaves_nobody_behind(
+    tmp_path: Path, interrupt_when: Callable[[Path], None]
+) -> None:
     started = tmp_path / "pid"
     interrupt_when(started)
     with pytest.raises(InterruptedByTestError):
@@ -64,7 +79,7 @@ def test_an_interrupted_program_leaves_nobody_behind(tmp_path: Path) -> None:
             env=os.environ,
             stderr=None,
         )
-    assert not psutil.pid_exists(int(started.read_text()))
+    assert not lives(int(started.read_text()))
 
 
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
@@ -75,5 +90,5 @@ def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
             time.sleep(0.01)
         family = psutil.Process(process.pid).children(recursive=True)
         end_tree(process.pid, grace_s=0.2)
-        assert not any(lives(one) for one in family)
+        assert not any(lives(one.pid) for one in family)
     end_tree(process.pid)  # nobody is left: nothing happens

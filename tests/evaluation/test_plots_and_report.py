@@ -206,12 +206,19 @@ def test_headline_counts_in_hundreds() -> None:
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.0, "0 of 100"), (0.004, "fewer than 1 of 100"), (0.006, "1 of 100"), (0.996, "more than 99 of 100")],
+    [
+        (0.0, "0 of 100"),
+        (0.004, "fewer than 1 of 100"),
+        (0.005, "fewer than 1 of 100"),
+        (0.006, "1 of 100"),
+        (0.995, "more than 99 of 100"),
+        (1.0, "100 of 100"),
+    ],
 )
 def test_a_rate_is_never_rounded_to_none_or_all(share: float, words: str) -> None:
-    ids = [str(index) for index in range(501)]
-    scores = pd.DataFrame({"label": ["real"] * 500 + ["fake"], "group_id": ids, "media_id": ids})
-    caught = np.arange(501) < round(500 * share)
+    ids = [str(index) for index in range(1001)]
+    scores = pd.DataFrame({"label": ["real"] * 1000 + ["fake"], "group_id": ids, "media_id": ids})
+    caught = np.arange(1001) < round(1000 * share)
     metrics = measure(
         scores.assign(p_fake=np.where(caught, 0.9, 0.1)), num_bootstrap=1, seed=0, threshold=0.6
     )

@@ -52,7 +52,7 @@ def test_an_evaluation_of_which_a_file_is_missing(make_workspace: Make) -> None:
     settings = make_workspace()
     evaluate.run(EVALUATE, settings=settings)
     (settings.artifacts_dir / "evaluate" / "MODEL_CARD.md").unlink()
-    with pytest.raises(DataError, match=r"MODEL_CARD\.md: missing; run 'dvc repro --force evaluate'"):
+    with pytest.raises(DataError, match=r"MODEL_CARD\.md: missing; run 'dvc repro evaluate'"):
         promote.run(POLICY, settings=settings)
 
 
@@ -144,6 +144,30 @@ def test_equal_challenger_replaces_and_rollback_returns(make_workspace: Make, wr
     assert champion.rollback(settings) == 1
     assert versions.get_alias(settings, versions.CHAMPION) == 1
     assert versions.get_alias(settings, versions.PREVIOUS) == 2
+
+
+@pytest.mark.parametrize("left", ["both at the present one", "neither moved"])
+def test_a_rollback_that_was_cut_off_can_be_repeated(
+    make_workspace: Make, write_model: Write, left: str
+) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    _train_and_promote(settings, write_model, slope=1.5, name="second")
+    if left == "both at the present one":
+        versions.set_alias(settings, versions.PREVIOUS, 2)
+    assert champion.rollback(settings) == 1
+    assert versions.get_alias(settings, versions.CHAMPION) == 1
+    assert versions.get_alias(settings, versions.PREVIOUS) == 2
+
+
+def test_a_champion_that_was_the_first_has_nothing_before_it(
+    make_workspace: Make, write_model: Write
+) -> None:
+    settings = make_workspace()
+    _train_and_promote(settings, write_model, slope=1.0, name="first")
+    versions.set_alias(settings, versions.PREVIOUS, 1)
+    with pytest.raises(GateError, match="no previous champion"):
+        champion.rollback(settings)
 
 
 def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model: Write) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.pipeline.stages import draw_next_seed, one_at_a_time, renew, reproduce
-from deepfakestream.settings import Settings
+from deepfakestream.settings import Settings, load_settings
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,15 @@ def test_a_cancelled_stage_ends_and_gives_its_locks_back(workspace):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    signal.signal(signal.SIGUSR1, cancel)
-    threading.Thread(target=when_it_runs, daemon=True).start()
+    before = signal.signal(signal.SIGUSR1, cancel)
+    thread = threading.Thread(target=when_it_runs, daemon=True)
+    thread.start()
     with pytest.raises(CancelledError):
         reproduce(workspace, "extract")
-    assert not psutil.pid_exists(int((root / "stage.pid").read_text()))
+    thread.join()
+    signal.signal(signal.SIGUSR1, before)
+    pid = int((root / "stage.pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert not any(json.loads((root / ".dvc" / "tmp" / "rwlock").read_text()).values())
     content["stages"]["extract"]["cmd"] = command
     (root / "dvc.yaml").write_text(yaml.safe_dump(content))
@@ -113,6 +117,14 @@ def test_stages_get_the_settings_of_their_caller(workspace):
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": {"cmd": shown, "outs": ["out"]}}}))
     reproduce(settings, "extract")
     assert (root / "out").read_text().split() == ["mine", str(Path("w.pth").resolve())]
+
+
+def test_what_is_not_set_is_not_looked_up_in_a_file_of_the_stage(tmp_path, monkeypatch):
+    for name, value in Settings(workspace=tmp_path).variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("DEEPFAKESTREAM_TRACKING_URI=http://elsewhere:5000\n")
+    assert load_settings() == Settings(workspace=tmp_path)
 
 
 def test_a_retraining_on_changed_inputs_keeps_the_seed(workspace):

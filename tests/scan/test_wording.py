@@ -6,7 +6,8 @@ from deepfakestream.errors import Reason
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.command import to_text
 from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult
-from deepfakestream.scan.wording import message_for, terminal_safe
+from deepfakestream.scan.wording import message_for
+from deepfakestream.terminal import one_line, terminal_safe
 
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")
 
@@ -50,6 +51,7 @@ def test_a_limit_of_the_verdict_is_in_its_sentence() -> None:
     ],
 )
 def test_a_name_cannot_write_on_the_screen(name: str, shown: str) -> None:
-    assert terminal_safe(name) == shown
+    assert one_line(name) == shown
+    assert terminal_safe(name) == shown.replace("\\n", "\n")
     first, *_ = to_text(result(file=name), colour=False).split("\n")
     assert first == f"{shown}: LIKELY REAL, p_fake 0.100"

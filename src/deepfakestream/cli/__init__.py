@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from types import FrameType
 
 from deepfakestream.cli.app import app
 from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.local.signals import interrupted_by_signals
+from deepfakestream.terminal import terminal_safe
 
 __all__ = ["app", "main"]
 
@@ -17,13 +17,8 @@ def main() -> None:
 
     TERM ends a command as Ctrl-C does: what it started is ended, and its MLflow run is marked as killed.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupted_by_signals()
     try:
         app()
     except DeepfakeStreamError as error:
-        sys.exit(f"deepfakestream: {error}")
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the cleaning up
-    raise KeyboardInterrupt
+        sys.exit(terminal_safe(f"deepfakestream: {error}"))

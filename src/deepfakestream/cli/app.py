@@ -9,6 +9,7 @@ import typer
 
 from deepfakestream import __version__
 from deepfakestream.cli.data import data_app
+from deepfakestream.cli.output import say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
 
@@ -74,7 +75,7 @@ def explain(
     written = explain_file(
         path, out_dir=out, num_faces=faces, model_dir=model, operating_point=operating_point, compare=compare
     )
-    typer.echo(written.describe())
+    say(written.describe())
 
 
 @app.command()
@@ -100,7 +101,7 @@ def init(
     if endpoint_url and not remote:
         raise typer.BadParameter("--endpoint-url needs --remote")
     address = parse_remote(remote, endpoint_url) if remote else None
-    typer.echo(workspace.create(directory, remote=address).describe())
+    say(workspace.create(directory, remote=address).describe())
 
 
 @app.command()
@@ -125,7 +126,7 @@ def ingest(
         settings=settings,
         request=step.IngestRequest(layout=layout, name=name, licence=licence, dry_run=dry_run),
     )
-    typer.echo(report.describe())
+    say(report.describe())
 
 
 @app.command()
@@ -134,7 +135,7 @@ def extract() -> None:
     from deepfakestream.pipeline import extract as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.extract, settings=settings).describe())
+    say(step.run(params.extract, settings=settings).describe())
 
 
 @app.command()
@@ -143,7 +144,7 @@ def validate() -> None:
     from deepfakestream.pipeline import validate as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.validate_, settings=settings).describe())
+    say(step.run(params.validate_, settings=settings).describe())
 
 
 @app.command()
@@ -153,7 +154,7 @@ def train() -> None:
 
     params, settings = _workspace()
     if report := step.run(params, settings=settings):
-        typer.echo(report.describe())
+        say(report.describe())
 
 
 @app.command()
@@ -167,7 +168,7 @@ def search(
     from deepfakestream.pipeline import search as finder
 
     params, settings = _workspace()
-    typer.echo(finder.run(params, settings=settings, num_trials=trials).describe())
+    say(finder.run(params, settings=settings, num_trials=trials).describe())
 
 
 @app.command()
@@ -183,7 +184,7 @@ def ablate(
     from deepfakestream.pipeline import ablate as comparison
 
     params, settings = _workspace()
-    typer.echo(comparison.run(params, settings=settings, only=only or ()).describe())
+    say(comparison.run(params, settings=settings, only=only or ()).describe())
 
 
 @app.command()
@@ -196,7 +197,7 @@ def evaluate(
     from deepfakestream.pipeline import evaluate as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.evaluate, settings=settings, split=split).describe())
+    say(step.run(params.evaluate, settings=settings, split=split).describe())
 
 
 @app.command()
@@ -206,7 +207,7 @@ def promote() -> None:
 
     params, settings = _workspace()
     decision = step.run(params.promote, settings=settings)
-    typer.echo(decision.describe())
+    say(decision.describe())
     raise typer.Exit(0 if decision.promoted else 1)
 
 
@@ -229,7 +230,7 @@ def drift() -> None:
     from deepfakestream.pipeline import drift as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.drift, settings=settings).describe())
+    say(step.run(params.drift, settings=settings).describe())
 
 
 @app.command()
@@ -240,7 +241,7 @@ def retrain(
     from deepfakestream.pipeline import retrain as step
 
     params, settings = _workspace()
-    typer.echo(step.run(params.retrain, settings=settings, force=force).describe())
+    say(step.run(params.retrain, settings=settings, force=force).describe())
 
 
 @app.command()
@@ -267,7 +268,7 @@ def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sa
     from deepfakestream.local import sample as maker
 
     made = maker.build(directory)
-    typer.echo(f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}")
+    say(f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}")
 
 
 @app.command()

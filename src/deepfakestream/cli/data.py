@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from deepfakestream.cli.output import say
 from deepfakestream.errors import Reason
 from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
+from deepfakestream.terminal import terminal_safe
 
 _HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 
@@ -41,7 +43,7 @@ def stats(
 
     settings = load_settings()
     found = data_stats.statistics(settings)
-    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe(found))
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else terminal_safe(describe(found)))
     if plots is not None:
         for path in data_stats.write_plots(plots, settings=settings):
             typer.echo(f"picture: {path}", err=as_json)
@@ -64,7 +66,7 @@ def card(
         typer.echo(data_stats.card_text(settings), nl=False)
         return
     page = data_stats.card(directory or settings.work_dir / "data-card", settings=settings)
-    typer.echo(f"data card: {page}")
+    say(f"data card: {page}")
 
 
 @data_app.command()
@@ -89,14 +91,14 @@ def forget(
     settings = load_settings()
     meant = step.plan(items or [], settings=settings)
     if told := meant.describe():
-        typer.echo(told)
+        say(told)
     media_ids = list(meant.items["media_id"])
     if dry_run:
-        typer.echo(step.preview(media_ids, settings=settings).describe())
+        say(step.preview(media_ids, settings=settings).describe())
         return
     if media_ids and not yes:
         typer.confirm(f"Forget {len(media_ids)} items? Nothing brings them back", abort=True)
-    typer.echo(step.run(media_ids, reason=reason, settings=settings).describe())
+    say(step.run(media_ids, reason=reason, settings=settings).describe())
 
 
 @data_app.command()
@@ -104,7 +106,7 @@ def push() -> None:
     """Copy the recorded version of data/ and the outputs of stages to the remote; may be repeated."""
     from deepfakestream.pipeline import transfer
 
-    typer.echo(transfer.push(load_settings()).describe())
+    say(transfer.push(load_settings()).describe())
 
 
 @data_app.command()
@@ -112,7 +114,7 @@ def pull() -> None:
     """Fetch the recorded version of data/ and the outputs of stages from the remote, e.g. in a clone."""
     from deepfakestream.pipeline import transfer
 
-    typer.echo(transfer.pull(load_settings()).describe())
+    say(transfer.pull(load_settings()).describe())
 
 
 @quarantine_app.command("list")
@@ -128,7 +130,7 @@ def list_quarantine(
         for entry in entries:
             typer.echo(json.dumps(asdict(entry)))
         return
-    typer.echo(describe_entries(entries))
+    say(describe_entries(entries))
 
 
 @quarantine_app.command("requeue")
@@ -145,4 +147,4 @@ def requeue(
     settings = load_settings()
     params = load_params(settings.workspace / "params.yaml")
     report = step.run(params=params.ingest, settings=settings, reason=reason, source=source, name=name)
-    typer.echo(report.describe())
+    say(report.describe())

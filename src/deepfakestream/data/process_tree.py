@@ -15,6 +15,8 @@ import psutil
 
 GRACE_S = 5.0
 """From TERM to KILL: below the time that those who stop us give."""
+_KILLED_S = 1.0
+"""From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
 
 
 def run_whole(
@@ -56,4 +58,4 @@ def end_tree(pid: int, grace_s: float = GRACE_S) -> None:
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=grace_s)
+    psutil.wait_procs(left, timeout=_KILLED_S)

@@ -145,7 +145,8 @@ class DvcRepo:
         programs = str(Path(sys.executable).parent)
         path = os.pathsep.join([programs, os.environ.get("PATH", "")])
         bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
-        return {**bounds, **os.environ, "DEEPFAKESTREAM_WORKSPACE": ".", **self._variables, "PATH": path}
+        own = self._variables or {"DEEPFAKESTREAM_WORKSPACE": "."}
+        return {**bounds, **os.environ, **own, "PATH": path}
 
 
 def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:

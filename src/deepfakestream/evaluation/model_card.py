@@ -34,8 +34,8 @@ class CardContent:
     """Model, data and run in words, in order."""
     licences: Mapping[str, str]
     """Source of training data to its licence notes."""
-    inherits: str
-    """Whose terms the weights have besides; empty where they started from none of ours."""
+    trained_on: str
+    """Data, and what models it started from and was taught by were trained on."""
     metrics: Metrics
     points: Sequence[MeasuredPoint]
     slices: Sequence[Slice]
@@ -60,8 +60,8 @@ def render_card(content: CardContent) -> str:
 
 def _terms(content: CardContent) -> list[str]:
     rows = [f"- {source}: {notes}" for source, notes in content.licences.items()]
-    inherited = f" They also inherit the terms of {content.inherits}." if content.inherits else ""
-    return [f"The weights inherit the terms of what they were trained on.{inherited}", "", *rows]
+    inherited = f"The weights inherit the terms of all that they were trained on: {content.trained_on}."
+    return [inherited, "", *rows]
 
 
 def _measured(content: CardContent) -> list[str]:

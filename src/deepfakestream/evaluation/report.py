@@ -93,7 +93,7 @@ def headline(metrics: Metrics) -> str:
 
 def _of_100(share: float) -> str:
     """Return a share as whole numbers of 100; "0" and "100" only where it is exactly so."""
-    if 0.0 < share < 0.005:
+    if 0.0 < share <= 0.005:
         return "fewer than 1 of 100"
     if 0.995 <= share < 1.0:
         return "more than 99 of 100"

@@ -28,8 +28,9 @@ from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.progress import track
 from deepfakestream.scan.command import CUSTOM_VERSION
 from deepfakestream.scan.engine import ScanEngine, open_engine, verdict_of
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words, terminal_safe
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
 from deepfakestream.settings import load_settings
+from deepfakestream.terminal import one_line
 
 JSON_FILE = "explanation.json"
 PAGE_FILE = "index.html"
@@ -46,7 +47,7 @@ class Written:
     def describe(self) -> str:
         """Return the report that the command prints."""
         record, directory = self.record, self.directory
-        file, verdict = terminal_safe(record["file"]), VERDICT_WORDS[record["verdict"]].upper()
+        file, verdict = one_line(record["file"]), VERDICT_WORDS[record["verdict"]].upper()
         lines = [f"{file}: {verdict}, p_fake {record['p_fake']:.3f}"]
         lines += [f"  note      {reason_words(reason)}" for reason in record["reasons"]]
         for face in record["faces"]:

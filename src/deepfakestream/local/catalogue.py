@@ -33,6 +33,8 @@ class ServerSpec:
     address: str = ""
     """What a person opens."""
     environment: dict[str, str] = field(default_factory=dict)
+    log_name: str = ""
+    """Name of its log file without suffix, where that is not the server's."""
 
 
 def mlflow_server(settings: Settings) -> ServerSpec:
@@ -97,7 +99,11 @@ def service_server(settings: Settings) -> ServerSpec:
         port_setting="DEEPFAKESTREAM_SERVICE_PORT",
         ready_url=f"{settings.service_url}/readyz",
         address=settings.service_url,
-        environment={"BENTOML_HOME": str((settings.work_dir / "bentoml").resolve())},
+        # BentoML empties a home's metrics when it starts: services on several ports must not share one.
+        environment={
+            "BENTOML_HOME": str((settings.work_dir / "bentoml" / str(settings.service_port)).resolve())
+        },
+        log_name=f"service-{settings.service_port}",
     )
 
 

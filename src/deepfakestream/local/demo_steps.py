@@ -92,7 +92,7 @@ class Steps:
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"the service has not taken over version {version} after {_NEW_MODEL_TIMEOUT_S:.0f} s; "
-                    f"see {self._settings.work_dir / 'logs' / 'service.log'}"
+                    f"see {self._settings.work_dir / 'logs' / f'service-{self._settings.service_port}.log'}"
                 )
             time.sleep(0.3)
 

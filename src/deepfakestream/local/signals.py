@@ -12,17 +12,28 @@ from typing import Any
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+def interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, and let nothing disturb the cleaning up: a handler of Ctrl-C and TERM.
+
+    PyTorch raises an error where a worker of its loaders is ended by a signal, as it then should be.
+    """
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def interrupted_by_signals() -> None:
+    """Let Ctrl-C and TERM interrupt the whole process, once."""
+    for number in _STOPPING:
+        signal.signal(number, interrupt_once)
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Leave the block quietly on Ctrl-C or TERM; a second signal does not disturb the stopping."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in _STOPPING:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
     try:
-        with _handled_by(stop):
+        with _handled_by(interrupt_once):
             yield
     except KeyboardInterrupt:
         pass

@@ -73,7 +73,7 @@ def _launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:
         spec.command,
         environment=common_environment(settings) | spec.environment,
         cwd=settings.workspace,
-        log=settings.work_dir.resolve() / "logs" / f"{spec.name}.log",
+        log=settings.work_dir.resolve() / "logs" / f"{spec.log_name or spec.name}.log",
         listener=listener,
     )
 

@@ -90,7 +90,8 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
             whole = params.model_copy(update={"train": changed})
             key = f"{training_key(table, whole)}-{params.evaluate.num_bootstrap}"
             path = settings.work_dir / "ablation" / f"{key}.json"
-            if not path.exists():
+            row = _kept(path)
+            if row is None:
                 tags = {"step": "ablate", "mlflow.parentRunId": parent.run_id}
                 with start_run(settings, name=name, tags=tags) as child:
                     child.log_params({"train": changed.model_dump()})
@@ -98,8 +99,20 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
                     child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})
                 with replacing(path) as partial:
                     partial.write_text(json.dumps(asdict(row)), encoding="utf-8")
-            rows[name] = AblationRow(**json.loads(path.read_text(encoding="utf-8")))
+            rows[name] = row
         return compare(rows, validation, seed=params.seed)
+
+
+def _kept(path: Path) -> AblationRow | None:
+    """Return a row that is done, or None; one of an earlier version, with other fields, is done anew."""
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept["auc"] = {kind: (value, low, high) for kind, (value, low, high) in kept["auc"].items()}
+    try:
+        return AblationRow(**kept)
+    except TypeError:
+        return None
 
 
 def _row(

@@ -148,12 +148,11 @@ def _page(
 
 
 def _card(page: ReportContent, spec: DetectorSpec, licences: Mapping[str, str]) -> CardContent:
-    from_version_0 = spec.trained_on.endswith("started from packaged weights")
     return CardContent(
         title=page.title,
         facts=page.facts,
         licences=licences,
-        inherits="version 0, from which training started: research use only" if from_version_0 else "",
+        trained_on=spec.trained_on,
         metrics=page.metrics,
         points=page.points,
         slices=page.slices,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from deepfakestream.pipeline.evaluate import (
 )
 from deepfakestream.pipeline.promotion_ledger import (
     LEDGER_FILE,
+    Entry,
     append_entry,
     last_promotion,
     read_entries,
@@ -122,7 +124,7 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
         entries = read_entries(settings.work_dir / LEDGER_FILE)
         test_set = evaluation.facts["test_set_sha256"]
         if version == champion:
-            _complete(version, settings, tracked)
+            _complete(version, entries, settings, tracked)
             uses = uses_of_test_set(entries, test_set)
             return Promotion(
                 version=version, champion_before=champion, promoted=True, decision=None, test_set_uses=uses
@@ -165,7 +167,7 @@ def read_evaluation(settings: Settings) -> Evaluation:
     except (OSError, ValueError) as error:
         raise DataError(f"{directory}: no readable evaluation ({error}); run 'dvc repro evaluate'") from error
     if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
-        raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro --force evaluate'")
+        raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro evaluate'")
     if facts["model_sha256"] != model_sha256(settings.artifacts_dir / TRAIN_DIR):
         raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
     if facts["test_set_sha256"] != set_sha256(read_test_items(settings)):
@@ -238,15 +240,13 @@ def _carry_out(
     note_decision(entry, settings=settings, tracked=tracked)
 
 
-def _complete(version: int, settings: Settings, tracked: TrackedRun) -> None:
+def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracked: TrackedRun) -> None:
     """Record the promotion of the champion where a server went away between the move and the record."""
-    ledger = settings.work_dir / LEDGER_FILE
-    entries = read_entries(ledger)
     entry = last_promotion(entries, version)
-    if entry is None:
-        return
-    if entries[-1]["decision_id"] == entry["decision_id"] and not entries[-1]["promoted"]:
-        append_entry(ledger, entry)
+    if entry is None or entries[-1]["decision_id"] != entry["decision_id"]:
+        return  # something was decided since: the record was complete, or a rollback made this champion
+    if not entries[-1]["promoted"]:
+        append_entry(settings.work_dir / LEDGER_FILE, entry)
     if versions.get_version(settings, version).tags.get(DECISION_TAG) != entry["decision_id"]:
         note_decision(entry, settings=settings, tracked=tracked)
 

@@ -21,7 +21,9 @@ from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
-from deepfakestream.params import Params
+from deepfakestream.model.packaged import named_model_dir
+from deepfakestream.model.spec import read_spec
+from deepfakestream.params import Params, TrainParams
 from deepfakestream.pipeline.train_faces import face_sets
 from deepfakestream.pipeline.training_key import table_digest, training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
@@ -149,8 +151,21 @@ def open_job(
             extraction=extraction,
             seed=params.seed,
             team=team,
-            trained_on=f"{sources} (data {digest[:12]}), started from {params.train.start_from} weights",
+            trained_on=f"{sources} (data {digest[:12]}), {_ancestry(params.train)}",
         )
+
+
+def _ancestry(params: TrainParams) -> str:
+    """Return what the weights owe to others, with what those were trained on: their terms are inherited."""
+    start = params.start_from
+    told = "ImageNet" if start == "imagenet" else f"{start} ({_trained_on(start)})"
+    taught_by = params.distill.teacher
+    taught = f", taught by {taught_by} ({_trained_on(taught_by)})" if taught_by else ""
+    return f"started from {told} weights{taught}"
+
+
+def _trained_on(model: str) -> str:
+    return read_spec(named_model_dir(model)).trained_on
 
 
 def _log_inputs(

@@ -35,8 +35,8 @@ def push(settings: Settings) -> TransferReport:
     Raises:
         DataError: nothing is recorded, or the remote cannot be written; the call may be repeated.
     """
-    repo, digest = _recorded(settings)
     with one_at_a_time(settings):
+        repo, digest = _recorded(settings)
         repo.push()
     return _report("to", repo, digest, settings)
 
@@ -48,11 +48,11 @@ def pull(settings: Settings) -> TransferReport:
         DataError: nothing is recorded, the remote cannot be read or lacks the version, or `data/` holds
             something else that would be lost.
     """
-    repo, digest = _recorded(settings)
     with (
         exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
         one_at_a_time(settings),
     ):
+        repo, digest = _recorded(settings)
         repo.pull()
     return _report("from", repo, digest, settings)
 

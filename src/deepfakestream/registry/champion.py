@@ -10,9 +10,18 @@ from datetime import UTC, datetime
 
 from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import GateError
-from deepfakestream.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, get_alias, set_alias, tag_version
+from deepfakestream.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    get_alias,
+    get_version,
+    set_alias,
+    tag_version,
+)
 from deepfakestream.settings import Settings
 
+PREVIOUS_TAG = "previous_champion"
 _LOCK_FILE = "promotion.lock"
 
 
@@ -46,21 +55,29 @@ def rollback(settings: Settings) -> int:
         ServerError: the registry does not answer.
     """
     with in_turn(settings.work_dir / _LOCK_FILE):
-        previous = get_alias(settings, PREVIOUS)
+        current = get_alias(settings, CHAMPION)
+        previous = _before(settings, current)
         if previous is None:
             raise GateError(
                 f"{settings.registered_model}: no previous champion to go back to; promote a version first"
             )
-        _move(settings, previous, get_alias(settings, CHAMPION))
+        _move(settings, previous, current)
     return previous
+
+
+def _before(settings: Settings, current: int | None) -> int | None:
+    """Return the champion before; a move cut off between the two aliases left both at the present one."""
+    previous = get_alias(settings, PREVIOUS)
+    if previous is None or previous != current:
+        return previous
+    tag = get_version(settings, current).tags.get(PREVIOUS_TAG, "none")
+    return int(tag) if tag.isdecimal() else None
 
 
 def _move(settings: Settings, version: int, current: int | None) -> None:
     if version == current:
         return
-    # The champion's alias moves last: whatever is cut off before it is repeated by the next call.
-    if current is not None:
-        set_alias(settings, PREVIOUS, current)
+    # The champion's alias moves last, next to the way back: the next call repeats what is cut off before.
     if get_alias(settings, CHALLENGER) == version:
         set_alias(settings, CHALLENGER, None)
     tag_version(
@@ -68,7 +85,9 @@ def _move(settings: Settings, version: int, current: int | None) -> None:
         version,
         {
             "champion_since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "previous_champion": str(current if current is not None else "none"),
+            PREVIOUS_TAG: str(current if current is not None else "none"),
         },
     )
+    if current is not None:
+        set_alias(settings, PREVIOUS, current)
     set_alias(settings, CHAMPION, version)

@@ -13,7 +13,8 @@ move them by hand while it runs.
 
 **Files of a version.** `model.safetensors` and `model.onnx` hold the same weights, `spec.json` all that
 decides a verdict besides them (crop, normalisation, aggregation, calibration, thresholds),
-`reference.parquet` what drift is measured against. Never a pickle.
+`reference.parquet` what drift is measured against, `MODEL_CARD.md` use, terms and measured rates. Never a
+pickle.
 
 **Tags of a version** say where it comes from: Git commit, DVC data digest, digest of params.yaml, digest of
 the files, test metrics, and the gate's decision.

@@ -12,8 +12,9 @@ from deepfakestream.media.find import find_media, is_folder
 from deepfakestream.progress import track
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words, terminal_safe
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
 from deepfakestream.settings import load_settings
+from deepfakestream.terminal import one_line
 
 _COLOURS: dict[Verdict, str] = {
     "likely_fake": "31",
@@ -63,10 +64,10 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     """Return the block of lines that a person reads: the verdict in words, then what it rests on."""
     words = VERDICT_WORDS[result.verdict].upper()
     verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
-    lines = [f"{terminal_safe(result.file)}: {verdict}{_score(result)}"]
+    lines = [f"{one_line(result.file)}: {verdict}{_score(result)}"]
     if result.p_fake is None:
         codes = ", ".join(result.reasons)
-        return "\n".join([*lines, f"  why       {terminal_safe(result.message)} [{codes}]"])
+        return "\n".join([*lines, f"  why       {one_line(result.message)} [{codes}]"])
     lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
     if len(result.tracks) > _MAX_TRACKS:
         lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from deepfakestream.errors import Reason
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.result import ScanResult, Verdict
@@ -35,20 +33,6 @@ REASON_WORDS: dict[Reason, str] = {
 def reason_words(reason: Reason) -> str:
     """Return a reason code as a phrase."""
     return REASON_WORDS.get(reason, str(reason).replace("_", " "))
-
-
-def terminal_safe(text: str) -> str:
-    """Return the text with control characters as escapes, so that a file's name cannot write on the screen.
-
-    A name may hold line breaks, colour codes and marks that turn the direction of writing: whatever Unicode
-    calls "other" or a separator of lines.
-    """
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character)[0] == "C" or unicodedata.category(character) in {"Zl", "Zp"}
-        else character
-        for character in text
-    )
 
 
 def message_for(result: ScanResult) -> str:

@@ -47,7 +47,7 @@ class ServiceMetrics:
         self._champion_waits = Gauge(
             "deepfakestream_champion_waits",
             "1 while the registry's champion is not the model that answers",
-            multiprocess_mode="livemax",
+            multiprocess_mode="livemostrecent",  # a worker that died in a load has left its 1 behind
             registry=registry,
         )
         self._model = Gauge(

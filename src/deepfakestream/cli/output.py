@@ -1,0 +1,12 @@
+"""What a command prints about its work."""
+
+from __future__ import annotations
+
+import typer
+
+from deepfakestream.terminal import terminal_safe
+
+
+def say(text: str) -> None:
+    """Print a report; names of files in it cannot write on the terminal."""
+    typer.echo(terminal_safe(text))
