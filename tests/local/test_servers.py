@@ -153,7 +153,7 @@ def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):
     environment = common_environment(settings.model_copy(update={"workspace": Path()}))
     assert environment["DEEPFAKESTREAM_WORKSPACE"] == str(settings.workspace.resolve())
     assert environment["DEEPFAKESTREAM_SERVICE_PORT"] == str(settings.service_port)
-    assert "DEEPFAKESTREAM_TRACKING_URI" not in environment
+    assert environment["DEEPFAKESTREAM_TRACKING_URI"] == ""
     assert environment["PATH"].startswith(str(Path(sys.executable).parent))
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
 
