@@ -24,6 +24,7 @@ def test_it_is_of_the_version_that_the_repository_points_at() -> None:
     assert re.findall(r"Version `([0-9a-f]{32}\.dir)`", documented()) == [DvcRepo(ROOT).data_digest()]
 
 
+@pytest.mark.devdata
 def test_it_is_what_the_generator_writes() -> None:
     if not (ROOT / "data" / "manifest.parquet").exists():
         pytest.skip("the sample of data.dvc has not been made here; docs/DATA.md says how")

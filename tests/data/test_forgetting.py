@@ -44,6 +44,14 @@ def test_digits_of_several_items_are_refused() -> None:
         resolve_item(to_frame(rows(FIRST, SECOND)), "ababab")
 
 
+def test_a_name_of_several_items_is_refused_with_their_digits() -> None:
+    third = "0123456789abcdef" * 4
+    named = [row | {"original_name": "a.jpg"} for row in rows(FIRST, third)]
+    with pytest.raises(DataError, match=r"^set/a\.jpg: 2 items have this name.*: 0123456789ab, (ab){6}$"):
+        resolve_item(to_frame(named), "set/a.jpg")
+    assert resolve_item(to_frame(named), "0123456789ab") == third
+
+
 def test_removing_deletes_row_and_file_and_may_be_repeated(tmp_path: Path) -> None:
     write_manifest(tmp_path, to_frame(rows(FIRST, SECOND)))
     for row in rows(FIRST, SECOND):

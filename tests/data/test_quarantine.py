@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from deepfakestream.data.quarantine import Quarantine, Refusal
 from deepfakestream.errors import Reason
@@ -37,3 +41,20 @@ def test_entries_are_listed_and_released_by_reason(tmp_path: Path) -> None:
     assert [e.refusal.reason for e in ledger.list()] == [Reason.UNREADABLE]
     assert ledger.release([("set", "a.mp4"), ("set", "other")]) == 1
     assert ledger.list() == []
+
+
+@pytest.mark.parametrize("is_there_still", [True, False])
+def test_nothing_of_a_forgotten_name_stays_in_the_file_also_after_a_kill(
+    is_there_still: bool, tmp_path: Path
+) -> None:
+    """A kill between deletion and overwriting leaves the file as SQLite's plain deletion does."""
+    path = tmp_path / "quarantine.db"
+    Quarantine(path).add([replace(BROKEN, original_name="a-name-of-somebody", media_id="ab"), BROKEN])
+    if not is_there_still:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("PRAGMA secure_delete = OFF")
+            connection.execute("DELETE FROM quarantine WHERE media_id = 'ab'")
+    assert any(b"a-name-of-somebody" in file.read_bytes() for file in tmp_path.iterdir())
+    assert Quarantine(path).forget(["ab"]) == is_there_still
+    assert not any(b"a-name-of-somebody" in file.read_bytes() for file in tmp_path.iterdir())
+    assert [entry.refusal for entry in Quarantine(path).list()] == [BROKEN]

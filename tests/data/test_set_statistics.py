@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfakestream.data.card import write_card
+from deepfakestream.data.card import draw_pictures, write_card
 from deepfakestream.data.manifest import to_frame
 from deepfakestream.data.set_limits import known_limits
 from deepfakestream.data.set_plots import MAX_METHODS, draw_methods, draw_set
 from deepfakestream.data.set_report import describe
-from deepfakestream.data.statistics import measure_set
+from deepfakestream.data.statistics import Extracted, measure_set, tables_digest
 
 
 def item(number: int, **other: Any) -> dict[str, Any]:
@@ -52,7 +52,29 @@ def manifest(num_items: int = 16, **other: Any) -> pd.DataFrame:
 def crops_of(items: pd.DataFrame, per_item: int) -> pd.DataFrame:
     rows = items.loc[items.index.repeat(per_item), ["media_id", "label"]].reset_index(drop=True)
     numbers = np.arange(len(rows), dtype=float)
-    return rows.assign(face_px=40 + numbers, sharpness=1 + numbers, luma=numbers % 256, score=0.9)
+    ids = [f"{media_id}:{number}:0" for number, media_id in enumerate(rows["media_id"])]
+    measured: dict[str, Any] = {
+        "face_px": 40 + numbers,
+        "sharpness": 1 + numbers,
+        "luma": numbers % 256,
+        "score": 0.9,
+    }
+    return rows.assign(crop_id=ids, crop_sha256=ids, **measured)
+
+
+def extracted(crops: pd.DataFrame, empty: pd.DataFrame | None = None) -> Extracted:
+    return Extracted(crops=crops, empty=frozenset(() if empty is None else empty["media_id"]))
+
+
+def gate_report(items: pd.DataFrame, crops: pd.DataFrame) -> dict[str, Any]:
+    rules = [
+        {"table": "items", "rule": "labels", "severity": "critical", "passed": True, "observed": None}
+        | {"num_failed": 0, "failed_ids": [], "remedy": ""},
+        {"table": "crops", "rule": "luma", "severity": "warning", "passed": False, "observed": None}
+        | {"num_failed": 3, "failed_ids": ["a"], "remedy": "look | at them"},
+    ]
+    facts = {"num_items": len(items), "num_crops": len(crops), "tables_sha256": tables_digest(items, crops)}
+    return {"passed": True, "facts": facts, "rules": rules}
 
 
 def test_counts_by_method_and_split_add_up_to_the_set() -> None:
@@ -83,8 +105,9 @@ def test_quantiles_are_those_of_the_items_that_have_the_measure() -> None:
 
 def test_faces_are_counted_once_they_are_extracted() -> None:
     items = manifest()
-    found = measure_set(items, crops_of(items.iloc[:12], 3))
+    found = measure_set(items, extracted(crops_of(items.iloc[:12], 3), items.iloc[12:]))
     assert (found.totals["crops"], found.totals["items_without_face"]) == (36, 4)
+    assert found.totals["items_not_extracted"] == 0
     assert found.faces_per_item is not None
     assert found.faces_per_item.to_numpy().tolist() == [
         [0, "fake", 2],
@@ -92,7 +115,48 @@ def test_faces_are_counted_once_they_are_extracted() -> None:
         [3, "fake", 6],
         [3, "real", 6],
     ]
-    assert "crops an item: median 3, most 3; 4 of 16 items without a face" in describe(found)
+    assert describe(found).endswith("crops an item: median 3, most 3; 4 of 16 items without a face")
+
+
+def test_items_that_extraction_has_not_seen_are_not_called_faceless() -> None:
+    items = manifest()
+    found = measure_set(items, extracted(crops_of(items.iloc[:6], 2), items.iloc[6:8]))
+    assert found.totals["items_without_face"] == 2
+    assert found.totals["items_not_extracted"] == 8
+    assert found.faces_per_item is not None
+    assert found.faces_per_item.to_numpy().tolist() == [
+        [0, "fake", 1],
+        [0, "real", 1],
+        [2, "fake", 3],
+        [2, "real", 3],
+    ]
+    assert describe(found).endswith(
+        "crops an item: median 2, most 2; 2 of 8 extracted items without a face\n"
+        "8 of 16 items not extracted yet: 'dvc repro extract' looks for faces"
+    )
+
+
+def test_crops_of_items_that_are_gone_do_not_count() -> None:
+    items = manifest()
+    found = measure_set(items.iloc[:4], extracted(crops_of(items, 2)))
+    assert (found.totals["crops"], found.totals["items_without_face"]) == (8, 0)
+
+
+def test_a_set_of_new_items_only_has_no_crops_yet() -> None:
+    items = manifest()
+    old = extracted(crops_of(items.iloc[:4], 2))
+    found = measure_set(items.iloc[4:], old)
+    assert (found.totals["crops"], found.totals["items_without_face"]) == (0, 0)
+    assert describe(found).endswith("\n12 of 12 items not extracted yet: 'dvc repro extract' looks for faces")
+    assert draw_pictures(items.iloc[4:], old).keys() == {"methods", "media", "faces", "light"}
+
+
+def test_the_picture_of_faces_leaves_out_what_extraction_has_not_seen() -> None:
+    items = manifest()
+    seen = extracted(crops_of(items.iloc[:8], 2), items.iloc[8:10])
+    shown, of_seen = draw_pictures(items, seen), draw_pictures(items.iloc[:10], seen)
+    assert (shown["faces"], shown["light"]) == (of_seen["faces"], of_seen["light"])
+    assert shown["media"] != of_seen["media"]
 
 
 def test_the_table_is_aligned_and_json_says_the_same() -> None:
@@ -160,17 +224,12 @@ def test_the_picture_of_methods_grows_with_them_up_to_a_limit() -> None:
 
 def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Path) -> None:
     items = manifest()
-    rules = [
-        {"table": "items", "rule": "labels", "severity": "critical", "passed": True, "observed": None}
-        | {"num_failed": 0, "failed_ids": [], "remedy": ""},
-        {"table": "crops", "rule": "luma", "severity": "warning", "passed": False, "observed": None}
-        | {"num_failed": 3, "failed_ids": ["a"], "remedy": "look | at them"},
-    ]
+    crops = crops_of(items, 2)
     page = write_card(
         tmp_path / "card",
         manifest=items,
-        crops=crops_of(items, 2),
-        gate_report={"passed": True, "rules": rules},
+        extracted=extracted(crops),
+        gate_report=gate_report(items, crops),
         data_digest="abc.dir",
     )
     text = page.read_text()
@@ -190,8 +249,67 @@ def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Pat
 
 
 def test_a_card_before_extraction_says_what_is_missing(tmp_path: Path) -> None:
-    page = write_card(tmp_path, manifest=manifest(), crops=None, gate_report=None, data_digest=None)
+    page = write_card(tmp_path, manifest=manifest(), extracted=None, gate_report=None, data_digest=None)
     text = page.read_text()
     assert text.startswith("# Data card\n\n16 items in 8 groups")
     assert "Not validated yet: `dvc repro validate`." in text
     assert "## Faces" not in text
+
+
+def relabelled(items: pd.DataFrame) -> pd.DataFrame:
+    return items.assign(label="fake", manipulation="swap")
+
+
+def resharpened(crops: pd.DataFrame) -> pd.DataFrame:
+    return crops.assign(crop_sha256="other")
+
+
+@pytest.mark.parametrize(
+    ("items", "crops"),
+    [
+        (manifest(18), crops_of(manifest(), 2)),
+        (manifest(14), crops_of(manifest(), 2)),
+        (relabelled(manifest()), crops_of(manifest(), 2)),
+        (manifest(), resharpened(crops_of(manifest(), 2))),
+    ],
+    ids=["items-added", "items-forgotten", "labels-mended", "extracted-anew"],
+)
+def test_a_report_of_other_data_is_called_one_of_an_earlier_version(
+    tmp_path: Path, items: pd.DataFrame, crops: pd.DataFrame
+) -> None:
+    page = write_card(
+        tmp_path,
+        manifest=items,
+        extracted=extracted(crops),
+        gate_report=gate_report(manifest(), crops_of(manifest(), 2)),
+        data_digest="new.dir",
+    )
+    text = page.read_text()
+    assert (
+        "Not validated yet: the gate's report is one of an earlier version of the data "
+        "(16 items, 32 crops, passed); `dvc repro validate` checks this one."
+    ) in text
+    assert "rules kept" not in text
+    assert "crops.luma" not in text
+
+
+def test_a_report_that_does_not_say_what_it_is_about_is_not_shown(tmp_path: Path) -> None:
+    items = manifest()
+    page = write_card(
+        tmp_path,
+        manifest=items,
+        extracted=extracted(crops_of(items, 2)),
+        gate_report={"passed": False, "rules": []},
+        data_digest=None,
+    )
+    assert "one of an earlier version of the data (did not pass)" in page.read_text()
+
+
+def test_the_digest_of_the_tables_ignores_crops_of_items_that_are_gone() -> None:
+    items = manifest()
+    kept = items.iloc[:8]
+    assert tables_digest(kept, crops_of(items, 2)) == tables_digest(kept, crops_of(kept, 2))
+    assert tables_digest(kept, crops_of(kept, 2)) != tables_digest(items, crops_of(items, 2))
+    assert tables_digest(items.assign(licence="other"), crops_of(items, 2)) == tables_digest(
+        items, crops_of(items, 2)
+    )

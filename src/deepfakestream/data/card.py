@@ -10,9 +10,15 @@ import pandas as pd
 
 from deepfakestream.data.atomic import replacing
 from deepfakestream.data.set_limits import known_limits
-from deepfakestream.data.set_plots import draw_set
+from deepfakestream.data.set_plots import draw_faces, draw_light, draw_set
 from deepfakestream.data.set_report import cells, faces_lines, headline, markdown_table, word_cells
-from deepfakestream.data.statistics import CROP_MEASURES, SetStatistics, measure_set
+from deepfakestream.data.statistics import (
+    CROP_MEASURES,
+    Extracted,
+    SetStatistics,
+    measure_set,
+    tables_digest,
+)
 
 CARD_FILE = "data-card.md"
 _ALT = {
@@ -27,7 +33,7 @@ def write_card(
     directory: Path,
     *,
     manifest: pd.DataFrame,
-    crops: pd.DataFrame | None,
+    extracted: Extracted | None,
     gate_report: Mapping[str, Any] | None,
     data_digest: str | None,
 ) -> Path:
@@ -36,21 +42,34 @@ def write_card(
     Args:
         directory: folder to write into; made where it is missing.
         manifest: the items.
-        crops: the crop table, after extraction.
-        gate_report: `artifacts/validate/report.json`, after validation.
+        extracted: what extraction found, where it has run.
+        gate_report: `artifacts/validate/report.json`, after validation; where it is about other items or
+            crops, the page says so in place of its findings.
         data_digest: version of `data/`, where DVC keeps it.
     """
-    statistics = measure_set(manifest, crops)
-    for name, picture in draw_set(manifest, crops).items():
+    statistics = measure_set(manifest, extracted)
+    for name, picture in draw_pictures(manifest, extracted).items():
         _write(directory / f"{name}.png", picture)
     version = f"Version `{data_digest}` of `data/`. " if data_digest else ""
     lines = ["# Data card", "", f"{version}{headline(statistics)[0].upper()}{headline(statistics)[1:]}."]
     lines += ["", *_items_sections(manifest, statistics, heading="##", pictures=True)]
-    lines += _faces_section(statistics) if crops is not None else []
-    lines += _gate_section(gate_report)
+    lines += _faces_section(statistics) if extracted is not None else []
+    lines += _gate_section(gate_report, is_current=_is_current(gate_report, manifest, extracted))
     path = directory / CARD_FILE
     _write(path, ("\n".join(lines).rstrip() + "\n").encode())
     return path
+
+
+def draw_pictures(manifest: pd.DataFrame, extracted: Extracted | None) -> dict[str, bytes]:
+    """Return PNG bytes by name: `methods`, `media` and, after extraction, `faces` and `light`.
+
+    Items that extraction has not seen are in the first two only.
+    """
+    pictures = draw_set(manifest)
+    if extracted is not None:
+        crops = extracted.crops_of(manifest)
+        pictures |= {"faces": draw_faces(extracted.seen_of(manifest), crops), "light": draw_light(crops)}
+    return pictures
 
 
 def manifest_part(manifest: pd.DataFrame, *, data_digest: str | None) -> str:
@@ -83,10 +102,21 @@ def _faces_section(statistics: SetStatistics) -> list[str]:
     return ["## Faces", "", *told, "", *table, "", *_picture("faces", True), *_picture("light", True)]
 
 
-def _gate_section(report: Mapping[str, Any] | None) -> list[str]:
+def _is_current(
+    report: Mapping[str, Any] | None, manifest: pd.DataFrame, extracted: Extracted | None
+) -> bool:
+    if report is None or extracted is None:
+        return False
+    told = report.get("facts", {}).get("tables_sha256")
+    return bool(told == tables_digest(manifest, extracted.crops))
+
+
+def _gate_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list[str]:
     lines = ["## Gate", ""]
     if report is None:
         return [*lines, "Not validated yet: `dvc repro validate`."]
+    if not is_current:
+        return [*lines, f"Not validated yet: {_old_report(report)}; `dvc repro validate` checks this one."]
     rules = report["rules"]
     broken = [rule for rule in rules if not rule["passed"]]
     verdict = "Passed" if report["passed"] else "**Did not pass**"
@@ -95,6 +125,13 @@ def _gate_section(report: Mapping[str, Any] | None) -> list[str]:
         rows = [[f"{r['table']}.{r['rule']}", r["severity"], _found(r), r["remedy"]] for r in broken]
         lines += ["", *markdown_table(["rule", "severity", "found", "remedy"], rows)]
     return lines
+
+
+def _old_report(report: Mapping[str, Any]) -> str:
+    facts = report.get("facts", {})
+    sizes = [f"{facts[f'num_{name}']} {name}" for name in ("items", "crops") if f"num_{name}" in facts]
+    told = ", ".join([*sizes, "passed" if report["passed"] else "did not pass"])
+    return f"the gate's report is one of an earlier version of the data ({told})"
 
 
 def _found(rule: Mapping[str, Any]) -> str:

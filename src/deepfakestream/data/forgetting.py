@@ -1,4 +1,4 @@
-"""Taking items out of `data/`: their rows, their files, and their members of tar shards.
+"""Taking items out of `data/`: their rows, their files, and every copy of their bytes in tar shards.
 
 Every step may be repeated: what a kill left undone is done by the next call, whatever it was.
 """
@@ -14,10 +14,12 @@ import pandas as pd
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, remove_partials
 from deepfakestream.data.ingestion import MEDIA_DIR, PACKS_DIR
 from deepfakestream.data.manifest import read_manifest, write_manifest
+from deepfakestream.data.packs import member_digests, write_without
 from deepfakestream.errors import DataError
 from deepfakestream.media.digest import sha256_file
 
 MIN_PREFIX = 6
+_SHOWN_DIGITS = 12
 
 
 def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
@@ -28,10 +30,15 @@ def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
         item: `source/original_name`, or the first digits of the sha256, six or more.
 
     Raises:
-        DataError: several items begin with these digits.
+        DataError: several items have this name, or begin with these digits.
     """
     called = manifest["source"] + "/" + manifest["original_name"]
     exact = manifest.loc[called == item, "media_id"]
+    if len(exact) > 1:
+        digits = ", ".join(sorted(media_id[:_SHOWN_DIGITS] for media_id in exact))
+        raise DataError(
+            f"{item}: {len(exact)} items have this name; give the first digits of the one meant: {digits}"
+        )
     if len(exact):
         return str(exact.iloc[0])
     if len(item) < MIN_PREFIX:
@@ -45,7 +52,8 @@ def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
 def remove_from_data(data_dir: Path, media_ids: Collection[str]) -> int:
     """Remove items from `data/` and return how many rows the manifest lost.
 
-    New tar shards are written first, then the manifest, and what it no longer names is deleted last.
+    A tar shard is packed without every file that has an item's bytes, also one that the manifest does not
+    name. New tar shards are written first, then the manifest; what it no longer names is deleted last.
 
     Raises:
         DataError: the manifest or a tar shard is damaged.
@@ -54,25 +62,23 @@ def remove_from_data(data_dir: Path, media_ids: Collection[str]) -> int:
     manifest = read_manifest(data_dir)
     unwanted = manifest["media_id"].isin(set(media_ids))
     kept = manifest[~unwanted].copy()
-    packed = manifest[unwanted & manifest["member"].notna()]
-    for path, members in packed.groupby("path")["member"]:
-        others = kept["path"] == path
-        if others.any():
-            kept.loc[others, "path"] = _repack(data_dir, str(path), set(members))
-    if unwanted.any():
+    packs = sorted(set(kept.loc[kept["member"].notna(), "path"])) if media_ids else []
+    moved = {path: _repack(data_dir, path, media_ids) for path in packs}
+    kept["path"] = kept["path"].map(lambda path: moved.get(path, path))
+    if unwanted.any() or any(old != new for old, new in moved.items()):
         write_manifest(data_dir, kept)
     _delete_files(data_dir, kept, media_ids)
     return int(unwanted.sum())
 
 
-def _repack(data_dir: Path, path: str, members: Collection[str]) -> str:
-    """Write a tar shard without some members under its new digest; return its path relative to `data/`."""
+def _repack(data_dir: Path, path: str, media_ids: Collection[str]) -> str:
+    """Write a tar shard that holds items without them, under its new digest; return its path in `data/`."""
     partial = data_dir / PACKS_DIR / f"repack{PARTIAL_SUFFIX}"
     try:
-        with tarfile.open(data_dir / path, "r:") as old, tarfile.open(partial, "w:") as new:
-            for entry in old:
-                if entry.name not in members:
-                    new.addfile(entry, old.extractfile(entry) if entry.isfile() else None)
+        with (data_dir / path).open("rb") as pack:
+            if set(media_ids).isdisjoint(member_digests(pack)):
+                return path
+        write_without(data_dir / path, partial, media_ids)
     except (tarfile.TarError, OSError) as error:
         raise DataError(
             f"{data_dir / path}: cannot be packed without the item ({error}); run 'dvc checkout data.dvc'"

@@ -32,7 +32,7 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, names: Collection[str]) -> None:
-        """Remove objects; one that is gone already is fine."""
+        """Remove objects in this order, but listings last; one that is gone already is fine."""
         ...
 
 
@@ -61,16 +61,19 @@ class DvcStore:
         return opened
 
     def delete(self, names: Collection[str]) -> None:
-        """Remove objects, listings of folders first, so that none is left that names a missing file."""
+        """Remove objects one by one, in this order but listings last; one that is gone already is fine.
+
+        Whatever ends it in between, the listings that tell what a content is are still there.
+        """
         from dvc_data.hashfile.db import get_index
 
-        for name in sorted(names, key=lambda name: not name.endswith(".dir")):
+        if names:  # first: DVC must not remember what a kill left half-deleted as complete
+            get_index(self._database).clear()
+        for name in sorted(names, key=lambda name: name.endswith(".dir")):
             try:
                 self._database.delete(name)
             except FileNotFoundError:
                 continue
-        if names:
-            get_index(self._database).clear()
 
 
 @contextmanager

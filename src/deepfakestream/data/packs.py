@@ -1,14 +1,20 @@
-"""Pictures inside tar shards, read by offset: thousands of small files stay one file."""
+"""Pictures inside tar shards, read by offset: thousands of small files stay one file.
+
+A tar may hold more than the manifest names: copies that were refused, files that no table lists. What has to
+know all of it goes by the digests of the members.
+"""
 
 from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from deepfakestream.errors import DataError
 
@@ -58,3 +64,35 @@ def as_file(path: Path, member: str | None) -> Iterator[Path]:
         loose = Path(folder) / Path(member).name
         loose.write_bytes(read_member(path, member))
         yield loose
+
+
+def member_digests(pack: IO[bytes]) -> Iterator[str]:
+    """Yield the sha256 of each regular file of an open tar, also of those that a later one of its name hides.
+
+    Raises:
+        tarfile.TarError: it is no uncompressed tar, or breaks off.
+    """
+    pack.seek(0)
+    with tarfile.open(fileobj=pack, mode="r:") as tar:
+        for _, digest in _digested(tar):
+            yield digest
+
+
+def write_without(pack: Path, target: Path, digests: Collection[str]) -> None:
+    """Write a tar with the regular files of another, but those of these sha256.
+
+    Raises:
+        tarfile.TarError: the tar is no uncompressed one, or breaks off.
+        OSError: one of them cannot be read or written.
+    """
+    with tarfile.open(pack, "r:") as old, tarfile.open(target, "w:") as new:
+        for entry, digest in _digested(old):
+            if digest not in digests:
+                new.addfile(entry, old.extractfile(entry))
+
+
+def _digested(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    for entry in tar:
+        content = tar.extractfile(entry) if entry.isfile() else None
+        if content is not None:
+            yield entry, file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -140,10 +140,12 @@ class Quarantine:
     def forget(self, media_ids: Iterable[str]) -> int:
         """Drop every entry of some content, for good; return how many there were.
 
-        What SQLite keeps of deleted rows is overwritten, in the file and in its write-ahead log.
+        What SQLite keeps of deleted rows is overwritten, in the file and in its write-ahead log. That is done
+        where nothing is deleted too: a call that was killed, or `release`, may have left such remains.
         """
-        num_entries = self._delete(_FORGET, [(media_id,) for media_id in media_ids])
-        if num_entries:
+        keys = [(media_id,) for media_id in media_ids]
+        num_entries = self._delete(_FORGET, keys)
+        if keys and self._path.exists():
             with closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as connection:
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -33,15 +33,25 @@ def headline(statistics: SetStatistics) -> str:
 
 
 def faces_lines(statistics: SetStatistics) -> list[str]:
-    """Return how many faces the items gave, as text; nothing before extraction."""
+    """Return how many faces the items gave and how many wait for extraction; nothing before the first one."""
     table = statistics.faces_per_item
     if table is None:
         return []
-    per_item = table.groupby("crops")["items"].sum()
-    values = pd.Series(per_item.index.repeat(per_item.to_numpy()))
-    empty = statistics.totals["items_without_face"]
-    spread = f"crops an item: median {values.median():g}, most {values.max()}"
-    return [f"{spread}; {empty} of {statistics.totals['items']} items without a face"]
+    totals = statistics.totals
+    waiting = totals["items_not_extracted"]
+    seen = totals["items"] - waiting
+    lines = []
+    if seen:
+        per_item = table.groupby("crops")["items"].sum()
+        values = pd.Series(per_item.index.repeat(per_item.to_numpy()))
+        what = "extracted items" if waiting else "items"
+        spread = f"crops an item: median {values.median():g}, most {values.max()}"
+        lines.append(f"{spread}; {totals['items_without_face']} of {seen} {what} without a face")
+    if waiting:
+        lines.append(
+            f"{waiting} of {totals['items']} items not extracted yet: 'dvc repro extract' looks for faces"
+        )
+    return lines
 
 
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[object]]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
 
+from deepfakestream.data.crop_assembly import ITEM_COLUMNS
 from deepfakestream.data.splits import SPLITS
 
 ITEM_MEASURES = {
@@ -27,11 +29,30 @@ _COUNTED = ("kind", "codec", "licence", "tool_version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """What the newest extraction found; it may be older than the newest items."""
+
+    crops: pd.DataFrame
+    """The crop table."""
+    empty: frozenset[str]
+    """`media_id` of the items that were looked at and gave no crop."""
+
+    def seen_of(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Return those of the items that were looked at."""
+        return items[items["media_id"].isin(self.crops["media_id"]) | items["media_id"].isin(self.empty)]
+
+    def crops_of(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Return those of the crops that show one of the items."""
+        return self.crops[self.crops["media_id"].isin(items["media_id"])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatistics:
     """The numbers about a set that a person asks for first."""
 
     totals: dict[str, int]
-    """`items`, `groups`, `people`, `bytes` and, after extraction, `crops` and `items_without_face`."""
+    """`items`, `groups`, `people` and `bytes`; once something was extracted also `crops`,
+    `items_without_face` and `items_not_extracted`, of which nobody knows yet whether they show a face."""
     by_method: pd.DataFrame
     """One row each source, label and method: items by split and together, groups, people."""
     by_split: pd.DataFrame
@@ -41,7 +62,7 @@ class SetStatistics:
     words: dict[str, dict[str, int]]
     """Items by kind, codec, licence and version of the tool that took them in."""
     faces_per_item: pd.DataFrame | None
-    """Items by label and number of crops; None before extraction."""
+    """Extracted items by label and number of crops; None before extraction."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all numbers as JSON values."""
@@ -55,12 +76,12 @@ class SetStatistics:
         }
 
 
-def measure_set(manifest: pd.DataFrame, crops: pd.DataFrame | None = None) -> SetStatistics:
+def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> SetStatistics:
     """Count and measure a set.
 
     Args:
         manifest: the items.
-        crops: the crop table, where faces have been extracted from these items.
+        extracted: what extraction found, where it has run; items that it has not seen are counted apart.
     """
     items = with_measures(manifest)
     totals = {
@@ -70,9 +91,9 @@ def measure_set(manifest: pd.DataFrame, crops: pd.DataFrame | None = None) -> Se
         "bytes": int(items["size_bytes"].sum()),
     }
     measures = [_spread(items, column, told) for column, told in ITEM_MEASURES.items()]
-    if crops is not None:
-        without = int((~items["media_id"].isin(crops["media_id"])).sum())
-        totals |= {"crops": len(crops), "items_without_face": without}
+    if extracted is not None:
+        crops = extracted.crops_of(items)
+        totals |= _face_totals(items, extracted)
         measures += [_spread(crops, column, told) for column, told in CROP_MEASURES.items()]
     return SetStatistics(
         totals=totals,
@@ -80,13 +101,24 @@ def measure_set(manifest: pd.DataFrame, crops: pd.DataFrame | None = None) -> Se
         by_split=_by_split(items),
         measures=pd.DataFrame([row for row in measures if row["n"]]),
         words={column: _counts(items[column]) for column in _COUNTED},
-        faces_per_item=None if crops is None else _faces_per_item(items, crops),
+        faces_per_item=None if extracted is None else _faces_per_item(items, extracted),
     )
 
 
 def with_measures(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with `short_px`, the shorter side of the picture in pixels."""
     return manifest.assign(short_px=manifest[["width_px", "height_px"]].min(axis=1))
+
+
+def tables_digest(manifest: pd.DataFrame, crops: pd.DataFrame) -> str:
+    """Return a digest of items, by the columns that their crops carry, and of the crops of those items."""
+    own = crops.loc[crops["media_id"].isin(manifest["media_id"]), ["crop_id", "crop_sha256"]]
+    digest = sha256()
+    for table in (manifest[["media_id", *ITEM_COLUMNS]], own):
+        present = table.astype(object).where(table.notna(), None)
+        for row in present.itertuples(index=False, name=None):
+            digest.update(repr(row).encode())
+    return digest.hexdigest()
 
 
 def _by_method(items: pd.DataFrame) -> pd.DataFrame:
@@ -124,9 +156,20 @@ def _spread(table: pd.DataFrame, column: str, told: str) -> dict[str, Any]:
     return {"measure": told, "n": len(values)} | spread
 
 
-def _faces_per_item(items: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
-    numbers = crops["media_id"].value_counts().reindex(items["media_id"], fill_value=0)
-    table = pd.DataFrame({"label": items["label"].to_numpy(), "crops": numbers.to_numpy()})
+def _face_totals(items: pd.DataFrame, extracted: Extracted) -> dict[str, int]:
+    seen = extracted.seen_of(items)
+    crops = extracted.crops_of(items)
+    return {
+        "crops": len(crops),
+        "items_without_face": len(seen) - crops["media_id"].nunique(),
+        "items_not_extracted": len(items) - len(seen),
+    }
+
+
+def _faces_per_item(items: pd.DataFrame, extracted: Extracted) -> pd.DataFrame:
+    seen = extracted.seen_of(items)
+    numbers = extracted.crops["media_id"].value_counts().reindex(seen["media_id"], fill_value=0)
+    table = pd.DataFrame({"label": seen["label"].to_numpy(), "crops": numbers.to_numpy()})
     return table.groupby(["crops", "label"]).size().rename("items").reset_index()
 
 

@@ -1,15 +1,20 @@
 """Finding an item in a store of old versions: its bytes, its faces, and every table that names it.
 
-An object is a trace if it is the item's file, a tar that holds it, a shard with one of its faces, or a file
+An object is a trace if it is the item's file, a tar with its bytes, a shard with one of its faces, or a file
 that mentions its digest; and every folder listing that names a trace is one. A version that held the item can
 therefore not be checked out any more: it could only come back with the item.
+
+Traces are told by other traces, e.g. a file by the listing with its path. They come in an order in which they
+can be deleted: what is left after any number of them is found again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+import tarfile
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -21,6 +26,7 @@ from deepfakestream.data.crop_store import SHARD_DIR, TABLE_FILE
 from deepfakestream.data.ingestion import MEDIA_DIR, PACKS_DIR
 from deepfakestream.data.manifest import MANIFEST_FILE
 from deepfakestream.data.object_stores import ObjectStore
+from deepfakestream.data.packs import member_digests
 from deepfakestream.data.tombstones import TOMBSTONE_FILE
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
@@ -31,12 +37,21 @@ Listing = Mapping[str, str]
 """A folder's files: path to name of the object."""
 
 
-def find_traces(store: ObjectStore, media_ids: Collection[str]) -> set[str]:
-    """Return the names of the objects that hold or name one of these items.
+def find_traces(
+    store: ObjectStore, media_ids: Collection[str], judged_packs: MutableMapping[str, bool] | None = None
+) -> list[str]:
+    """Return the names of the objects that hold or name one of these items: contents, tables, then listings.
 
-    Media are recognised by the listings that name them and are not read; everything else is, but the file of
-    tombstones.
+    Media that a listing names are recognised by it and are not read; everything else is, but the file of
+    tombstones. A listing whose table is gone counts as a trace: a deletion that was ended leaves such.
+
+    Args:
+        store: where to look.
+        media_ids: the items.
+        judged_packs: whether a pack holds one of the items, by its name; grows, so that a pack which several
+            stores have is read in the first of them only.
     """
+    judged = {} if judged_packs is None else judged_packs
     wanted = frozenset(media_ids)
     present = store.names()
     listings = {name: _read_listing(store, name) for name in sorted(present) if name.endswith(".dir")}
@@ -46,28 +61,75 @@ def find_traces(store: ObjectStore, media_ids: Collection[str]) -> set[str]:
         found, looked_at = _traces_by_listing(store, listing, present, wanted)
         traces |= found
         known |= looked_at
+    for name in sorted(_packs(listings.values()) & present - traces):
+        if _pack_holds_one(store, name, wanted, judged):
+            traces.add(name)
     for name in sorted(present - listings.keys() - known - traces):
         with store.open(name) as content:
-            if mentions(content, wanted):
+            # An earlier deletion may have left a file or a pack that no listing names any more.
+            if _tar_holds_one(content, wanted) or mentions(content, wanted):
                 traces.add(name)
     for name, listing in listings.items():
         if not traces.isdisjoint(listing.values()) or any(_digests(path) & wanted for path in listing):
             traces.add(name)
-    return traces & present
+    traces |= _without_table(store, listings, present)
+    tables = {name for listing in listings.values() for name in _tables(listing)}
+    return sorted(traces & present, key=lambda name: (name in listings, name in tables, name))
+
+
+def _packs(listings: Iterable[Listing]) -> set[str]:
+    return {name for listing in listings for path, name in listing.items() if _top(path) == PACKS_DIR}
+
+
+def _pack_holds_one(
+    store: ObjectStore, name: str, wanted: frozenset[str], judged: MutableMapping[str, bool]
+) -> bool:
+    if name not in judged:
+        with store.open(name) as content:
+            held = _tar_holds_one(content, wanted)
+        if held is None:  # damaged here; another store may have it whole
+            return False
+        judged[name] = held
+    return judged[name]
+
+
+def _tar_holds_one(content: IO[bytes], wanted: frozenset[str]) -> bool | None:
+    """Say whether a tar has a file of one of these digests; None where it is no whole tar."""
+    try:
+        return not wanted.isdisjoint(member_digests(content))
+    except tarfile.TarError:
+        return None
+
+
+def _without_table(store: ObjectStore, listings: Mapping[str, Listing], present: set[str]) -> set[str]:
+    """Return the listings that name a table which the store does not have."""
+    incomplete = {name for name, listing in listings.items() if not _tables(listing) <= present}
+    if not incomplete:
+        return set()
+    # Somebody else may have pushed a version while the names were read; its table is there by now.
+    present = store.names()
+    return {name for name in incomplete if not _tables(listings[name]) <= present}
+
+
+def _tables(listing: Listing) -> set[str]:
+    return {listing[path] for path in (MANIFEST_FILE, TABLE_FILE) if path in listing}
 
 
 def mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
-    """Say whether a file names one of these digests, in plain bytes or in a column of a Parquet table."""
+    """Say whether a file has one of these digests or names one, in plain bytes or in a column of a table."""
+    content.seek(0)
+    whole = sha256()
     wanted = {media_id.encode() for media_id in media_ids}
     is_table = content.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
     content.seek(0)
     overlap = b""
     while chunk := content.read(_CHUNK_BYTES):
+        whole.update(chunk)
         # 63 hexadecimal digits of a digest may lie in the chunk before.
         if not wanted.isdisjoint(_all_digests(overlap + chunk)):
             return True
         overlap = (overlap + chunk)[-63:]
-    return is_table and _table_mentions(content, media_ids)
+    return whole.hexdigest() in media_ids or (is_table and _table_mentions(content, media_ids))
 
 
 def _all_digests(text: bytes) -> Iterable[bytes]:

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.atomic import replacing
-from deepfakestream.data.card import manifest_part, write_card
+from deepfakestream.data.card import draw_pictures, manifest_part, write_card
+from deepfakestream.data.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
 from deepfakestream.data.gate.report import REPORT_FILE
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.data.set_plots import draw_set
-from deepfakestream.data.statistics import SetStatistics, measure_set
+from deepfakestream.data.statistics import Extracted, SetStatistics, measure_set
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.settings import Settings
@@ -24,7 +24,7 @@ def statistics(settings: Settings) -> SetStatistics:
     """Return the numbers of the set, with those of its faces where they have been extracted.
 
     Raises:
-        DataError: nothing has been ingested, or a table is damaged.
+        DataError: nothing has been ingested, or a table or the summary of extraction is damaged.
     """
     return measure_set(*_tables(settings))
 
@@ -33,10 +33,10 @@ def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
     """Write the pictures of the set into a folder and return their paths.
 
     Raises:
-        DataError: nothing has been ingested, or a table is damaged.
+        DataError: nothing has been ingested, or a table or the summary of extraction is damaged.
     """
     written = []
-    for name, picture in draw_set(*_tables(settings)).items():
+    for name, picture in draw_pictures(*_tables(settings)).items():
         path = directory / f"{name}.png"
         with replacing(path) as partial:
             partial.write_bytes(picture)
@@ -48,13 +48,14 @@ def card(directory: Path, *, settings: Settings) -> Path:
     """Write the data card and its pictures into a folder and return the page's path.
 
     Raises:
-        DataError: nothing has been ingested, or a table or the report of validation is damaged.
+        DataError: nothing has been ingested, or a table, the summary of extraction or the report of
+            validation is damaged.
     """
-    manifest, crops = _tables(settings)
+    manifest, extracted = _tables(settings)
     return write_card(
         directory,
         manifest=manifest,
-        crops=crops,
+        extracted=extracted,
         gate_report=_gate_report(settings),
         data_digest=DvcRepo(settings.workspace).data_digest(),
     )
@@ -70,14 +71,23 @@ def card_text(settings: Settings) -> str:
     return manifest_part(manifest, data_digest=DvcRepo(settings.workspace).data_digest())
 
 
-def _tables(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _tables(settings: Settings) -> tuple[pd.DataFrame, Extracted | None]:
     manifest = read_manifest(settings.data_dir)
     extract_dir = settings.artifacts_dir / "extract"
     if not (extract_dir / TABLE_FILE).exists():
         return manifest, None
-    crops = read_crop_table(extract_dir)
-    # What was extracted before the newest change of the set.
-    return manifest, crops[crops["media_id"].isin(manifest["media_id"])]
+    return manifest, Extracted(crops=read_crop_table(extract_dir), empty=_empty_items(extract_dir))
+
+
+def _empty_items(extract_dir: Path) -> frozenset[str]:
+    path = extract_dir / SUMMARY_FILE
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        return frozenset(item["media_id"] for item in summary["empty"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: does not say which items have no face ({error}); run 'dvc repro --force extract'"
+        ) from error
 
 
 def _gate_report(settings: Settings) -> dict[str, Any] | None:

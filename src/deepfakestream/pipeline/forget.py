@@ -181,9 +181,10 @@ def _purge(media_ids: Collection[str], settings: Settings, *, dry_run: bool) -> 
     if not media_ids or not DvcRepo(settings.workspace).exists:
         return {}
     removed: dict[str, int] = {}
+    judged_packs: dict[str, bool] = {}
     with open_stores(settings.workspace) as stores:
         for store in stores:
-            traces = find_traces(store, media_ids)
+            traces = find_traces(store, media_ids, judged_packs)
             removed[store.name] = len(traces)
             if not dry_run:
                 store.delete(traces)

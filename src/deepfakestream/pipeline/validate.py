@@ -43,6 +43,7 @@ from deepfakestream.data.gate.views import (
 )
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.statistics import tables_digest
 from deepfakestream.errors import GateError
 from deepfakestream.params import ValidateParams
 from deepfakestream.settings import Settings
@@ -164,6 +165,7 @@ def _facts(
     return {
         "num_items": len(manifest),
         "num_crops": len(crops),
+        "tables_sha256": tables_digest(manifest, crops),
         "splits": splits.to_dict("records"),
         "shortcuts": [asdict(shortcut) for shortcut in shortcuts],
     }
