@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import tarfile
 from collections.abc import Callable, Collection
@@ -60,6 +61,53 @@ def test_a_file_that_cannot_be_read_is_refused_alone() -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.reason == Reason.UNREADABLE
     assert "check permissions and disk" in refusal.message
+
+
+def test_a_name_that_is_too_long_is_refused_alone(tmp_path: Path) -> None:
+    refusal = look(SourceItem(name="a", path=tmp_path / ("x" * 300 + ".jpg"), label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNREADABLE
+    assert refusal.message.endswith("xx.jpg: cannot be read (File name too long); shorten the name")
+
+
+def test_a_folder_in_place_of_a_file_is_refused_alone(tmp_path: Path) -> None:
+    refusal = look(SourceItem(name="a", path=tmp_path, label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNREADABLE
+    assert "is a folder; check its permissions" in refusal.message
+
+
+class SealedPath(type(Path())):  # type: ignore[misc]
+    """A path below a folder that only others may enter; root, as whom tests may run, enters all."""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(self))
+
+
+def test_a_file_in_a_sealed_folder_is_refused_alone(tmp_path: Path) -> None:
+    refusal = look(SourceItem(name="a", path=SealedPath(tmp_path / "a.jpg"), label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNREADABLE
+    assert refusal.message.endswith("a.jpg: cannot be read (Permission denied); check permissions and disk")
+
+
+def test_a_tar_member_with_too_long_a_name_is_refused_alone(
+    tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    member = f"real/{'x' * 300}.jpg"
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        tar.add(write_picture(tmp_path / "a.jpg", shade=0), member)
+    refusal = look(SourceItem(name=member, path=tmp_path / "s.tar", member=member, label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNREADABLE
+    assert "s.tar: 'real/xxx" in refusal.message
+
+
+def test_a_file_with_a_long_suffix_can_be_stored(tmp_path: Path, write_picture: Callable[..., Path]) -> None:
+    picture = write_picture(tmp_path / "a.jpg", shade=0).rename(tmp_path / f"a.{'x' * 240}")
+    found = look(SourceItem(name="a", path=picture, label="real"))
+    assert isinstance(found, ExaminedItem)
+    assert stored_path(found) == f"media/{found.media_id[:2]}/{found.media_id}"
 
 
 def test_a_clip_below_the_shortest_length_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -390,10 +391,42 @@ def test_videos_that_later_fakes_connect_stop_the_ingestion(
     fake = source / FAKE / "Deepfakes/c23/videos/000_003.mp4"
     fake.parent.mkdir(parents=True)
     fake.write_bytes(clip_bytes["fake"])
-    message = r"003.mp4: belongs to source group 'source:youtube-000', but the set holds it in"
+    message = (
+        r"belongs to source group .*, but the set holds 'source:youtube-000' and 'source:youtube-003' apart"
+    )
     with pytest.raises(DataError, match=message):
         take(source, tmp_path / "ws")
     assert digest_of(tmp_path / "ws" / "data") == before
+
+
+@pytest.mark.parametrize(
+    ("layout", "tree", "readable"),
+    [
+        ("faceforensics", FAKE, f"{FF}/c23/videos/000.mp4"),
+        ("celeb_df", "Celeb-synthesis", "Celeb-real/id0_0000.mp4"),
+    ],
+)
+def test_a_tree_that_cannot_be_read_is_refused_and_the_rest_taken(
+    layout: str,
+    tree: str,
+    readable: str,
+    plant: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = plant(reals=[readable])
+    (source / tree).mkdir()
+    scandir = os.scandir
+
+    def refuse_tree(path: str) -> Any:
+        if str(path).endswith(tree):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_tree)  # root may read everything
+    report = take(source, tmp_path / "ws", layout=layout)
+    assert report.added["original_name"].tolist() == [readable]
+    assert [(refusal.original_name, refusal.reason) for refusal in report.refused] == [(tree, "unreadable")]
 
 
 def test_a_dry_run_counts_and_changes_nothing(plant: Callable[..., Path], tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         choose_layout(tmp_path / "nowhere")
 
 
+def test_a_source_with_too_long_a_name_is_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="x: no such file or folder"):
+        choose_layout(tmp_path / ("x" * 300))
+
+
 def test_an_unknown_layout_name_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--layout celeb: unknown; use one of celeb_df, .*folders"):
         choose_layout(tmp_path, "celeb")
@@ -147,6 +152,11 @@ def test_crop_shards_keep_split_and_group(plant: Callable[[Tree], Path]) -> None
     assert listed(source / "t-1.tar") == [second]
 
 
+def test_a_crop_without_a_group_is_in_that_of_its_original(plant: Callable[[Tree], Path]) -> None:
+    table = "file,shard,label,video,original\nreal/a.jpg,t.tar,real,7,\nfake/b.jpg,t.tar,fake,,real/a.jpg\n"
+    assert [item.group for item in listed(plant({"manifest.csv": table}))] == ["7", "7"]
+
+
 def test_dfdc_groups_by_original_and_draws_its_own_split(plant: Callable[[Tree], Path]) -> None:
     part = {
         "x.mp4": {"label": "FAKE", "split": "train", "original": "y.mp4"},
@@ -161,7 +171,20 @@ def test_dfdc_groups_by_original_and_draws_its_own_split(plant: Callable[[Tree],
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "not valid JSON"), ("[]", "must map file names"), ('{"a": 1}', "must map")]
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "must map file names"),
+        ('{"a": 1}', "must map"),
+        ('{"a.mp4": {"label": 1}}', r"metadata.json: label of 'a.mp4' is 1, which is no text; fetch"),
+        ('{"a.mp4": {"label": ["FAKE"]}}', "label of 'a.mp4' is"),
+        ('{"a.mp4": {"label": "FAKE", "split": 3}}', "split of 'a.mp4' is 3"),
+        ('{"a.mp4": {"label": "FAKE", "original": {}}}', "original of 'a.mp4' is"),
+        ('{"/etc/a.mp4": {"label": "FAKE"}}', r"metadata.json: '/etc/a.mp4' is no name of a file beside it"),
+        ('{"../a.mp4": {"label": "FAKE"}}', "'../a.mp4' is no name of a file"),
+        ('{"": {"label": "FAKE"}}', "'' is no name of a file"),
+        ('{"..": {"label": "FAKE"}}', "'..' is no name of a file"),
+    ],
 )
 def test_bad_dfdc_metadata_is_explained(content: str, message: str, plant: Callable[[Tree], Path]) -> None:
     with pytest.raises(DataError, match=message):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepfakestream.data.splits import SplitDraw, assign_split
+from deepfakestream.data.splits import GroupSplits, SplitDraw, assign_split
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -63,3 +63,19 @@ def test_a_source_with_a_test_split_gets_train_and_val_only(
 def test_a_draw_is_the_assignment() -> None:
     draw = SplitDraw(FRACTIONS, "v1")
     assert all(draw.of(f"set:{i}") == assign_split(f"set:{i}", FRACTIONS, "v1") for i in range(50))
+
+
+def test_a_group_half_outside_of_the_test_split_is_drawn_as_one() -> None:
+    splits = GroupSplits({}, SplitDraw({"train": 0.0, "val": 0.1, "test": 0.9}, "v1"))
+    for number in range(50):
+        splits.declare(f"set:{number}", "trainval", name="a")
+        splits.declare(f"set:{number}", None, name="b")
+    assert {splits.of(f"set:{number}") for number in range(50)} == {"val"}
+
+
+def test_a_held_or_declared_split_stands_before_the_draw() -> None:
+    splits = GroupSplits({"set:held": "test"}, SplitDraw(FRACTIONS, "v1"))
+    splits.declare("set:held", "trainval", name="a")
+    splits.declare("set:new", "Validation", name="b")
+    splits.declare("set:new", "valid", name="c")
+    assert (splits.of("set:held"), splits.of("set:new")) == ("test", "val")

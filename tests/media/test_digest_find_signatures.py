@@ -66,6 +66,25 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     assert find_media([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "sub"]
 
 
+def test_links_to_folders_are_followed_once_and_never_in_circles(tmp_path):
+    source = tmp_path / "source"
+    for name in ("source/real/a.jpg", "disk/swap/b.jpg", "disk/.hidden/c.jpg", "d.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(JPEG_HEAD)
+    (source / "fake").symlink_to(tmp_path / "disk")
+    (source / "fake again").symlink_to(tmp_path / "disk")
+    (source / "alias of real").symlink_to(source / "real")
+    (source / "up").symlink_to(tmp_path)
+    (source / "real" / "circle").symlink_to(source)
+    (tmp_path / "disk" / "swap" / "circle").symlink_to(tmp_path / "disk")
+    (source / "gone").symlink_to(tmp_path / "nowhere")
+    found = [path.relative_to(source).as_posix() for path in find_media([source])]
+    assert found == ["fake/swap/b.jpg", "real/a.jpg"]
+    (tmp_path / "link").symlink_to(source)
+    assert len(find_media([tmp_path / "link"])) == 2
+
+
 def test_folder_without_media_gives_nothing(tmp_path):
     assert find_media([tmp_path]) == []
 

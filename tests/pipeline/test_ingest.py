@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import ingest, workspace
@@ -158,7 +160,7 @@ def test_crop_shards_stay_packed(tmp_path: Path, settings: Settings) -> None:
                 name = f"{'fake' if number % 2 else 'real'}/{number}.png"
                 write(tmp_path / name, number)
                 tar.add(tmp_path / name, name)
-                rows.append(f"{name},{split}.tar,{name[:4]},{split},{number // 2}")
+                rows.append(f"{name},{split}.tar,{name[:4]},{split},{number // 3}")
         folder.mkdir(exist_ok=True)
         (tmp_path / f"{split}.tar").rename(folder / f"{split}.tar")
     (folder / "manifest.csv").write_text("\n".join([*rows, "real/gone.png,val.tar,real,val,9"]))
@@ -177,3 +179,112 @@ def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, se
     assert first.data_digest in (settings.workspace / "data.dvc").read_text()
     assert any((settings.work_dir / "dvc-remote").rglob("*.dir"))
     assert take(source, settings).data_digest == first.data_digest
+
+
+def test_a_recorded_set_that_is_not_here_is_not_replaced(
+    source: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.create(settings.workspace)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795305600")
+    recorded = take(source, settings).data_digest
+    pointer = (settings.workspace / "data.dvc").read_bytes()
+    shutil.rmtree(settings.data_dir)
+    write(tmp_path / "other" / "real" / "a.jpg", 70)
+    told = r"data.dvc: names a set that is not here, .* run 'deepfakestream data pull' first, or move"
+    for dry_run in (True, False):
+        with pytest.raises(DataError, match=told):
+            take(tmp_path / "other", settings, dry_run=dry_run)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    with pytest.raises(DataError, match=told):
+        take(source, settings)
+    assert (settings.workspace / "data.dvc").read_bytes() == pointer
+    assert not list(settings.data_dir.rglob("*"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795305600")
+    assert take(source, settings).data_digest == recorded
+    assert (settings.workspace / "data.dvc").read_bytes() == pointer
+
+
+def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Settings) -> None:
+    workspace.create(settings.workspace)
+    first = take(source, settings)
+    shutil.rmtree(settings.data_dir)
+    DvcRepo(settings.workspace).pull()
+    write(source / "real" / "new.jpg", 71)
+    assert take(source, settings).num_items == first.num_items + 1
+
+
+def table_of(source: Path, *rows: str) -> Path:
+    (source / "manifest.csv").write_text("\n".join(["file,label,group_id,split,manipulation", *rows]))
+    return source
+
+
+def test_a_declared_split_is_that_of_its_whole_group(tmp_path: Path, settings: Settings) -> None:
+    names = [f"{number}.jpg" for number in range(12)]
+    for number, name in enumerate(names):
+        write(tmp_path / "s" / name, number)
+    rows = [f"{name},real,g{number % 6}," for number, name in enumerate(names)]
+    rows = [row + ("test" if number >= 6 else "") + "," for number, row in enumerate(rows)]
+    take(table_of(tmp_path / "s", *rows), settings)
+    assert set(read_manifest(settings.data_dir)["split"]) == {"test"}
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_two_splits_of_one_group_stop_before_anything_is_copied(
+    held: int, tmp_path: Path, settings: Settings
+) -> None:
+    rows = ["0.jpg,real,g,train,", "1.jpg,fake,g,test,", "2.jpg,real,h,test,"]
+    for number in range(3):
+        write(tmp_path / "s" / f"{number}.jpg", number)
+    if held:
+        take(table_of(tmp_path / "s", rows[0]), settings)
+    before = snapshot(settings.data_dir)
+    told = "is held in 'train'" if held else "is also declared as 'train'"
+    with pytest.raises(
+        DataError, match=rf"^1.jpg: split is 'test', but its source group 's:g' {told}; declare"
+    ):
+        take(table_of(tmp_path / "s", *rows), settings)
+    assert snapshot(settings.data_dir) == before
+
+
+def test_a_corrected_label_is_taken_over_and_told(tmp_path: Path, settings: Settings) -> None:
+    for number in range(2):
+        write(tmp_path / "s" / f"{number}.jpg", number)
+    take(table_of(tmp_path / "s", "0.jpg,real,,train,", "1.jpg,fake,,train,swap"), settings)
+    corrected = table_of(tmp_path / "s", "0.jpg,fake,,train,swap", "1.jpg,real,,train,")
+    before = snapshot(settings.data_dir)
+    assert "would correct 2 labels (e.g. 0.jpg: fake)" in take(corrected, settings, dry_run=True).describe()
+    assert snapshot(settings.data_dir) == before
+    report = take(corrected, settings)
+    assert (report.relabelled, report.refused, report.num_items) == (["0.jpg: fake", "1.jpg: real"], [], 2)
+    assert "nothing changed" not in report.describe()
+    manifest = read_manifest(settings.data_dir).set_index("original_name")
+    assert manifest.loc[["0.jpg", "1.jpg"], ["label", "manipulation"]].to_numpy().tolist() == [
+        ["fake", "swap"],
+        ["real", "none"],
+    ]
+    assert "nothing changed" in take(corrected, settings).describe()
+
+
+def test_a_conflict_between_sources_is_settled_as_its_message_says(
+    tmp_path: Path, settings: Settings
+) -> None:
+    write(tmp_path / "first" / "a.jpg", 1)
+    write(tmp_path / "second" / "b.jpg", 1)
+    write(tmp_path / "second" / "c.jpg", 2)
+    first = table_of(tmp_path / "first", "a.jpg,real,,train,")
+    second = table_of(tmp_path / "second", "b.jpg,fake,,train,", "c.jpg,real,,train,")
+    take(first, settings)
+    (refusal,) = take(second, settings).refused
+    assert refusal.message.endswith("correct the wrong label in its source and ingest that source again")
+    assert take(table_of(first, "a.jpg,fake,,train,"), settings).relabelled == ["a.jpg: fake"]
+    assert [refusal.reason for refusal in take(second, settings).refused] == [Reason.DUPLICATE]
+
+
+def test_a_source_that_says_both_labels_changes_none(tmp_path: Path, settings: Settings) -> None:
+    write(tmp_path / "s" / "a.jpg", 1)
+    write(tmp_path / "s" / "b.jpg", 1)
+    take(table_of(tmp_path / "s", "a.jpg,real,,train,"), settings)
+    told = "s/a.jpg says fake, but s/b.jpg has the same bytes and says real; correct the wrong label in"
+    with pytest.raises(DataError, match=told):
+        take(table_of(tmp_path / "s", "a.jpg,fake,,train,", "b.jpg,real,,train,"), settings)
+    assert read_manifest(settings.data_dir)["label"].tolist() == ["real"]

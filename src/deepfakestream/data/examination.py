@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.media.digest import sha256_file
 from deepfakestream.media.probe import probe
 from deepfakestream.media.types import MediaBudget, MediaInfo
+
+_MAX_SUFFIX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +68,15 @@ def examine(
     source = item.source or set_name
     media_id = None
     try:
+        _check_no_folder(item)
         if item.excluded:
             raise MediaError(*item.excluded)
         _check_there(item)
         media_id = _digest(item)
         label = _label(item)
         info = None if media_id in known else _probe(item, limits)
-    except MediaError as error:
+    except (MediaError, OSError) as problem:
+        error = problem if isinstance(problem, MediaError) else _unreadable(item, problem)
         return Refusal(
             source=source,
             original_name=item.name,
@@ -81,6 +86,19 @@ def examine(
             media_id=media_id,
         )
     return ExaminedItem(item=item, source=source, media_id=media_id, label=label, info=info)
+
+
+def _unreadable(item: SourceItem, error: OSError) -> MediaError:
+    remedy = "shorten the name" if error.errno == ENAMETOOLONG else "check permissions and disk"
+    where = item.path if item.member is None else f"{item.path}: '{item.member}'"
+    return MediaError(Reason.UNREADABLE, f"{where}: cannot be read ({error.strerror}); {remedy}")
+
+
+def _check_no_folder(item: SourceItem) -> None:
+    if item.path.is_dir():
+        raise MediaError(
+            Reason.UNREADABLE, f"{item.path}: is a folder; check its permissions, or name the files in it"
+        )
 
 
 def _check_there(item: SourceItem) -> None:
@@ -97,14 +115,9 @@ def _check_there(item: SourceItem) -> None:
 
 
 def _digest(item: SourceItem) -> str:
-    try:
-        if item.member is None:
-            return sha256_file(item.path)
-        return sha256(read_member(item.path, item.member)).hexdigest()
-    except OSError as error:
-        raise MediaError(
-            Reason.UNREADABLE, f"{item.path}: cannot be read ({error.strerror}); check permissions and disk"
-        ) from error
+    if item.member is None:
+        return sha256_file(item.path)
+    return sha256(read_member(item.path, item.member)).hexdigest()
 
 
 def _label(item: SourceItem) -> Label:
@@ -134,5 +147,6 @@ def _probe(item: SourceItem, limits: Limits) -> MediaInfo:
 
 
 def suffix_of(item: SourceItem) -> str:
-    """Return the lower-case suffix of the item's file, dot included."""
-    return Path(item.member or item.path.name).suffix.lower()
+    """Return the lower-case suffix of the item's file, dot included; none where it is too long for one."""
+    suffix = Path(item.member or item.path.name).suffix.lower()
+    return suffix if len(suffix) <= _MAX_SUFFIX else ""

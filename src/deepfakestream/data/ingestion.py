@@ -7,7 +7,7 @@ ingestion leaves the old manifest valid; the files that it copied are found agai
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,11 +19,11 @@ import pandas as pd
 from deepfakestream import __version__
 from deepfakestream.data.atomic import copy_verified
 from deepfakestream.data.examination import ExaminedItem, suffix_of
-from deepfakestream.data.layouts.types import SourceItem
+from deepfakestream.data.held_groups import group_of
 from deepfakestream.data.manifest import to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
-from deepfakestream.data.splits import DEVELOPMENT, SPLITS, SplitDraw
-from deepfakestream.errors import DataError, Reason
+from deepfakestream.data.splits import GroupSplits, SplitDraw
+from deepfakestream.errors import Reason
 from deepfakestream.media.digest import sha256_file
 
 MEDIA_DIR = "media"
@@ -37,14 +37,17 @@ class Selection:
     new: list[ExaminedItem] = field(default_factory=list)
     num_known: int = 0
     """Files whose content the set holds under the same name and source."""
+    relabelled: list[ExaminedItem] = field(default_factory=list)
+    """Files that the set holds under the same name and source, with the label that was corrected since."""
     refused: list[Refusal] = field(default_factory=list)
 
 
 def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) -> Selection:
-    """Sort outcomes into new, known and refused; the same content is one item, with one label.
+    """Sort outcomes into new, known, relabelled and refused; the same content is one item, with one label.
 
     A file whose content the set holds under another name is refused as a duplicate. Content that comes with
-    both labels is refused and both sources are named; an item that is in the set already stays.
+    both labels is refused and both sources are named; an item that is in the set already stays. One of which
+    its own source now says the other label, and nothing else, is relabelled.
     """
     selection = Selection()
     by_content: dict[str, list[ExaminedItem]] = {}
@@ -55,7 +58,6 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
             by_content.setdefault(outcome.media_id, []).append(outcome)
     held = to_rows(present[present["media_id"].isin(set(by_content))])
     holders = {row["media_id"]: _Holder(row["source"], row["original_name"], row["label"]) for row in held}
-    _check_groups(by_content, {row["media_id"]: row["group_id"] for row in held}, holders)
     for media_id, same in by_content.items():
         if media_id in holders:
             _select_held(same, holders[media_id], selection)
@@ -65,20 +67,6 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
             selection.new.append(same[0])
             selection.refused.extend(_refuse_copy(item, _holder(same[0])) for item in same[1:])
     return selection
-
-
-def _check_groups(
-    by_content: Mapping[str, list[ExaminedItem]], group_ids: Mapping[str, str], holders: Mapping[str, _Holder]
-) -> None:
-    """Stop where the source now puts a held item in another group: what came since connects two groups."""
-    for media_id, held_as in group_ids.items():
-        for item in by_content[media_id]:
-            if _holder(item) == holders[media_id] and group_of(item) != held_as:
-                raise DataError(
-                    f"{item.item.name}: belongs to source group '{group_of(item)}', but the set holds it in "
-                    f"'{held_as}', and its split was drawn by that; ingest the source, complete as it is "
-                    "now, into a new workspace"
-                )
 
 
 class _Holder(NamedTuple):
@@ -94,11 +82,17 @@ def _holder(item: ExaminedItem) -> _Holder:
 
 
 def _select_held(same: list[ExaminedItem], holder: _Holder, selection: Selection) -> None:
+    itself = [item for item in same if _holder(item)[:2] == holder[:2]]
+    agree = len({item.label for item in same}) == 1
+    if itself and agree and itself[0].label != holder.label:
+        selection.relabelled.append(itself[0])
+        holder = _holder(itself[0])
     for item in same:
         if _holder(item) == holder:
             selection.num_known += 1
         else:
-            selection.refused.append(_refuse_copy(item, holder))
+            is_copy = agree or item.label == holder.label
+            selection.refused.append(_refuse_copy(item, holder if is_copy else _other_label(item, same)))
 
 
 def _other_label(item: ExaminedItem, same: list[ExaminedItem]) -> _Holder:
@@ -113,7 +107,7 @@ def _refuse_copy(item: ExaminedItem, holder: _Holder) -> Refusal:
         reason = Reason.LABEL_CONFLICT
         message = (
             f"{here} says {item.label}, but {there} has the same bytes and says {holder.label}; "
-            "correct the wrong label and ingest again"
+            "correct the wrong label in its source and ingest that source again"
         )
     return Refusal(
         source=item.source,
@@ -137,19 +131,37 @@ def manifest_rows(
         present: the set so far; a group that is in it keeps its split.
 
     Raises:
-        DataError: a source declares a split that does not exist.
+        DataError: a source declares a split that does not exist, or two for one group.
     """
-    split_of = dict(zip(present["group_id"], present["split"], strict=True))
+    items = list(new)
+    splits = GroupSplits(dict(zip(present["group_id"], present["split"], strict=True)), draw)
+    for item in items:
+        splits.declare(group_of(item), item.item.split, name=item.item.name)
     now = ingestion_time()
-    return to_frame(_row(item, licence=licence, draw=draw, split_of=split_of, now=now) for item in new)
+    return to_frame(_row(item, licence=licence, splits=splits, now=now) for item in items)
+
+
+def relabel(present: pd.DataFrame, relabelled: Iterable[ExaminedItem]) -> pd.DataFrame:
+    """Return the set with the labels and methods that sources say of these items now."""
+    items = list(relabelled)
+    labels = {item.media_id: item.label for item in items}
+    methods = {item.media_id: _manipulation(item) for item in items}
+    media_ids = present["media_id"]
+    return present.assign(
+        label=media_ids.map(labels).fillna(present["label"]),
+        manipulation=media_ids.map(methods).fillna(present["manipulation"]),
+    )
+
+
+def _manipulation(examined: ExaminedItem) -> str:
+    return "none" if examined.label == "real" else examined.item.manipulation or examined.source
 
 
 def _row(
     examined: ExaminedItem,
     *,
     licence: str,
-    draw: SplitDraw,
-    split_of: Mapping[str, str],
+    splits: GroupSplits,
     now: str,
 ) -> dict[str, Any]:
     item, info = examined.item, examined.info
@@ -161,10 +173,10 @@ def _row(
         "member": item.member,
         "kind": "crop" if item.is_crop else info.kind,
         "label": examined.label,
-        "manipulation": "none" if examined.label == "real" else item.manipulation or examined.source,
+        "manipulation": _manipulation(examined),
         "group_id": group_id,
         "identity": item.identity,
-        "split": _split(item, group_id, draw, split_of),
+        "split": splits.of(group_id),
         "source": examined.source,
         "licence": item.licence or licence,
         "original_name": item.name,
@@ -178,24 +190,6 @@ def _row(
         "ingested_at": now,
         "tool_version": __version__,
     }
-
-
-def group_of(examined: ExaminedItem) -> str:
-    """Return the id of an item's source group; an item that its source puts in no group is one itself."""
-    return f"{examined.source}:{examined.item.group or examined.item.name}"
-
-
-def _split(item: SourceItem, group_id: str, draw: SplitDraw, split_of: Mapping[str, str]) -> str:
-    declared = (item.split or "").lower()
-    split = {"valid": "val", "validation": "val"}.get(declared, declared)
-    if split in SPLITS:
-        return split
-    if split not in ("", DEVELOPMENT):
-        raise DataError(
-            f"{item.name}: split '{item.split}' is unknown; use train, val, test or trainval (train or val), "
-            "or leave the cell empty"
-        )
-    return split_of.get(group_id) or draw.of(group_id, without_test=split == DEVELOPMENT)
 
 
 def stored_path(examined: ExaminedItem) -> str:

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deepfakestream.errors import DataError
+
 SPLITS = ("train", "val", "test")
 DEVELOPMENT = "trainval"
 """What a source says of items that it holds out of its test split, without choosing between the other two."""
@@ -26,6 +28,52 @@ class SplitDraw:
         rest = 1.0 - self.fractions["test"]
         val = self.fractions["val"] / rest if rest > 0 else 0.0
         return assign_split(group_id, {"train": 1.0 - val, "val": val, "test": 0.0}, self.salt)
+
+
+class GroupSplits:
+    """One split a source group: as the set holds it, else as its source declares, else drawn."""
+
+    def __init__(self, held: Mapping[str, str], draw: SplitDraw) -> None:
+        self._splits = dict(held)
+        self._held = frozenset(held)
+        self._draw = draw
+        self._without_test: set[str] = set()
+
+    def declare(self, group_id: str, word: str | None, *, name: str) -> None:
+        """Note what a source says of the split of one item; None and an empty word say nothing.
+
+        Raises:
+            DataError: there is no such split, or the item's group has another one.
+        """
+        split = _read_split(word, name)
+        if split == DEVELOPMENT:
+            self._without_test.add(group_id)
+        elif split and self._splits.setdefault(group_id, split) != split:
+            raise self._contradiction(group_id, word, name)
+
+    def of(self, group_id: str) -> str:
+        """Return the split of a group, once all declarations are known."""
+        without_test = group_id in self._without_test
+        return self._splits.get(group_id) or self._draw.of(group_id, without_test=without_test)
+
+    def _contradiction(self, group_id: str, word: str | None, name: str) -> DataError:
+        other = self._splits[group_id]
+        if group_id in self._held:
+            told, remedy = f"is held in '{other}'", f"declare '{other}', or ingest into a new workspace"
+        else:
+            told, remedy = f"is also declared as '{other}'", "declare one split for all of the group"
+        return DataError(f"{name}: split is '{word}', but its source group '{group_id}' {told}; {remedy}")
+
+
+def _read_split(word: str | None, name: str) -> str:
+    declared = (word or "").lower()
+    split = {"valid": "val", "validation": "val"}.get(declared, declared)
+    if split not in ("", DEVELOPMENT, *SPLITS):
+        raise DataError(
+            f"{name}: split '{word}' is unknown; use train, val, test or trainval (train or val), or leave "
+            "the cell empty"
+        )
+    return split
 
 
 def assign_split(group_id: str, fractions: Mapping[str, float], salt: str) -> str:

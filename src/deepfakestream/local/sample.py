@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfakestream.data.atomic import PARTIAL_SUFFIX
+from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.local.sample_media import Made, Studio
@@ -24,6 +25,8 @@ from deepfakestream.progress import track
 
 NORMAL, DRIFTED = "traffic-normal", "traffic-drifted"
 MANIFEST = "manifest.csv"
+MARK = ".deepfakestream-sample"
+"""File that says of a folder, half-made or whole, that a sample was being made in it."""
 _COLUMNS = ("file", "label", "group_id", "identity", "manipulation", "split", "source", "licence")
 _SEEDS = {"": 1, NORMAL: 2, DRIFTED: 3}
 _NUM_THREADS = 2
@@ -64,18 +67,49 @@ class _Job:
 def build(directory: Path) -> Sample:
     """Make the sample in `directory`, unless it is there; a killed run leaves nothing that counts as one.
 
+    Nothing is deleted but what a killed run left half-made beside `directory`.
+
     Raises:
-        DataError: the packages' pictures are missing; the message says how to get them.
+        DataError: the folder holds something else, or the packages' pictures are missing; the message says
+            what to do.
     """
-    was_there = (directory / "labelled" / MANIFEST).is_file()
+    directory = directory if directory.name else directory.resolve()
+    was_there = _is_sample(directory)
     if not was_there:
+        _require_free(directory)
         folder = media_folder()
         partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
-        for path in (partial, directory):
-            shutil.rmtree(path, ignore_errors=True)
+        _remove_half_made(partial)
+        partial.mkdir(parents=True)
+        (partial / MARK).touch()
         _make(partial, folder)
         partial.replace(directory)
     return _found(directory, was_there=was_there)
+
+
+def _is_sample(directory: Path) -> bool:
+    parts = (directory / NORMAL, directory / DRIFTED)
+    return (directory / "labelled" / MANIFEST).is_file() and all(part.is_dir() for part in parts)
+
+
+def _require_free(directory: Path) -> None:
+    if directory.is_dir() and not any(directory.iterdir()):
+        return
+    if directory.exists() or directory.is_symlink():
+        raise DataError(
+            f"{directory}: holds something that is no sample, and nothing of it is overwritten; name a "
+            "folder that is new or empty"
+        )
+
+
+def _remove_half_made(partial: Path) -> None:
+    if (partial / MARK).is_file() and not partial.is_symlink():
+        shutil.rmtree(partial)
+    elif partial.exists() or partial.is_symlink():
+        raise DataError(
+            f"{partial}: is in the way, and is not what a killed 'deepfakestream sample' left; move it away, "
+            "or name another folder"
+        )
 
 
 def _found(directory: Path, *, was_there: bool) -> Sample:

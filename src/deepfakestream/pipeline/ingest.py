@@ -10,11 +10,13 @@ import pandas as pd
 
 from deepfakestream.data.atomic import exclusive, remove_partials
 from deepfakestream.data.examination import Limits, examine_all
-from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, select
+from deepfakestream.data.held_groups import join_held_groups
+from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, relabel, select
 from deepfakestream.data.layouts import choose_layout
 from deepfakestream.data.layouts.types import Layout
 from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
 from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
+from deepfakestream.data.recorded_set import RecordedSet
 from deepfakestream.data.splits import SPLITS, SplitDraw
 from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
 from deepfakestream.data.versions import DvcRepo
@@ -53,6 +55,8 @@ class IngestReport:
     """Items in the set afterwards."""
     added: pd.DataFrame
     """Manifest rows of the new items."""
+    relabelled: list[str] = field(default_factory=list)
+    """Held items whose source corrected their label: `name: label`."""
     refused: list[Refusal] = field(default_factory=list)
     data_digest: str | None = None
     """Digest of `data.dvc`; None outside of a DVC repository."""
@@ -61,8 +65,14 @@ class IngestReport:
         """Return the report as a few lines: counts per label, manipulation and split, refusals by reason."""
         verb = "would add" if self.dry_run else "added"
         lines = [f"{self.source} ({self.layout}): {verb} {len(self.added)} items as '{self.name}'"]
-        lines[0] += _totals(self.added) if len(self.added) else "; nothing changed"
+        if len(self.added):
+            lines[0] += _totals(self.added)
+        elif not self.relabelled:
+            lines[0] += "; nothing changed"
         lines += _count_lines(self.added)
+        if self.relabelled:
+            corrected = "would correct" if self.dry_run else "corrected"
+            lines.append(f"{corrected} {len(self.relabelled)} labels (e.g. {self.relabelled[0]})")
         when = "afterwards" if self.dry_run else "now"
         lines.append(f"in the set already: {self.num_known}; in the set {when}: {self.num_items}")
         lines += _refusal_lines(self.refused)
@@ -75,7 +85,8 @@ def run(source: Path, *, params: IngestParams, settings: Settings, request: Inge
     """Take a source's media into the workspace's `data/`; a second time changes nothing and says so.
 
     Raises:
-        DataError: the source is missing, empty, contradicts its layout, or every file in it was refused.
+        DataError: the source is missing, empty, contradicts its layout, or every file in it was refused; or
+            `data.dvc` names a set that was not pulled.
     """
     layout = choose_layout(source, request.layout)
     name = request.name or _set_name(source)
@@ -99,6 +110,8 @@ def _take(
     settings: Settings,
     request: IngestRequest,
 ) -> IngestReport:
+    recorded = RecordedSet(settings.workspace, settings.data_dir)
+    recorded.require_reachable()
     present = read_manifest_or_empty(settings.data_dir)
     selection = _examine(source, layout, name, params, settings, request.only, present)
     added = manifest_rows(
@@ -107,7 +120,9 @@ def _take(
         draw=SplitDraw(params.split_fractions.model_dump(), params.split_salt),
         present=present,
     )
-    together = pd.concat([present, added], ignore_index=True) if len(added) else present
+    corrected = relabel(present, selection.relabelled) if selection.relabelled else present
+    together = pd.concat([corrected, added], ignore_index=True) if len(added) else corrected
+    recorded.require_same(selection.new, together)
     origin = Origin(root=str(source.resolve()), layout=layout.name, set_name=name, licence=request.licence)
     digest = None
     if not request.dry_run:
@@ -123,6 +138,7 @@ def _take(
         num_known=selection.num_known,
         num_items=len(together),
         added=added,
+        relabelled=[f"{item.item.name}: {item.label}" for item in selection.relabelled],
         refused=selection.refused,
         data_digest=digest,
     )
@@ -149,7 +165,8 @@ def _examine(
         limits=Limits(min_duration_s=params.min_duration_s, budget=MediaBudget()),
     )
     tracked = track(outcomes, description="examine", total=len(items), unit="file")
-    return select(refuse_forgotten(tracked, read_tombstones(settings.data_dir)), present)
+    allowed = refuse_forgotten(tracked, read_tombstones(settings.data_dir))
+    return select(join_held_groups(allowed, present, layout), present)
 
 
 def _store(
@@ -159,10 +176,11 @@ def _store(
     copies = copy_into(settings.data_dir, selection.new)
     for _ in track(copies, description="copy", total=len(selection.new), unit="file"):
         pass
-    if len(added):
+    if len(added) or selection.relabelled:
         write_manifest(settings.data_dir, together)
     ledger = Quarantine(settings.quarantine_db)
     ledger.release(zip(added["source"], added["original_name"], strict=True))
+    ledger.release((item.source, item.item.name) for item in selection.relabelled)
     ledger.add(selection.refused, origin=origin)
     repo = DvcRepo(settings.workspace)
     if not repo.exists or not len(together):

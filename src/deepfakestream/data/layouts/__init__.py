@@ -35,7 +35,7 @@ def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layou
     Raises:
         DataError: the source is missing, the name is unknown, or no layout matches, or several do.
     """
-    if not source.exists():
+    if not _exists(source):
         raise DataError(f"{source}: no such file or folder; give the folder or manifest of labelled media")
     if name is not None:
         return _by_name(name, layouts)
@@ -49,6 +49,13 @@ def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layou
         raise DataError(f"{source}: looks like {names}; say which with --layout, or name the folder of one")
     known = "; ".join(f"{layout.name}: {layout.summary}" for layout in layouts)
     raise DataError(f"{source}: no known layout; arrange it as one of these ({known})")
+
+
+def _exists(source: Path) -> bool:
+    try:
+        return source.exists()
+    except OSError:
+        return False
 
 
 def _by_name(name: str, layouts: Sequence[Layout]) -> Layout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from deepfakestream.data.layouts.originals import group_rows, names_of
 from deepfakestream.data.layouts.tables import find_table, optional_cells, read_table, table_columns
 from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
@@ -14,6 +15,8 @@ REQUIRED = ("file", "shard", "label")
 
 class CropShardsLayout:
     """Pictures that are face crops already; the set's own split and groups are kept.
+
+    A row without a group is in that of the row that its cell `original` names, where there is such a column.
 
     The source is the folder, its table, or one of its tars (then only that shard is taken).
     """
@@ -34,7 +37,9 @@ class CropShardsLayout:
             raise DataError(
                 f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}"
             )
-        for row in read_table(table, required=REQUIRED):
+        rows = read_table(table, required=REQUIRED)
+        told = [{**row, "group_id": _group(row)} for row in rows]
+        for row, grouped in zip(rows, group_rows(table, told), strict=True):
             if _is_tar(source) and row["shard"] != source.name:
                 continue
             yield SourceItem(
@@ -43,9 +48,14 @@ class CropShardsLayout:
                 member=row["file"],
                 label=row["label"] or None,
                 is_crop=True,
-                group=_group(row),
+                group=grouped.group,
+                links=grouped.links,
                 **optional_cells(row),
             )
+
+    def clips(self, name: str) -> tuple[str, ...]:
+        """Return what a cell `original` may call an item of this name."""
+        return names_of(name)
 
 
 def _home(source: Path) -> Path:
@@ -56,5 +66,5 @@ def _is_tar(source: Path) -> bool:
     return source.suffix == ".tar"
 
 
-def _group(row: dict[str, str]) -> str | None:
-    return row.get("group_id") or row.get("source_video") or row.get("video") or None
+def _group(row: dict[str, str]) -> str:
+    return row.get("group_id") or row.get("source_video") or row.get("video") or ""

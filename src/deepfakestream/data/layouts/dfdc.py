@@ -74,4 +74,16 @@ def _read(metadata: Path) -> dict[str, dict[str, Any]]:
         raise DataError(f"{metadata}: not valid JSON ({error}); fetch the part again") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
         raise DataError(f"{metadata}: must map file names to objects with a 'label'; fetch the part again")
+    for name, entry in content.items():
+        _check_entry(metadata, name, entry)
     return content
+
+
+def _check_entry(metadata: Path, name: str, entry: dict[str, Any]) -> None:
+    if name in ("", "..") or name != Path(name).name:
+        raise DataError(f"{metadata}: '{name}' is no name of a file beside it; fetch the part again")
+    for cell in ("label", "split", "original"):
+        if not isinstance(entry.get(cell), str | None):
+            raise DataError(
+                f"{metadata}: {cell} of '{name}' is {entry[cell]!r}, which is no text; fetch the part again"
+            )

@@ -17,6 +17,7 @@ ORIGINALS = "original_sequences"
 FAKES = "manipulated_sequences"
 ACTOR_SETS = frozenset({"actors", "DeepFakeDetection"})
 MASKS = "masks"
+MIN_PARTS = 5
 _REAL_NAME = re.compile(r"(\d+)(?:__.+)?")
 _FAKE_NAME = re.compile(r"(\d+)_(\d+)(?:__.+)?")
 
@@ -48,8 +49,19 @@ class FaceForensicsLayout:
             raise DataError(f"{source}: no videos under {ORIGINALS} and {FAKES}; finish the download")
         official = read_official_split(source)
         group_of = connect([*official.pairs, *(video.numbers for video in videos if not video.is_actor)])
+        members: dict[str, tuple[str, ...]] = {}
+        for number, group in group_of.items():
+            members[group] = (*members.get(group, ()), number)
         for video in videos:
-            yield _item(video, group_of, official)
+            yield _item(video, group_of, members, official)
+
+    def clips(self, name: str) -> tuple[str, ...]:
+        """Return the numbers in the name of a video of FaceForensics++; actors' groups need no links."""
+        path = Path(name)
+        if len(path.parts) < MIN_PARTS or path.parts[0] not in (ORIGINALS, FAKES):
+            return ()
+        video = _read_path(path, Path())
+        return () if video.is_actor else video.numbers
 
 
 class DfdLayout(FaceForensicsLayout):
@@ -78,7 +90,12 @@ class _Video:
 
     @property
     def is_actor(self) -> bool:
-        return self.relative.parts[1] in ACTOR_SETS
+        return self.set_name in ACTOR_SETS
+
+    @property
+    def set_name(self) -> str | None:
+        """The folder below the tree; None for the tree itself, which is listed where it cannot be read."""
+        return next(iter(self.relative.parts[1:]), None)
 
 
 def _trees(source: Path) -> list[Path]:
@@ -98,15 +115,18 @@ def _read_path(path: Path, source: Path) -> _Video:
     return _Video(path, relative, next((match.groups() for match in matches if match), ()))
 
 
-def _item(video: _Video, group_of: dict[str, str], official: OfficialSplit) -> SourceItem:
+def _item(
+    video: _Video, group_of: dict[str, str], members: dict[str, tuple[str, ...]], official: OfficialSplit
+) -> SourceItem:
     target = video.numbers[0] if video.numbers else None
     actor = f"actor-{target}" if target and video.is_actor else None
     return SourceItem(
         name=video.relative.as_posix(),
         path=video.path,
         label="fake" if video.is_fake else "real",
-        manipulation=video.relative.parts[1] if video.is_fake else None,
+        manipulation=video.set_name if video.is_fake else None,
         group=actor or (f"youtube-{group_of[target]}" if target else None),
+        links=members[group_of[target]] if target and not actor else (),
         identity=actor,
         split=official.of(target) if target and not actor else None,
         excluded=None if target else (Reason.GROUP_MISSING, _nameless(video)),

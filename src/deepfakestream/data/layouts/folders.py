@@ -45,7 +45,10 @@ def _labelled(source: Path) -> list[Path]:
 
 
 def _folders(source: Path) -> list[Path]:
-    return sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+    try:
+        return sorted(path for path in source.iterdir() if path.is_dir())
+    except OSError:
+        return []  # no folder, or one that cannot be read: whoever searches it says so
 
 
 def _item(source: Path, path: Path) -> SourceItem:

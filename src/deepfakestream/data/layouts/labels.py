@@ -28,4 +28,4 @@ def read_label(word: str | None) -> Label | None:
 
     Numbers are not read: data sets disagree on whether 1 is the real or the fake.
     """
-    return _WORDS.get((word or "").strip().lower())
+    return _WORDS.get(word.strip().lower()) if isinstance(word, str) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from deepfakestream.data.layouts.originals import group_rows, names_of
 from deepfakestream.data.layouts.tables import find_table, optional_cells, read_table, table_columns
 from deepfakestream.data.layouts.types import SourceItem
 from deepfakestream.errors import DataError
@@ -15,7 +16,8 @@ REQUIRED = ("file", "label")
 class ManifestLayout:
     """Rows with `file` and `label`, and optionally group_id, original, identity, manipulation, split, ...
 
-    `file` is relative to the manifest's folder. A fake may name its `original` instead of a `group_id`.
+    `file` is relative to the manifest's folder. A fake may name its `original` instead of a `group_id`, by
+    path or name, with or without suffix; it is in its original's group then.
     """
 
     name = "manifest"
@@ -32,21 +34,18 @@ class ManifestLayout:
         table = find_table(source)
         if table is None:
             raise DataError(f"{source}: no manifest.csv or manifest.parquet there; name the table itself")
-        for row in read_table(table, required=REQUIRED):
+        rows = read_table(table, required=REQUIRED)
+        for row, grouped in zip(rows, group_rows(table, rows), strict=True):
             yield SourceItem(
                 name=row["file"],
                 path=table.parent / row["file"],
                 label=row["label"] or None,
                 is_crop=row.get("kind", "") == "crop",
-                group=_group(row),
+                group=grouped.group,
+                links=grouped.links,
                 **optional_cells(row),
             )
 
-
-def _group(row: dict[str, str]) -> str | None:
-    if row.get("group_id"):
-        return row["group_id"]
-    if "original" not in row:
-        return None
-    # With an `original` column a real is the group that its fakes name, with or without folder and suffix.
-    return Path(row["original"] or row["file"]).stem
+    def clips(self, name: str) -> tuple[str, ...]:
+        """Return what a cell `original` may call an item of this name."""
+        return names_of(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from deepfakestream.errors import Reason
 
@@ -27,6 +27,8 @@ class SourceItem:
     manipulation: str | None = None
     group: str | None = None
     """Name shared by a fake, its original and near duplicates; unique within the source."""
+    links: tuple[str, ...] = ()
+    """What else belongs to its group and may be in the set from an earlier part: names as in `ClipNaming`."""
     identity: str | None = None
     split: str | None = None
     """`train`, `val` or `test`; `trainval` where the source only says that it is not its test split."""
@@ -57,4 +59,13 @@ class Layout(Protocol):
         Raises:
             DataError: the source contradicts the layout; the message names the file, the rule and the remedy.
         """
+        ...
+
+
+@runtime_checkable
+class ClipNaming(Protocol):
+    """A layout in whose sources later parts may belong to clips that came earlier."""
+
+    def clips(self, name: str) -> tuple[str, ...]:
+        """Return what links call the clips that an item of this name shows; none where it tells none."""
         ...
