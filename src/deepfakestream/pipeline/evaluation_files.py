@@ -14,7 +14,7 @@ import pandas as pd
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.evaluation.gaps import Gap
 from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.evaluation.model_card import CardContent, render_card
+from deepfakestream.evaluation.model_card import render_card
 from deepfakestream.evaluation.operating import MeasuredPoint
 from deepfakestream.evaluation.plots import draw_scores
 from deepfakestream.evaluation.report import ReportContent, render, worst_mistakes
@@ -105,8 +105,8 @@ def write_files(
     )
     page = _page(report, scores, spec, facts, gate, plots)
     (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
-    card = _card(page, spec, licences)
-    (partial / CARD_FILE).write_text(render_card(card), encoding="utf-8")
+    card = render_card(page, licences=licences, trained_on=spec.trained_on)
+    (partial / CARD_FILE).write_text(card, encoding="utf-8")
     replace_folder(report.directory, partial)
 
 
@@ -144,19 +144,6 @@ def _page(
         robustness=report.robustness,
         mistakes=worst_mistakes(scores, threshold=report.metrics.threshold),
         plots=plots,
-    )
-
-
-def _card(page: ReportContent, spec: DetectorSpec, licences: Mapping[str, str]) -> CardContent:
-    return CardContent(
-        title=page.title,
-        facts=page.facts,
-        licences=licences,
-        trained_on=spec.trained_on,
-        metrics=page.metrics,
-        points=page.points,
-        slices=page.slices,
-        caveats=page.caveats,
     )
 
 

@@ -33,8 +33,8 @@ from deepfakestream.pipeline.promotion_ledger import (
     Entry,
     append_entry,
     last_promotion,
+    pairs_decided,
     read_entries,
-    uses_of_test_set,
 )
 from deepfakestream.pipeline.promotion_note import DECISION_TAG, note_decision
 from deepfakestream.pipeline.scoring import read_test_items, score_items, set_sha256
@@ -122,12 +122,15 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
     ) as tracked:
         version = _register(settings, train_dir, evaluation, tracked)
         entries = read_entries(settings.work_dir / LEDGER_FILE)
-        test_set = evaluation.facts["test_set_sha256"]
+        decided = pairs_decided(entries, evaluation.facts["test_set_sha256"])
         if version == champion:
             _complete(version, entries, settings, tracked)
-            uses = uses_of_test_set(entries, test_set)
             return Promotion(
-                version=version, champion_before=champion, promoted=True, decision=None, test_set_uses=uses
+                version=version,
+                champion_before=champion,
+                promoted=True,
+                decision=None,
+                test_set_uses=len(decided),
             )
         versions.set_alias(settings, versions.CHALLENGER, version)
         decision = decide(
@@ -141,13 +144,7 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
             champion_before=champion,
             promoted=decision.outcome == Outcome.PROMOTE,
             decision=decision,
-            test_set_uses=uses_of_test_set(
-                [
-                    *entries,
-                    {"version": version, "champion_before": champion, "test_set_sha256": test_set},
-                ],
-                test_set,
-            ),
+            test_set_uses=len(decided | {(version, champion)}),
         )
         _carry_out(promotion, decision, params, settings=settings, evaluation=evaluation, tracked=tracked)
     return promotion

@@ -25,15 +25,13 @@ def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def uses_of_test_set(entries: Sequence[Entry], test_set_sha256: str) -> int:
-    """Return how many pairs of models the test set has decided about; a repeated decision counts once."""
-    return len(
-        {
-            (entry["version"], entry["champion_before"])
-            for entry in entries
-            if entry.get("test_set_sha256") == test_set_sha256
-        }
-    )
+def pairs_decided(entries: Sequence[Entry], test_set_sha256: str) -> set[tuple[int, int | None]]:
+    """Return the pairs of version and champion that a test set has decided about."""
+    return {
+        (entry["version"], entry["champion_before"])
+        for entry in entries
+        if entry.get("test_set_sha256") == test_set_sha256
+    }
 
 
 def last_promotion(entries: Sequence[Entry], version: int) -> Entry | None:
