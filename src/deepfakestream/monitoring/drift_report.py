@@ -75,7 +75,7 @@ class DriftReport(Finding):
         head = [
             f"## Drift: {self.status}",
             "",
-            f"Model version {self.model_version}, {self._sizes()}: {self.reason}.",
+            self._sentence(),
         ]
         return "\n".join([*head, "", *table])
 
@@ -91,13 +91,14 @@ class DriftReport(Finding):
             "<style>section table{border-collapse:collapse}section td,section th{padding:.2rem .8rem;"
             "border-bottom:1px solid #ddd;text-align:left}</style>"
             f"<h1>Drift: {escape(self.status)}</h1>"
-            f"<p>Model version {escape(self.model_version)}, {self._sizes()}: {escape(self.reason)}.</p>"
+            f"<p>{escape(self._sentence())}</p>"
             f"<table><tr><th>column<th>PSI<th>threshold<th>finding{rows}</table>"
             "<p>Below: the distributions of the columns that could be compared.</p></section>"
         )
 
-    def _sizes(self) -> str:
-        return f"{self.n_current} predictions against {self.n_reference} of the reference"
+    def _sentence(self) -> str:
+        sizes = f"{self.n_current} predictions against {self.n_reference} of the reference"
+        return f"Model version {self.model_version}, {sizes}: {self.reason}."
 
 
 def _number(value: float | None) -> str:
