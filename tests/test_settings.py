@@ -30,6 +30,15 @@ def test_parameters_with_which_nothing_would_happen(
         load_params(path)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_random_numbers_cannot_start_from(tmp_path: Path, seed: int) -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content | {"seed": seed}))
+    with pytest.raises(ParamsError, match="seed: Input should be"):
+        load_params(path)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("SERVICE_PORT", "0"), ("MLFLOW_PORT", "65536"), ("MODEL_POLL_S", "0")]
 )

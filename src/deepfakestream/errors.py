@@ -54,7 +54,7 @@ class ParamsError(DeepfakeStreamError):
 
 
 class DivergedError(ParamsError):
-    """A training whose loss is no longer a number."""
+    """A training whose loss or scores are no longer numbers."""
 
 
 class MediaError(DeepfakeStreamError):

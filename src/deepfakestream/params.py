@@ -207,7 +207,7 @@ class RetrainParams(Section):
 class Params(Section):
     """All sections of `params.yaml`."""
 
-    seed: int
+    seed: int = Field(ge=0, lt=2**31)
     ingest: IngestParams
     extract: ExtractParams
     validate_: ValidateParams = Field(alias="validate")

@@ -29,7 +29,7 @@ class TestMesh:
         assert points[FOREHEAD, 1] < points[RIGHT_EYE, 1] < points[NOSE_TIP, 1] < points[CHIN, 1]
         assert points[RIGHT_EYE, 0] < points[NOSE_TIP, 0] < points[LEFT_EYE, 0]
 
-    @pytest.mark.parametrize("scale", [0.85, 1.15, 1.4])
+    @pytest.mark.parametrize("scale", [0.85, 1.15, 1.4, 2.0, 3.0])
     def test_knows_how_the_crop_was_made(self, astronaut: RGBImage, points: Points, scale: float) -> None:
         """The same face in crops of other margins: its mesh differs by that scale about the centre alone."""
         crop = crop_face(astronaut, np.array((178.0, 58.0, 273.0, 178.0)), scale=scale, size_px=SIZE_PX)

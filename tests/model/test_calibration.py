@@ -102,9 +102,15 @@ class TestOperatingPoints:
         points = operating_points(np.where(is_fake, 1.0, 0.0), is_fake, IDENTITY, measured_on="val")
         assert (points["balanced"].fpr, points["balanced"].tpr) == (0.0, 1.0)
 
-    def test_high_recall_catches_fakes(self) -> None:
-        point = operating_points(*_scores(200, 1000), IDENTITY, measured_on="val")["high_recall"]
-        assert point.tpr == pytest.approx(0.95, abs=0.002)
+    @pytest.mark.parametrize("num_fakes", [20, 40, 1000])
+    def test_high_recall_misses_as_many_as_it_may(self, num_fakes: int) -> None:
+        point = operating_points(*_scores(200, num_fakes), IDENTITY, measured_on="val")["high_recall"]
+        assert point.tpr == 0.95
+
+    def test_the_band_begins_where_one_fake_in_ten_is_missed(self) -> None:
+        logits = np.concatenate([np.full(50, 5.0), np.linspace(-1.0, 1.0, 10)])
+        point = operating_points(logits, np.arange(60) >= 50, IDENTITY, measured_on="val")["low_fpr"]
+        assert point.inconclusive_from == pytest.approx(calibrate(logits[51:52], IDENTITY)[0])
 
     @pytest.mark.parametrize("num_fakes", [5, 10, 30, 50, 410])
     def test_high_recall_never_catches_fewer(self, num_fakes: int) -> None:

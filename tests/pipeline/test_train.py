@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
+from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
@@ -29,6 +31,7 @@ from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
 from deepfakestream.training.detector import network_spec
+from deepfakestream.training.distributed import Team
 
 NUM_ITEMS = 24
 SIZE_PX = 64
@@ -156,6 +159,23 @@ class TestRefused:
             train.run(params, settings=settings)
 
 
+@pytest.mark.parametrize(("num_workers", "num_threads"), [(0, os.cpu_count()), (1000, 1)])
+def test_computing_leaves_the_cores_of_the_workers(
+    make: Callable[..., Settings], params: Params, num_workers: int, num_threads: int
+) -> None:
+    """Whichever command trains: train, ablate or search."""
+    chosen = params.model_copy(update={"train": params.train.model_copy(update={"num_workers": num_workers})})
+    settings = make()
+    table, team = read_usable_crops(settings.artifacts_dir), Team(device=torch.device("cpu"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(7)
+    try:
+        with train.open_job(table, chosen, settings=settings, team=team, digest="d"):
+            assert torch.get_num_threads() == num_threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def _accept_all(settings: Settings) -> None:
     """Stand in for the gate, which refuses a set of one face before training could."""
     import pyarrow as pa
@@ -267,6 +287,17 @@ class TestAblate:
         assert {c.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual", "ensemble"}
         assert {c.pooling for c in chosen.values()} == {"avg", "gwap"}
         assert chosen["without coding"].augment_without == ("coding",)
+
+    @pytest.mark.slow
+    def test_what_cannot_be_trained_is_left_out(self, make: Callable[..., Settings], params: Params) -> None:
+        """Version 0 knows larger crops than these, which is no reason to lose the other rows."""
+        settings = make()
+        quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+        report = ablate.run(quick, settings=settings, only=["as configured", "taught by version 0"])
+        assert list(report.rows) == ["as configured"]
+        assert "crop_size_px 224" in report.left_out["taught by version 0"]
+        with pytest.raises(ParamsError, match=r"train\.distill\.teacher"):
+            ablate.run(quick, settings=settings, only=["taught by version 0"])
 
     @pytest.mark.slow
     def test_each_is_trained_once(self, make: Callable[..., Settings], params: Params) -> None:

@@ -38,10 +38,12 @@ WriteUntrained = Callable[..., Path]
 
 
 class TestRefused:
+    @pytest.mark.parametrize("wanted", ["dataset", "partial"])
     def test_training_split_without_fakes(
-        self, face_set: MakeSet, params: MakeParams, make_job: MakeJob
+        self, face_set: MakeSet, params: MakeParams, make_job: MakeJob, wanted: str
     ) -> None:
-        job = make_job(face_set(num_faked=0), face_set(), params())
+        mix = {"dataset": 0.0, "self_blend": 0.5, "swap": 0.0} | {wanted: 0.5}
+        job = make_job(face_set(num_faked=0), face_set(), params(fake_mix=mix))
         with pytest.raises(DataError, match="split 'train' has no fake face"):
             training_pairs(job)
 

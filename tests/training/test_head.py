@@ -11,7 +11,13 @@ from sklearn.metrics import roc_auc_score
 from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.detector import TrainingJob, network_spec, train_detector
+from deepfakestream.training.detector import (
+    TrainingJob,
+    draws_for_the_head,
+    network_spec,
+    train_detector,
+    training_pairs,
+)
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import PENALTY, refit_head
@@ -58,6 +64,25 @@ def test_separates_what_random_features_can(
     network, pixels = refitted(face_set(), params())
     with torch.no_grad():
         assert roc_auc_score(np.tile([0, 1], len(pixels) // 2), network(pixels).numpy()) > 0.95
+
+
+def test_no_pair_is_fitted_twice_or_drawn_by_training(
+    face_set: Callable[..., FaceSet],
+    params: Callable[..., TrainParams],
+    make_job: Callable[..., TrainingJob],
+) -> None:
+    """The worn and the lightly worn half were the same pairs, so that half as many told anything."""
+    chosen = params(fake_mix={"dataset": 0.0, "self_blend": 1.0, "swap": 0.0}, refit_head_pairs=12)
+    job = make_job(face_set(), face_set(), chosen)
+    trained = training_pairs(job)
+    halves = [(pairs, list(sampler)) for pairs, sampler in draws_for_the_head(job)]
+    assert [len(draws) for _, draws in halves] == [6, 6]
+    drawn = [
+        pairs.pair(int(face), np.random.default_rng([pairs._spec.seed, 0, index]))[1].tobytes()
+        for pairs, draws in [*halves, (trained, range(6))]
+        for index, face in ((draw, job.train.reals[draw]) for draw in draws)
+    ]
+    assert len(set(drawn)) == 18
 
 
 @pytest.mark.parametrize("streams", ["joint", "separate"])

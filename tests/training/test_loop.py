@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepfakestream.errors import ParamsError
+from deepfakestream.errors import DataError, DivergedError, ParamsError
 from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -133,6 +133,16 @@ class TestFit:
                 _validation(face_set()), CheckpointStore(directory=tmp_path), lambda epoch, metrics: None
             )
 
+    def test_divergence_in_an_epochs_last_step_is_said(
+        self, face_set: MakeSet, params: MakeParams, tmp_path: Path
+    ) -> None:
+        """Its loss was still a number; what the network says after it is none."""
+        chosen = params(
+            optimizer="sgd", learning_rate=1e30, warmup_share=0.0, ema_decay=0.0, steps_per_epoch=1
+        )
+        with pytest.raises(DivergedError, match=r"train\.learning_rate: .*scores of dataset are no numbers"):
+            _fit(face_set(), chosen, tmp_path)
+
 
 class TestEarlyStopping:
     def test_keeps_the_best_and_stops(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
@@ -206,3 +216,12 @@ class TestCheckpointStore:
         store.save({"epoch": 1})
         (tmp_path / "last.partial").write_bytes(b"half")
         assert store.load() == {"epoch": 1}
+
+    @pytest.mark.parametrize("kept_bytes", [0, 3, 600])
+    def test_damaged(self, tmp_path: Path, kept_bytes: int) -> None:
+        store = CheckpointStore(directory=tmp_path)
+        store.save({"a": torch.ones(1000)})
+        path = tmp_path / "last.pt"
+        path.write_bytes(path.read_bytes()[:kept_bytes])
+        with pytest.raises(DataError, match=r"last\.pt: a damaged checkpoint; remove it"):
+            store.load()

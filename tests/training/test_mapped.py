@@ -3,15 +3,16 @@ from __future__ import annotations
 import contextlib
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from deepfakestream.training.face_set import FaceSet
-from deepfakestream.training.mapped import handle_of, open_mapped, shared_folder
+from deepfakestream.training.mapped import handle_of, open_mapped, shared_folder, write_stacked
 
 
 class TestHandle:
@@ -32,6 +33,30 @@ class TestHandle:
 
     def test_arrays_in_memory_have_none(self) -> None:
         assert handle_of(np.zeros(3)) is None
+
+
+class TestWriteStacked:
+    def test_is_the_stack(self, tmp_path: Path) -> None:
+        pictures = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3)).astype(np.uint8)
+        write_stacked(tmp_path / "a.npy", (picture[:, ::-1] for picture in pictures), count=3)
+        assert np.array_equal(open_mapped(tmp_path / "a.npy"), pictures[:, :, ::-1])
+
+    def test_room_is_asked_for_as_pictures_come(self, tmp_path: Path) -> None:
+        """A file made as large as it will be has holes, and a disk too full to fill them kills a mapper."""
+        path, sizes_bytes = tmp_path / "a.npy", []
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            for _ in range(3):
+                sizes_bytes.append(path.stat().st_size)
+                yield np.zeros((400, 400, 3), np.uint8)
+
+        write_stacked(path, pictures(), count=3)
+        assert sizes_bytes[0] == 0
+        assert sizes_bytes[2] < path.stat().st_size - 400_000
+
+    def test_a_full_disk_is_said(self) -> None:
+        with pytest.raises(OSError, match="No space left"):
+            write_stacked(Path("/dev/full"), [np.zeros((400, 400, 3), np.uint8)], count=1)
 
 
 class TestFaceSet:

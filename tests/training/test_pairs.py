@@ -42,7 +42,9 @@ class TestRefused:
         if not needed:
             require_both_sides(faces, split="x", needs_dataset_fakes=False)
             return
-        with pytest.raises(DataError, match=r"no fake face but train\.fake_mix\.dataset is above 0"):
+        with pytest.raises(
+            DataError, match=r"no fake face but train\.fake_mix\.dataset or partial is above 0"
+        ):
             require_both_sides(faces, split="x", needs_dataset_fakes=True)
 
     def test_no_real_that_could_be_paired(self, face_set: MakeSet) -> None:

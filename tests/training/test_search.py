@@ -11,7 +11,7 @@ import pytest
 
 from deepfakestream.data.atomic import exclusive
 from deepfakestream.errors import DataError
-from deepfakestream.params import TrainParams
+from deepfakestream.params import FakeMix, TrainParams
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
@@ -52,12 +52,15 @@ class Records:
 
 
 class TestSpace:
-    def test_every_point_is_a_valid_training(self, params: Callable[..., TrainParams]) -> None:
+    @pytest.mark.parametrize("forged_only", [False, True])
+    def test_every_point_is_a_valid_training(
+        self, params: Callable[..., TrainParams], forged_only: bool
+    ) -> None:
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(40):
-            changes = suggest(study.ask())  # type: ignore[arg-type]
+            changes = suggest(study.ask(), forged_only=forged_only)  # type: ignore[arg-type]
             chosen = TrainParams.model_validate(params().model_dump() | changes)
-            assert chosen.fake_mix.dataset >= 0.0
+            assert (chosen.fake_mix.dataset == 0.0) == forged_only
             assert chosen.learning_rate == changes["learning_rate"]
 
 
@@ -75,6 +78,17 @@ def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_pat
     with pytest.raises(DataError, match="no trial finished"):
         search(hopeless, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
     assert set(records.changes) == {0, 1}
+
+
+def test_a_set_without_fakes_is_searched_with_forgeries(
+    job: TrainingJob, face_set: Callable[..., FaceSet], tmp_path: Path
+) -> None:
+    """Each trial asked for fakes of the data set, whatever the mix it started from."""
+    faces = face_set(num_groups=3, num_faked=0)
+    forged = FakeMix(dataset=0.0, self_blend=1.0, swap=0.0)
+    alone = replace(job, train=faces, val=faces, params=job.params.model_copy(update={"fake_mix": forged}))
+    found = search(alone, num_trials=1, database=tmp_path / "s.db", name="x", open_trial=Records().open_trial)
+    assert found.best_changes["fake_mix"]["dataset"] == 0.0
 
 
 @pytest.mark.slow

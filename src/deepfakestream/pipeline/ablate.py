@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from deepfakestream.data.atomic import exclusive, replacing
 from deepfakestream.data.usable_crops import read_usable_crops
-from deepfakestream.errors import ParamsError
+from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
@@ -62,10 +62,12 @@ NUM_TIMINGS = 5
 def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> AblationReport:
     """Train every configuration on the usable crops and measure it on the validation faces.
 
-    What is done is kept in `work/ablation`, so that a killed run goes on. Each is a child run in MLflow.
+    What is done is kept in `work/ablation`, so that a killed run goes on. Each is a child run in MLflow. A
+    configuration after the first that cannot be trained here is left out, and the report says why.
 
     Raises:
-        ParamsError: `only` names an unknown configuration, or backbone or device are unknown.
+        ParamsError: `only` names an unknown configuration, device or backbone are unknown, or training with
+            the first configuration diverged.
         DataError: the crops are missing or made with other parameters, a split lacks a class, or another
             process ablates in this workspace.
         WeightsError: the weights to start from cannot be had.
@@ -73,12 +75,13 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
     """
     if unknown := set(only) - set(CONFIGURATIONS):
         raise ParamsError(
-            f"--only: no configuration '{min(unknown)}'; take some of {', '.join(CONFIGURATIONS)}"
+            f"--only: no configuration '{min(unknown)}'; take some of {'; '.join(CONFIGURATIONS)}"
         )
     table = read_usable_crops(settings.artifacts_dir)
     digest = table_digest(table)
     team = Team(device=torch.device(resolve_device(settings.device)))
-    rows = {}
+    rows: dict[str, AblationRow] = {}
+    left_out: dict[str, str] = {}
     with (
         exclusive(settings.work_dir / "ablation.lock", doing="ablating in this workspace"),
         start_run(settings, name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
@@ -90,17 +93,21 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
             whole = params.model_copy(update={"train": changed})
             key = f"{training_key(table, whole)}-{params.evaluate.num_bootstrap}"
             path = settings.work_dir / "ablation" / f"{key}.json"
-            row = _kept(path)
-            if row is None:
-                tags = {"step": "ablate", "mlflow.parentRunId": parent.run_id}
-                with start_run(settings, name=name, tags=tags) as child:
-                    child.log_params({"train": changed.model_dump()})
-                    row = _row(replace(job, params=changed), validation, path.with_suffix(""), params)
-                    child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})
-                with replacing(path) as partial:
-                    partial.write_text(json.dumps(asdict(row)), encoding="utf-8")
-            rows[name] = row
-        return compare(rows, validation, seed=params.seed)
+            try:
+                rows[name] = _kept(path) or _trained(
+                    replace(job, params=changed),
+                    validation,
+                    path,
+                    whole,
+                    settings=settings,
+                    name=name,
+                    parent_id=parent.run_id,
+                )
+            except (DataError, ParamsError, WeightsError) as error:
+                if not rows:
+                    raise
+                left_out[name] = str(error)
+        return replace(compare(rows, validation, seed=params.seed), left_out=left_out)
 
 
 def _kept(path: Path) -> AblationRow | None:
@@ -113,6 +120,27 @@ def _kept(path: Path) -> AblationRow | None:
         return AblationRow(**kept)
     except TypeError:
         return None
+
+
+def _trained(
+    job: TrainingJob,
+    validation: dict[str, LabelledImages],
+    path: Path,
+    params: Params,
+    *,
+    settings: Settings,
+    name: str,
+    parent_id: str,
+) -> AblationRow:
+    """Train a configuration as a child run, and keep its row under the path."""
+    tags = {"step": "ablate", "mlflow.parentRunId": parent_id}
+    with start_run(settings, name=name, tags=tags) as child:
+        child.log_params({"train": job.params.model_dump()})
+        row = _row(job, validation, path.with_suffix(""), params)
+        child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(asdict(row)), encoding="utf-8")
+    return row
 
 
 def _row(

@@ -81,5 +81,5 @@ def _rounded(changes: dict[str, Any]) -> dict[str, Any]:
     """Return numbers with three significant digits; shares of fakes still add up to 1."""
     out = {name: float(f"{v:.3g}") if isinstance(v, float) else v for name, v in changes.items()}
     mix = {name: round(share, 3) for name, share in changes["fake_mix"].items()}
-    mix["dataset"] = round(1.0 - mix["self_blend"] - mix["swap"], 3)
+    mix["self_blend"] = round(1.0 - mix["dataset"] - mix["swap"], 3)
     return out | {"fake_mix": mix}

@@ -80,17 +80,14 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
     started, one writes and gets the report; the others get None.
 
     Raises:
-        DataError: the crops are missing or made with other parameters, a split lacks a class, or another
-            process trains in this workspace.
+        DataError: the crops are missing or made with other parameters, a split lacks a class, the checkpoint
+            of a killed training is damaged, or another process trains in this workspace.
         ParamsError: backbone or device are unknown.
         WeightsError: the weights to start from cannot be had.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
     table = read_usable_crops(settings.artifacts_dir)
     with join_team(resolve_device(settings.device)) as team:
-        # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half of 1's speed.
-        cores = (os.cpu_count() or 1) // processes_here()
-        torch.set_num_threads(max(1, cores - params.train.num_workers))
         if team.leads:
             return _lead(table, params, settings, team)
         _follow(table, params, settings, team)
@@ -130,11 +127,16 @@ def open_job(
 ) -> Iterator[TrainingJob]:
     """Give the training that the parameters describe on rows of the crop table, its faces in mapped files.
 
+    From here on this process computes with the cores that `train.num_workers` leaves.
+
     Raises:
         DataError: the split `train` or `val` has no crop, a shard is missing or damaged, or the crops were
             made with other parameters.
     """
     keep_freed_memory()
+    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half of 1's speed.
+    cores = (os.cpu_count() or 1) // processes_here()
+    torch.set_num_threads(max(1, cores - params.train.num_workers))
     extraction = spec_from_params(params.extract)
     if differences := spec_differences(extraction, settings.artifacts_dir / "extract"):
         raise DataError(

@@ -17,7 +17,7 @@ from deepfakestream.errors import DataError
 from deepfakestream.pipeline.training_key import table_digest
 from deepfakestream.settings import Settings
 from deepfakestream.training.face_set import FaceSet, find_meshes
-from deepfakestream.training.mapped import open_mapped, shared_folder
+from deepfakestream.training.mapped import open_mapped, shared_folder, write_stacked
 
 SPLITS = "train", "val"
 
@@ -50,16 +50,11 @@ def _write_faces(table: pd.DataFrame, settings: Settings, crop_scale: float, fol
     for split in SPLITS:
         rows = table[table["split"] == split]
         pictures = read_images(settings.artifacts_dir / "extract", rows)
-        first = next(pictures)
-        images = np.lib.format.open_memmap(
-            folder / f"{split}-images.npy", mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape)
-        )
-        images[0] = first
-        for index, picture in enumerate(pictures, start=1):
-            images[index] = picture
-        images.flush()
+        path = folder / f"{split}-images.npy"
+        write_stacked(path, pictures, count=len(rows))
         is_real = (rows["label"] == "real").to_numpy()
-        np.save(folder / f"{split}-points.npy", find_meshes(images, is_real, crop_scale=crop_scale))
+        points = find_meshes(open_mapped(path), is_real, crop_scale=crop_scale)
+        np.save(folder / f"{split}-points.npy", points)
 
 
 def _read_faces(table: pd.DataFrame, split: str, folder: Path) -> FaceSet:

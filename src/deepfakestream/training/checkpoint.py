@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from deepfakestream.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,19 @@ class CheckpointStore:
         partial.replace(self._path)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was saved last, or None."""
+        """Return the state that was saved last, or None.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         if not self._path.exists():
             return None
-        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"{self._path}: a damaged checkpoint; remove it, and training starts from its first epoch"
+            ) from error
         return state
 
     def of_part(self, name: str) -> CheckpointStore:

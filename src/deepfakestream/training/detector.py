@@ -67,7 +67,8 @@ def train_detector(
     In a team this is what the leader does; the others call `fit_network`.
 
     Raises:
-        DataError: a split lacks a class that the parameters ask for.
+        DataError: a split lacks a class that the parameters ask for, or the checkpoint is damaged.
+        DivergedError: the loss or a validation score is no longer a number.
         ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
         WeightsError: the weights to start from cannot be had or do not fit.
     """
@@ -91,7 +92,8 @@ def fit_network(
     the network of all.
 
     Raises:
-        DataError: the split `train` lacks a class that the parameters ask for.
+        DataError: the split `train` lacks a class that the parameters ask for, or the checkpoint is damaged.
+        DivergedError: the loss or a validation score is no longer a number.
         ParamsError: the backbone or the start is unknown, or the parameters do not fit device, team or
             teacher.
         WeightsError: the weights to start from, or the teacher's, cannot be had or do not fit.
@@ -138,22 +140,22 @@ def _finished(
 ) -> FitResult:
     """Return the network with its last layer fitted anew where that is asked for, measured once more."""
     if job.params.refit_head_pairs:
-        draws = list(_draws_for_the_head(job))
+        draws = list(draws_for_the_head(job))
         refit_head(network, draws, num_workers=job.params.num_workers, team=job.team)
     metrics = job.team.agree(measure_kinds(network, validation, job.team))
     on_epoch(len(history), metrics)
     return FitResult(network=network, best_epoch=len(history), history=(*history, metrics))
 
 
-def _draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
+def draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
     """Yield this process's share of pairs that training does not draw: half worn as there, half lightly."""
     num_draws = -(-job.params.refit_head_pairs // 2)
     share = (job.team.rank, job.team.size)
-    for augment in (job.params.augment, "light"):
+    # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
+    for seed, augment in enumerate((job.params.augment, "light"), start=job.seed + 1):
         params = job.params.model_copy(update={"augment": augment})
-        # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
-        pairs = training_pairs(replace(job, params=params, seed=job.seed + 1))
-        yield pairs, DrawSampler(pairs, num_draws=num_draws, seed=job.seed + 1, share=share)
+        pairs = training_pairs(replace(job, params=params, seed=seed))
+        yield pairs, DrawSampler(pairs, num_draws=num_draws, seed=seed, share=share)
 
 
 def training_pairs(job: TrainingJob) -> PairDataset:
@@ -162,11 +164,12 @@ def training_pairs(job: TrainingJob) -> PairDataset:
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for.
     """
-    require_both_sides(job.train, split="train", needs_dataset_fakes=job.params.fake_mix.dataset > 0)
+    mix = job.params.fake_mix
+    require_both_sides(job.train, split="train", needs_dataset_fakes=mix.dataset + mix.partial > 0)
     return PairDataset(
         job.train,
         PairSpec(
-            mix=job.params.fake_mix,
+            mix=mix,
             augment=job.params.augment,
             seed=job.seed,
             without=job.params.augment_without,

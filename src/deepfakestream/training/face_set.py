@@ -68,7 +68,8 @@ def find_meshes(
     """Return the meshes `(N, 468, 2)` of the wanted crops; NaN for the others and where none is found."""
     mesh = FaceMesh()
     points = np.full((len(images), NUM_POINTS, 2), np.nan, dtype=np.float32)
-    for index in track(np.flatnonzero(wanted), description="meshes", unit="face"):
+    indices = np.flatnonzero(wanted)
+    for index in track(indices, description="meshes", total=len(indices), unit="face"):
         found = mesh.find(images[index], crop_scale=crop_scale)
         if found is not None:
             points[index] = found
@@ -85,6 +86,6 @@ def require_both_sides(faces: FaceSet, *, split: str, needs_dataset_fakes: bool)
         raise DataError(f"split '{split}' has no real face; ingest real media or change ingest.split_salt")
     if needs_dataset_fakes and len(faces.fakes) == 0:
         raise DataError(
-            f"split '{split}' has no fake face but train.fake_mix.dataset is above 0; "
-            "ingest fakes or set it to 0"
+            f"split '{split}' has no fake face but train.fake_mix.dataset or partial is above 0; "
+            "ingest fakes or set both to 0"
         )

@@ -120,7 +120,8 @@ class Trainer:
             on_epoch: told of every epoch, those before a restart included.
 
         Raises:
-            DivergedError: the loss is no longer a number.
+            DivergedError: the loss or a validation score is no longer a number.
+            DataError: the checkpoint is damaged.
         """
         progress = self._resume(checkpoints)
         assert progress.history is not None
@@ -157,7 +158,10 @@ class Trainer:
         losses = []
         num_faces = 0
         batches: Iterable[NDArray[np.uint8]] = track(
-            self._loader, description=f"epoch {epoch + 1}/{self._params.epochs}", unit="batch"
+            self._loader,
+            description=f"epoch {epoch + 1}/{self._params.epochs}",
+            total=len(self._loader),
+            unit="batch",
         )
         for step, pairs in enumerate(batches, start=epoch * len(self._loader)):
             losses.append(self._step(pairs))

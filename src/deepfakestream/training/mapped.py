@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,27 @@ def open_mapped(path: Path) -> NDArray[Any]:
     """Return the array in a `.npy` file, mapped for reading; pages are loaded when they are touched."""
     array: NDArray[Any] = np.load(path, mmap_mode="r")
     return array
+
+
+def write_stacked(path: Path, arrays: Iterable[NDArray[Any]], *, count: int) -> None:
+    """Write arrays of one shape and type as one `.npy` file, one after the other.
+
+    They are not written through a map: on a full disk that would end the process by a signal, without a word.
+
+    Args:
+        path: the file.
+        arrays: at least one.
+        count: how many they are.
+
+    Raises:
+        OSError: the file cannot be written, e.g. because the disk is full.
+    """
+    with path.open("wb") as file:
+        for index, array in enumerate(arrays):
+            if index == 0:
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": (count, *array.shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(array).data)
 
 
 def handle_of(array: NDArray[Any]) -> Path | None:

@@ -30,7 +30,7 @@ from deepfakestream.training.face_set import FaceSet
 KINDS = ("dataset", "partial", "self_blend", "swap")
 """Of fakes: the fields of `FakeMix`."""
 NUM_DONORS = 48
-"""Random people among whom a swap takes the one whose pose is nearest."""
+"""Random faces among which a swap takes that of another person whose pose is nearest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,10 +40,16 @@ class SearchResult:
     best_changes: dict[str, Any]
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Return what a trial changes of `train` in params.yaml: the whole search space is here."""
-    self_blend = trial.suggest_float("self_blend", 0.2, 0.7)
+def suggest(trial: optuna.Trial, *, forged_only: bool) -> dict[str, Any]:
+    """Return what a trial changes of `train` in params.yaml: the whole search space is here.
+
+    Args:
+        trial: what is drawn from.
+        forged_only: draw no share for fakes of the data set; `partial` ones are never drawn.
+    """
     swap = trial.suggest_float("swap", 0.0, 0.3)
+    self_blend = 1.0 - swap if forged_only else trial.suggest_float("self_blend", 0.2, 0.7)
+    dataset = 0.0 if forged_only else 1.0 - self_blend - swap
     return {
         "learning_rate": trial.suggest_float("learning_rate", 5e-5, 2e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.1, log=True),
@@ -52,7 +58,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.1),
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
         "ema_decay": trial.suggest_categorical("ema_decay", [0.99, 0.995, 0.998]),
-        "fake_mix": {"dataset": 1.0 - self_blend - swap, "self_blend": self_blend, "swap": swap},
+        "fake_mix": {"dataset": dataset, "self_blend": self_blend, "swap": swap},
     }
 
 
@@ -89,7 +95,13 @@ def search(
             lambda trial: _worth(trial, job, validation, open_trial),
             n_trials=max(0, num_trials - len(tried)),
         )
-        return _result(study)
+        return _result(study, forged_only=_forged_only(job))
+
+
+def _forged_only(job: TrainingJob) -> bool:
+    """Tell whether the trials start from a mix without fakes of the data set: it may hold none."""
+    mix = job.params.fake_mix
+    return mix.dataset + mix.partial == 0
 
 
 def _worth(
@@ -98,7 +110,7 @@ def _worth(
     """Return the validation AUC of the network that the trial's parameters give."""
     import optuna
 
-    changes = suggest(trial)
+    changes = suggest(trial, forged_only=_forged_only(job))
     params = TrainParams.model_validate(job.params.model_dump() | changes)
     best = 0.0  # of a stream or an epoch: what may cut the trial off, not what it is worth
     with open_trial(trial.number, changes) as record, TemporaryDirectory() as folder:
@@ -141,7 +153,7 @@ def _study(database: Path, name: str, seed: int) -> Iterator[optuna.Study]:
         storage.engine.dispose()
 
 
-def _result(study: optuna.Study) -> SearchResult:
+def _result(study: optuna.Study, *, forged_only: bool) -> SearchResult:
     import optuna
 
     finished = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
@@ -153,5 +165,8 @@ def _result(study: optuna.Study) -> SearchResult:
         num_pruned=len(study.get_trials(states=(optuna.trial.TrialState.PRUNED,))),
         best_number=best.number,
         best_auc=float(study.best_value),
-        best_changes=suggest(optuna.trial.FixedTrial(best.params)),  # type: ignore[arg-type]
+        best_changes=suggest(
+            optuna.trial.FixedTrial(best.params),  # type: ignore[arg-type]
+            forged_only=forged_only,
+        ),
     )

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from deepfakestream.errors import DivergedError
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import FakeMix
@@ -87,13 +88,21 @@ def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.dev
 
 
 def measure_kinds(network: DetectorNetwork, sets: dict[str, LabelledImages], team: Team) -> dict[str, float]:
-    """Return the AUC on each kind, and their mean as `val_auc`; a team shares the pictures."""
+    """Return the AUC on each kind, and their mean as `val_auc`; a team shares the pictures.
+
+    Raises:
+        DivergedError: a score is not a number.
+    """
 
     def by_network(images: NDArray[np.uint8]) -> NDArray[np.float64]:
         return score(network, images, team.device)
 
-    metrics = {
-        f"val_auc_{kind}": float(roc_auc_score(part.is_fake, team.scores(by_network, part.images)))
-        for kind, part in sets.items()
-    }
+    metrics = {}
+    for kind, part in sets.items():
+        logits = team.scores(by_network, part.images)
+        if not np.isfinite(logits).all():
+            raise DivergedError(
+                f"train.learning_rate: training diverged (scores of {kind} are no numbers); lower it"
+            )
+        metrics[f"val_auc_{kind}"] = float(roc_auc_score(part.is_fake, logits))
     return {"val_auc": float(np.mean(list(metrics.values()))), **metrics}
