@@ -58,6 +58,15 @@ def test_requeue_wants_to_know_what_and_reports(root: Path, tmp_path: Path) -> N
     assert told.startswith("1 requeued: 1 refused again\nrefused again: unsupported_format: ")
 
 
+def test_drop_wants_to_know_what_and_asks_first(root: Path) -> None:
+    assert call("data", "quarantine", "drop").exit_code == 2
+    assert call("data", "quarantine", "drop", "--name", "real/empty.png", answer="n\n").exit_code == 1
+    assert len(Quarantine(root / "work" / "quarantine.db").list()) == 1
+    done = call("data", "quarantine", "drop", "--reason", "empty_file", "--yes").stdout
+    assert "dropped 1; " in done
+    assert call("data", "quarantine", "list").stdout == "the quarantine is empty\n"
+
+
 def test_stats_are_printed_and_drawn(root: Path, tmp_path: Path) -> None:
     told = call("data", "stats", "--plots", str(tmp_path / "plots")).stdout
     assert told.startswith("3 items in 3 groups, people not named, ")

@@ -7,7 +7,7 @@ import pytest
 from deepfakestream.data.forgetting import remove_from_data, resolve_item
 from deepfakestream.data.manifest import read_manifest, to_frame, write_manifest
 from deepfakestream.data.quarantine import Refusal
-from deepfakestream.data.text_table import text_table
+from deepfakestream.data.text_table import markdown_table, text_table
 from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombstones, refuse_forgotten
 from deepfakestream.errors import DataError, Reason
 
@@ -109,3 +109,12 @@ def test_text_tables_are_aligned_and_stay_on_their_line() -> None:
         "long one  -",
     ]
     assert text_table(("name",), []) == ["name"]
+
+
+def test_markdown_tables_stay_on_their_line() -> None:
+    assert markdown_table(("name", "n"), [("a\nb|c", 7), ("long one", None)], right=["n"]) == [
+        "| name | n |",
+        "| --- | ---: |",
+        "| a b\\|c | 7 |",
+        "| long one | - |",
+    ]

@@ -51,6 +51,7 @@ def test_chance_is_no_shortcut() -> None:
     manifest = items()
     found = by_column(find_shortcuts(manifest, crops(manifest)))
     assert {"source", "kind", "codec", "height_px", "duration_s"}.isdisjoint(found)
+    assert {"width_px", "jpeg_quality", "luma", ALL_METADATA, ALL_CONTENT} <= set(found)
     assert all(shortcut.low < 0.6 for shortcut in found.values())
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from deepfakestream.data.layouts import LAYOUTS, choose_layout
@@ -118,6 +120,15 @@ def test_manifest_groups_a_fake_with_its_original(plant: Callable[[Tree], Path])
     assert [item.group for item in listed(source)] == ["y", "y"]
 
 
+@pytest.mark.parametrize("numbers", [[7, None], [7.0, None], [7, 8]])
+def test_a_number_in_a_parquet_manifest_reads_the_same_with_gaps_and_without(
+    numbers: list[float | None], tmp_path: Path
+) -> None:
+    table = pa.table({"file": ["a.jpg", "b.jpg"], "label": ["real", "fake"], "group_id": numbers})
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    assert [item.group for item in listed(tmp_path)] == ["7", "8" if numbers[1] else None]
+
+
 def test_manifest_as_parquet_file(tmp_path: Path) -> None:
     path = tmp_path / "set.parquet"
     pd.DataFrame({"file": ["a.jpg"], "label": ["real"], "identity": [None]}).to_parquet(path)
@@ -142,14 +153,40 @@ def test_a_bad_manifest_is_explained(content: str, message: str, plant: Callable
 def test_crop_shards_keep_split_and_group(plant: Callable[[Tree], Path]) -> None:
     table = (
         "file,shard,label,split,video,source_video,group_id\n"
-        "real/a.jpg,t-0.tar,real,train,a,,7\nfake/b.jpg,t-1.tar,fake,val,b,a,\n"
+        "real/a.jpg,t-0.tar,real,train,a,,7\nfake/b.jpg,t-1.tar,fake,val,b,c,\n"
     )
     source = plant({"manifest.csv": table, "t-0.tar": "", "t-1.tar": ""})
     assert choose_layout(source).name == "crop_shards"
     first, second = listed(source)
     assert (first.path, first.member, first.is_crop) == (source / "t-0.tar", "real/a.jpg", True)
-    assert [(item.split, item.group) for item in (first, second)] == [("train", "7"), ("val", "a")]
+    assert [(item.split, item.group) for item in (first, second)] == [("train", "7"), ("val", "c")]
     assert listed(source / "t-1.tar") == [second]
+
+
+CROP_TABLE = "file,shard,label,video,source_video,group_id\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"),
+    [
+        (["1,real,a,,7", "2,real,a,,", "3,fake,b,a,"], ["7", "7", "7"]),
+        (["1,fake,b,a,", "2,fake,b,,", "3,real,a,,"], ["a", "a", "a"]),
+        (["1,fake,b,a,7", "2,fake,b,,", "3,real,a,,"], ["7", "7", "7"]),
+        (["1,real,a,,7", "2,real,a,,8"], ["7", "8"]),
+        (["1,real,a,,", "2,real,b,,", "3,real,,,"], ["a", "b", None]),
+    ],
+)
+def test_crops_of_one_video_are_one_group_whatever_each_row_tells(
+    rows: list[str], groups: list[str | None], plant: Callable[[Tree], Path]
+) -> None:
+    table = CROP_TABLE + "".join(f"{row[0]}.jpg,t.tar,{row[2:]}\n" for row in rows)
+    assert [item.group for item in listed(plant({"manifest.csv": table}))] == groups
+
+
+def test_a_crop_whose_video_has_two_groups_has_to_say_which(plant: Callable[[Tree], Path]) -> None:
+    table = CROP_TABLE + "1.jpg,t.tar,real,a,,7\n2.jpg,t.tar,real,a,,8\n3.jpg,t.tar,real,a,,\n"
+    with pytest.raises(DataError, match="rows of video 'a' say '7' and '8', one says nothing; write its gro"):
+        listed(plant({"manifest.csv": table}))
 
 
 def test_a_crop_without_a_group_is_in_that_of_its_original(plant: Callable[[Tree], Path]) -> None:

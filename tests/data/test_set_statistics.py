@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfakestream.data.card import draw_pictures, write_card
+from deepfakestream.data.card import write_card
 from deepfakestream.data.manifest import to_frame
 from deepfakestream.data.set_limits import known_limits
 from deepfakestream.data.set_plots import MAX_METHODS, draw_methods, draw_set
@@ -148,13 +148,13 @@ def test_a_set_of_new_items_only_has_no_crops_yet() -> None:
     found = measure_set(items.iloc[4:], old)
     assert (found.totals["crops"], found.totals["items_without_face"]) == (0, 0)
     assert describe(found).endswith("\n12 of 12 items not extracted yet: 'dvc repro extract' looks for faces")
-    assert draw_pictures(items.iloc[4:], old).keys() == {"methods", "media", "faces", "light"}
+    assert draw_set(items.iloc[4:], old).keys() == {"methods", "media", "faces", "light"}
 
 
 def test_the_picture_of_faces_leaves_out_what_extraction_has_not_seen() -> None:
     items = manifest()
     seen = extracted(crops_of(items.iloc[:8], 2), items.iloc[8:10])
-    shown, of_seen = draw_pictures(items, seen), draw_pictures(items.iloc[:10], seen)
+    shown, of_seen = draw_set(items, seen), draw_set(items.iloc[:10], seen)
     assert (shown["faces"], shown["light"]) == (of_seen["faces"], of_seen["light"])
     assert shown["media"] != of_seen["media"]
 
@@ -201,9 +201,9 @@ def test_a_large_balanced_set_has_no_limit() -> None:
 def test_pictures_are_drawn_for_any_set_and_are_the_same_each_time() -> None:
     items = manifest()
     crops = crops_of(items, 2)
-    pictures = draw_set(items, crops)
+    pictures = draw_set(items, extracted(crops))
     assert list(pictures) == ["methods", "media", "faces", "light"]
-    assert draw_set(items, crops) == pictures
+    assert draw_set(items, extracted(crops)) == pictures
     for picture in pictures.values():
         image = Image.open(BytesIO(picture))
         assert image.width > 800

@@ -14,7 +14,7 @@ from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import extract_faces, spec_from_params, whole_image_as_face
-from deepfakestream.faces.pose import head_pose
+from deepfakestream.faces.pose import FACE_MODEL_MM, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.types import Detection
 from deepfakestream.params import load_params
@@ -55,6 +55,31 @@ def test_image(detector, extraction_spec, budget, astronaut_jpg):
     assert crop.pose == head_pose(crop.landmarks_xy)
     rgb = np.asarray(Image.open(astronaut_jpg))
     assert np.array_equal(crop.rgb, crop_face(rgb, crop.box_xyxy, scale=0.85, size_px=224, shift_y=0.04))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_picture_on_its_side_gives_the_very_same_crop(extraction_spec, budget, tmp_path, turns):
+    """Quarter turns move pixels and change none: whoever filmed with a turned phone gets the same score."""
+    upright = np.random.default_rng(5).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.rot90(upright, -turns)).save(path)
+    corners_xy = np.array([(200, 80), (320, 240)])
+    points_xy = FACE_MODEL_MM[:, :2] + (260, 160)
+    height_px, width_px = 400, 600
+    for _ in range(turns):  # with the clock: x becomes y, and what was at the bottom is at the left
+        corners_xy, points_xy = (
+            np.stack([height_px - xy[:, 1], xy[:, 0]], axis=1) for xy in (corners_xy, points_xy)
+        )
+        height_px, width_px = width_px, height_px
+    found = Detection(
+        box_xyxy=(*map(float, corners_xy.min(axis=0)), *map(float, corners_xy.max(axis=0))),
+        landmarks_xy=points_xy.astype(np.float32),
+        score=0.99,
+    )
+    (crop,) = extract_faces(path, ScriptedDetector(found), extraction_spec, budget).crops
+    expected = crop_face(upright, (200, 80, 320, 240), scale=0.85, size_px=224, shift_y=0.04)
+    assert np.array_equal(crop.rgb, expected)
+    assert crop.box_xyxy == found.box_xyxy
 
 
 def test_clip_is_one_track_in_order_of_time(detector, extraction_spec, budget, face_clip):

@@ -24,13 +24,13 @@ REFUSED = {
 NOTES = {
     "bitflips.mp4": (Reason.TRUNCATED,),
     "truncated_half.mkv": (Reason.TRUNCATED,),
-    "truncated.jpg": (Reason.TRUNCATED,),
+    "truncated.jpg": (Reason.NO_FACE, Reason.TRUNCATED),
     "black.mp4": (Reason.NO_FACE,),
     "gray_noface_noise.mp4": (Reason.NO_FACE,),
     "tiny24.png": (Reason.FACE_TOO_SMALL,),
     "tiny_64.mp4": (Reason.FACE_TOO_SMALL,),
 }
-WITHOUT_FACE = {"black.mp4", "gray_noface_noise.mp4", "tiny24.png", "tiny_64.mp4"}
+WITHOUT_FACE = {"truncated.jpg", "black.mp4", "gray_noface_noise.mp4", "tiny24.png", "tiny_64.mp4"}
 
 
 def outcome(path, detector, spec, budget):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
+from deepfakestream.media.gif_blocks import count_frames
 from deepfakestream.media.probe import probe
 from deepfakestream.media.sampling import sample_frames
 from deepfakestream.media.types import MediaBudget
@@ -85,8 +86,27 @@ def test_no_damage_is_anything_but_a_refusal(tmp_path, suffix):
 
 
 def test_frames_are_counted_no_further_than_the_budget(tmp_path):
-    """Frames of a GIF are found by reading all before; an upload could hold millions."""
+    """Frames of a GIF are found by passing all before; an upload could hold millions."""
     path = animate(tmp_path / "a.gif", [100] * 6)
     path.write_bytes(path.read_bytes()[:-1] + b"\x2c" * 400)
     with pytest.raises(MediaError, match="3 frames exceed the limit of 2"):
         probe(path, MediaBudget(max_decoded_frames=2))
+
+
+def test_a_gif_over_the_budget_is_refused_before_it_is_decoded(tmp_path):
+    """With no time for a single frame, the refusal is still that of the frames."""
+    path = animate(tmp_path / "a.gif", [100] * 6)
+    with pytest.raises(MediaError, match="6 frames exceed the limit of 5"):
+        probe(path, MediaBudget(max_decoded_frames=5, max_wall_s=0.0))
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 9])
+def test_frames_of_a_gif_are_counted_as_pillow_counts_them(tmp_path, num_frames):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "a.gif"
+    frames = [Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)) for _ in range(num_frames)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, loop=0, comment=b"c" * 600)
+    assert count_frames(path, at_most=1000) == num_frames
+    path.write_bytes(path.read_bytes().removesuffix(b";"))
+    assert count_frames(path, at_most=1000) == num_frames
+    assert count_frames(path, at_most=1) == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -129,9 +131,34 @@ def test_only_a_jpeg_has_a_quality(tmp_path):
 def test_cut_jpeg_gives_its_upper_part_and_a_note(astronaut_jpg, tmp_path, astronaut):
     path = tmp_path / "cut.jpg"
     path.write_bytes(astronaut_jpg.read_bytes()[:40_000])
-    sample = read(path)
+    sample = sample_frames(path, num_frames=1, budget=MediaBudget())
     assert sample.notes == (Reason.TRUNCATED,)
     assert np.abs(sample.frames[0].rgb[:100].astype(int) - astronaut[:100]).mean() < 3
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", 1), ("RGB", 6), ("L", 1), ("CMYK", 1)])
+def test_rows_that_a_cut_jpeg_lacks_are_left_out(tmp_path, astronaut, mode, orientation):
+    """libjpeg would fill them with grey, and a face that reaches into it would be scored."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(astronaut).convert(mode).save(path, quality=90, exif=exif)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    rgb = sample_frames(path, num_frames=1, budget=MediaBudget()).frames[0].rgb
+    upright = np.rot90(rgb) if orientation == 6 else rgb
+    rows = len(upright)
+    assert 150 < rows < 400
+    assert upright.shape == (rows, 512, 3)
+    whole = np.asarray(Image.fromarray(astronaut).convert(mode).convert("RGB")).astype(int)
+    assert np.abs(upright[: rows - 16].astype(int) - whole[: rows - 16]).mean() < 5
+    assert (upright[-1] != upright[-1, -1]).any()
+
+
+def test_a_cut_jpeg_of_one_colour_stays_whole(tmp_path):
+    path = tmp_path / "cut.jpg"
+    Image.new("RGB", (64, 48), (200, 200, 200)).save(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert read(path).notes == (Reason.TRUNCATED,)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
@@ -151,6 +178,20 @@ def test_bombs_are_refused_by_their_header(tmp_path, width, height):
     with pytest.raises(MediaError, match="limit of 40000000 pixels") as caught:
         probe(path, MediaBudget())
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
+
+
+def test_a_bomb_is_told_by_us_alone(tmp_path):
+    """Pillow's own warning would stand before our sentence, in the terminal and in the service's log."""
+    huge_png(tmp_path / "bomb.png", 12000, 12000)
+    code = (
+        "import pathlib, sys; from deepfakestream.media.probe import probe; "
+        "from deepfakestream.media.types import MediaBudget; "
+        "probe(pathlib.Path(sys.argv[1]), MediaBudget(max_pixels=10**9))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.png")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_pixels_at_the_limit_pass(tmp_path):

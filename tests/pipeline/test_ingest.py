@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.params import load_params
-from deepfakestream.pipeline import ingest, workspace
+from deepfakestream.pipeline import data_stats, extract, forget, ingest, stages, transfer, validate, workspace
 from deepfakestream.pipeline.ingest import IngestReport, IngestRequest
 from deepfakestream.settings import Settings
 
@@ -211,6 +214,55 @@ def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Sett
     DvcRepo(settings.workspace).pull()
     write(source / "real" / "new.jpg", 71)
     assert take(source, settings).num_items == first.num_items + 1
+
+
+def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_the_new_one(
+    source: Path, settings: Settings, tmp_path: Path
+) -> None:
+    workspace.create(settings.workspace)
+    first = take(source, settings)
+    here = Settings(workspace=tmp_path / "here")
+    shutil.copytree(settings.workspace, here.workspace, symlinks=True)
+    write(source / "real" / "new.jpg", 71)
+    take(source, settings)
+    pointer = here.workspace / "data.dvc"
+    old, new = pointer.read_bytes(), (settings.workspace / "data.dvc").read_bytes()
+    pointer.write_bytes(new)  # as git does, and nobody fetched data/
+    params = load_params(here.workspace / "params.yaml")
+    steps: list[Callable[[], object]] = [
+        lambda: take(source, here),
+        lambda: take(source, here, dry_run=True),
+        lambda: extract.run(params.extract, settings=here),
+        lambda: validate.run(params.validate_, settings=here),
+        lambda: stages.reproduce(here, "extract"),
+        lambda: forget.plan([], settings=here),
+        lambda: forget.run([], reason="", settings=here),
+        lambda: data_stats.statistics(here),
+        lambda: data_stats.card_text(here),
+        lambda: transfer.push(here),
+    ]
+    told = r"data.dvc: names another version of the set than data/ holds, .* run 'deepfakestream data pull'"
+    for step in steps:
+        with pytest.raises(DataError, match=told):
+            step()
+    assert pointer.read_bytes() == new
+
+    shutil.copytree(settings.work_dir / "dvc-remote", here.work_dir / "dvc-remote", dirs_exist_ok=True)
+    transfer.pull(here)
+    assert data_stats.statistics(here).totals["items"] == first.num_items + 1
+    pointer.write_bytes(old)
+    checkout = [sys.executable, "-m", "dvc", "checkout", "-q", "data.dvc"]
+    subprocess.run(checkout, cwd=here.workspace, check=True)  # DVC itself may fetch it too
+    assert data_stats.statistics(here).totals["items"] == first.num_items
+
+
+def test_a_merge_left_in_the_pointer_is_explained(source: Path, settings: Settings) -> None:
+    workspace.create(settings.workspace)
+    take(source, settings)
+    pointer = settings.workspace / "data.dvc"
+    pointer.write_text(f"<<<<<<< HEAD\n{pointer.read_text()}=======\n{pointer.read_text()}>>>>>>> theirs\n")
+    with pytest.raises(DataError, match=r"data.dvc: names no version of data/; keep one side of the merge"):
+        take(source, settings)
 
 
 def table_of(source: Path, *rows: str) -> Path:

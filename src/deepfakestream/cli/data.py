@@ -25,7 +25,7 @@ data_app = typer.Typer(
 )
 quarantine_app = typer.Typer(
     name="quarantine",
-    help="Look at what was refused, and have it tried again.",
+    help="Look at what was refused, have it tried again, or drop it.",
     no_args_is_help=True,
     context_settings=_HELP_FLAGS,
 )
@@ -142,9 +142,34 @@ def requeue(
     """Try refused items again: examine them in their source now, or look for faces at the next extraction."""
     from deepfakestream.pipeline import requeue as step
 
-    if reason is None and source is None and name is None:
-        raise typer.BadParameter("say which entries: --reason, --source or --name")
+    _require_choice(reason, source, name)
     settings = load_settings()
     params = load_params(settings.workspace / "params.yaml")
     report = step.run(params=params.ingest, settings=settings, reason=reason, source=source, name=name)
     say(report.describe())
+
+
+@quarantine_app.command("drop")
+def drop(
+    reason: Annotated[Reason | None, typer.Option(help="entries with this reason code")] = None,
+    source: Annotated[str | None, typer.Option(help="entries of this set")] = None,
+    name: Annotated[str | None, typer.Option(help="the entry with this name in its source")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Drop entries, e.g. of files that are gone; those about items of the set stay."""
+    from deepfakestream.pipeline import drop as step
+
+    _require_choice(reason, source, name)
+    settings = load_settings()
+    meant = step.plan(settings=settings, reason=reason, source=source, name=name)
+    say(meant.describe())
+    if not meant.entries:
+        return
+    if not yes:
+        typer.confirm(f"Drop {len(meant.entries)} entries?", abort=True)
+    say(step.run(meant.entries, settings=settings))
+
+
+def _require_choice(reason: Reason | None, source: str | None, name: str | None) -> None:
+    if reason is None and source is None and name is None:
+        raise typer.BadParameter("say which entries: --reason, --source or --name")

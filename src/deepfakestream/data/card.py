@@ -10,8 +10,8 @@ import pandas as pd
 
 from deepfakestream.data.atomic import replacing
 from deepfakestream.data.set_limits import known_limits
-from deepfakestream.data.set_plots import draw_faces, draw_light, draw_set
-from deepfakestream.data.set_report import cells, faces_lines, headline, markdown_table, word_cells
+from deepfakestream.data.set_plots import draw_set
+from deepfakestream.data.set_report import cells, faces_lines, headline, page_table, word_cells
 from deepfakestream.data.statistics import (
     CROP_MEASURES,
     Extracted,
@@ -48,7 +48,7 @@ def write_card(
         data_digest: version of `data/`, where DVC keeps it.
     """
     statistics = measure_set(manifest, extracted)
-    for name, picture in draw_pictures(manifest, extracted).items():
+    for name, picture in draw_set(manifest, extracted).items():
         _write(directory / f"{name}.png", picture)
     version = f"Version `{data_digest}` of `data/`. " if data_digest else ""
     lines = ["# Data card", "", f"{version}{headline(statistics)[0].upper()}{headline(statistics)[1:]}."]
@@ -58,18 +58,6 @@ def write_card(
     path = directory / CARD_FILE
     _write(path, ("\n".join(lines).rstrip() + "\n").encode())
     return path
-
-
-def draw_pictures(manifest: pd.DataFrame, extracted: Extracted | None) -> dict[str, bytes]:
-    """Return PNG bytes by name: `methods`, `media` and, after extraction, `faces` and `light`.
-
-    Items that extraction has not seen are in the first two only.
-    """
-    pictures = draw_set(manifest)
-    if extracted is not None:
-        crops = extracted.crops_of(manifest)
-        pictures |= {"faces": draw_faces(extracted.seen_of(manifest), crops), "light": draw_light(crops)}
-    return pictures
 
 
 def manifest_part(manifest: pd.DataFrame, *, data_digest: str | None) -> str:
@@ -85,12 +73,12 @@ def _items_sections(
 ) -> list[str]:
     origin = manifest.groupby(["source", "licence"]).size().reset_index(name="items")
     rows = [list(row) for row in origin.itertuples(index=False)]
-    lines = [f"{heading} Where it comes from", "", *markdown_table(["source", "licence", "items"], rows), ""]
-    lines += [f"{heading} What is in it", "", *markdown_table(*cells(statistics.by_method)), ""]
-    lines += [*markdown_table(*cells(statistics.by_split)), "", *_picture("methods", pictures)]
+    lines = [f"{heading} Where it comes from", "", *page_table(["source", "licence", "items"], rows), ""]
+    lines += [f"{heading} What is in it", "", *page_table(*cells(statistics.by_method)), ""]
+    lines += [*page_table(*cells(statistics.by_split)), "", *_picture("methods", pictures)]
     is_crop = statistics.measures["measure"].isin(CROP_MEASURES.values())
-    lines += [*markdown_table(*cells(statistics.measures[~is_crop])), ""]
-    lines += [*markdown_table(*word_cells(statistics)), "", *_picture("media", pictures)]
+    lines += [*page_table(*cells(statistics.measures[~is_crop])), ""]
+    lines += [*page_table(*word_cells(statistics)), "", *_picture("media", pictures)]
     limits = known_limits(manifest) or ["None that the tables tell."]
     return [*lines, f"{heading} Known limits", "", *(f"- {limit}" for limit in limits), ""]
 
@@ -98,7 +86,7 @@ def _items_sections(
 def _faces_section(statistics: SetStatistics) -> list[str]:
     is_crop = statistics.measures["measure"].isin(CROP_MEASURES.values())
     told = [f"{line[0].upper()}{line[1:]}." for line in faces_lines(statistics)]
-    table = markdown_table(*cells(statistics.measures[is_crop]))
+    table = page_table(*cells(statistics.measures[is_crop]))
     return ["## Faces", "", *told, "", *table, "", *_picture("faces", True), *_picture("light", True)]
 
 
@@ -123,7 +111,7 @@ def _gate_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list
     lines.append(f"{verdict}: {len(rules) - len(broken)} of {len(rules)} rules kept.")
     if broken:
         rows = [[f"{r['table']}.{r['rule']}", r["severity"], _found(r), r["remedy"]] for r in broken]
-        lines += ["", *markdown_table(["rule", "severity", "found", "remedy"], rows)]
+        lines += ["", *page_table(["rule", "severity", "found", "remedy"], rows)]
     return lines
 
 

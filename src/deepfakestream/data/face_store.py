@@ -23,7 +23,7 @@ from deepfakestream.data.atomic import exclusive, remove_partials, replacing
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 
-ALGORITHM_VERSION = 4
+ALGORITHM_VERSION = 5
 """Raise it when the same media, spec and weights would give other crops than before."""
 
 _FACE_SCHEMA = pa.schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -53,7 +53,10 @@ ON CONFLICT (source, original_name, reason) DO UPDATE SET
     layout = excluded.layout, set_name = excluded.set_name, licence = excluded.licence
 """
 _LIST = """
-SELECT * FROM quarantine WHERE reason = coalesce(?, reason) ORDER BY source, original_name, reason
+SELECT * FROM quarantine
+WHERE reason = coalesce(?, reason) AND source = coalesce(?, source)
+    AND original_name = coalesce(?, original_name)
+ORDER BY source, original_name, reason
 """
 _RELEASE = """
 DELETE FROM quarantine WHERE source = ? AND original_name = ? AND reason = coalesce(?, reason)
@@ -101,6 +104,10 @@ class LedgerEntry:
     origin: Origin | None
     """None for what extraction found, and for entries of versions that did not record it."""
 
+    def is_about_one_of(self, in_set: Collection[str]) -> bool:
+        """Say whether its item is one of these of the set: then a stage wrote it, and may write it again."""
+        return self.refusal.media_id in in_set and self.refusal.reason not in NAME_REASONS
+
 
 class Quarantine:
     """The ledger of one workspace, a SQLite file."""
@@ -121,12 +128,14 @@ class Quarantine:
             with self._open().connection() as connection:
                 connection.executemany(_UPSERT, rows)
 
-    def list(self, *, reason: Reason | None = None) -> list[LedgerEntry]:
-        """Return the refused items in the order of source and name, all or those of one reason."""
+    def list(
+        self, *, reason: Reason | None = None, source: str | None = None, name: str | None = None
+    ) -> list[LedgerEntry]:
+        """Return the refused items in the order of source and name: all, or those that all of these say."""
         if not self._path.exists():
             return []
         with self._open().connection() as connection:
-            return [_entry(row) for row in connection.execute(_LIST, (reason and str(reason),))]
+            return [_entry(row) for row in connection.execute(_LIST, (reason and str(reason), source, name))]
 
     def release(self, items: Iterable[tuple[str, str]], *, reason: Reason | None = None) -> int:
         """Drop the entries of items that are in the set after all; return how many there were.
@@ -145,11 +154,22 @@ class Quarantine:
         """
         keys = [(media_id,) for media_id in media_ids]
         num_entries = self._delete(_FORGET, keys)
-        if keys and self._path.exists():
+        if keys:
+            self._overwrite_deleted()
+        return num_entries
+
+    def drop(self, entries: Iterable[LedgerEntry]) -> None:
+        """Delete these entries, and overwrite what SQLite keeps of deleted rows."""
+        dropped = [_identity(entry.refusal) for entry in entries]
+        self._delete(_RELEASE, dropped)
+        if dropped:
+            self._overwrite_deleted()
+
+    def _overwrite_deleted(self) -> None:
+        if self._path.exists():
             with closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)) as connection:
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return num_entries
 
     def _delete(self, statement: str, keys: Sequence[tuple[str | None, ...]]) -> int:
         if not keys or not self._path.exists():

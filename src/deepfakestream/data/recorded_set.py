@@ -1,9 +1,8 @@
-"""The set that `data.dvc` names, where `data/` is not here: it is not to be replaced by accident."""
+"""The set that `data.dvc` names, where `data/` is not it: it is not to be replaced by accident."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +13,8 @@ import pandas as pd
 from deepfakestream.data.atomic import PARTIAL_SUFFIX
 from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.ingestion import stored_path
-from deepfakestream.data.manifest import MANIFEST_FILE, write_manifest
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.manifest import MANIFEST_FILE, read_manifest, write_manifest
+from deepfakestream.data.versions import DvcRepo, folder_digest
 from deepfakestream.errors import DataError
 
 
@@ -23,10 +22,12 @@ class RecordedSet:
     """What `data.dvc` of a workspace records."""
 
     def __init__(self, workspace: Path, data_dir: Path) -> None:
-        repo = DvcRepo(workspace)
+        self._repo = DvcRepo(workspace)
         self._pointer = workspace / "data.dvc"
         self._data_dir = data_dir
-        self._is_away = repo.exists and self._pointer.exists() and not (data_dir / MANIFEST_FILE).exists()
+        self._is_away = (
+            self._repo.exists and self._pointer.exists() and not (data_dir / MANIFEST_FILE).exists()
+        )
 
     def require_reachable(self) -> None:
         """Stop where a set is recorded but not here, unless this ingestion may make the very same one.
@@ -36,6 +37,7 @@ class RecordedSet:
         Raises:
             DataError: what is ingested now would replace the recorded set.
         """
+        self._repo.require_named_data()
         if self._is_away and not os.environ.get("SOURCE_DATE_EPOCH"):
             raise self._error()
 
@@ -47,14 +49,15 @@ class RecordedSet:
         """
         if not self._is_away:
             return
-        md5_of = {stored_path(item): _md5(item.item.path) for item in new}
+        files = {stored_path(item): item.item.path for item in new}  # a tar once, whatever its members
         for path in self._data_dir.rglob("*"):
             if path.is_file() and path.suffix != PARTIAL_SUFFIX:
-                md5_of[path.relative_to(self._data_dir).as_posix()] = _md5(path)
+                files[path.relative_to(self._data_dir).as_posix()] = path
         with TemporaryDirectory(prefix="deepfakestream-") as folder:
             write_manifest(Path(folder), manifest)
-            md5_of[MANIFEST_FILE] = _md5(Path(folder, MANIFEST_FILE))
-        if version_of(md5_of) != DvcRepo(self._pointer.parent).data_digest():
+            files[MANIFEST_FILE] = Path(folder, MANIFEST_FILE)
+            md5_of = {name: _md5(path) for name, path in files.items()}
+        if folder_digest(md5_of) != self._repo.data_digest():
             raise self._error()
 
     def _error(self) -> DataError:
@@ -64,10 +67,15 @@ class RecordedSet:
         )
 
 
-def version_of(md5_of: dict[str, str]) -> str:
-    """Return the digest that DVC gives to a folder of these files: md5 by path relative to it."""
-    listing = [{"md5": md5_of[path], "relpath": path} for path in sorted(md5_of)]
-    return f"{hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest()}.dir"
+def read_named_items(workspace: Path, data_dir: Path) -> pd.DataFrame:
+    """Return the items of the set, as `read_manifest` does, where it is the one that `data.dvc` names.
+
+    Raises:
+        DataError: nothing has been ingested, the manifest is damaged, or `data.dvc` came from elsewhere and
+            names another version than `data/` holds.
+    """
+    DvcRepo(workspace).require_named_data()
+    return read_manifest(data_dir)
 
 
 def _md5(path: Path) -> str:

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from deepfakestream.data.splits import SPLITS
-from deepfakestream.data.statistics import with_measures
+from deepfakestream.data.statistics import Extracted, with_measures
 
 LABEL_COLOURS = {"real": "#2a6f97", "fake": "#d1495b"}
 SPLIT_COLOURS = {"train": "#35607f", "val": "#e0a458", "test": "#7f9c6b"}
@@ -30,16 +30,18 @@ MAX_METHODS = 40
 _NUM_BINS = 32
 
 
-def draw_set(manifest: pd.DataFrame, crops: pd.DataFrame | None = None) -> dict[str, bytes]:
+def draw_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> dict[str, bytes]:
     """Return PNG bytes by name: `methods`, `media` and, after extraction, `faces` and `light`.
 
     Args:
         manifest: the items.
-        crops: the crop table of these items, where there is one.
+        extracted: what extraction found, where it has run; items that it has not seen are in the first two
+            pictures only.
     """
     pictures = {"methods": draw_methods(manifest), "media": draw_media(manifest)}
-    if crops is not None:
-        pictures |= {"faces": draw_faces(manifest, crops), "light": draw_light(crops)}
+    if extracted is not None:
+        crops = extracted.crops_of(manifest)
+        pictures |= {"faces": draw_faces(extracted.seen_of(manifest), crops), "light": draw_light(crops)}
     return pictures
 
 

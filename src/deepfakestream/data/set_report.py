@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from deepfakestream.data.statistics import SetStatistics
-from deepfakestream.data.text_table import text_table
+from deepfakestream.data.text_table import markdown_table, text_table
 
 _TEXT_COLUMNS = {
     *("source", "licence", "label", "method", "split", "measure", "what", "counts"),
@@ -70,18 +70,17 @@ def word_cells(statistics: SetStatistics) -> tuple[list[str], list[list[object]]
     return ["what", "counts"], rows
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+def page_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the lines of a Markdown table, numbers to the right."""
-    lines = [f"| {' | '.join(headings)} |"]
-    lines.append("| " + " | ".join("---" if name in _TEXT_COLUMNS else "---:" for name in headings) + " |")
-    for row in rows:
-        told = ["-" if value is None else str(value).replace("|", "\\|") for value in row]
-        lines.append(f"| {' | '.join(told)} |")
-    return lines
+    return markdown_table(headings, rows, right=_numbers(headings))
 
 
 def _plain(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    return text_table(headings, rows, right=[name for name in headings if name not in _TEXT_COLUMNS])
+    return text_table(headings, rows, right=_numbers(headings))
+
+
+def _numbers(headings: Sequence[str]) -> list[str]:
+    return [name for name in headings if name not in _TEXT_COLUMNS]
 
 
 def _cell(column: str, value: object) -> object:

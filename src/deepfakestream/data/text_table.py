@@ -1,4 +1,4 @@
-"""Tables in plain text: columns under their headings, as wide as their longest cell."""
+"""Tables as text: plain, with columns as wide as their longest cell, and Markdown."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ def text_table(
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], *, right: Collection[str] = ()
+) -> list[str]:
+    """Return the lines of a Markdown table, as `text_table`; line breaks and bars in a cell break no row."""
+    rules = ["---:" if heading in right else "---" for heading in headings]
+    cells = [headings, rules, *([_cell(value).replace("|", "\\|") for value in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in cells]
 
 
 def _cell(value: object) -> str:

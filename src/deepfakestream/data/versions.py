@@ -16,13 +16,16 @@ from typing import Any
 
 import yaml
 
-from deepfakestream.data.process_tree import run_whole
+from deepfakestream.data.atomic import replacing
+from deepfakestream.data.process_tree import program_path, run_whole
 from deepfakestream.data.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
 
 LOCAL_REMOTE = "local"
 SHARED_REMOTE = "shared"
 REMOTE_DIR = "work/dvc-remote"
+HELD_FILE = "work/data-version"
+"""Digest of the version that this machine recorded or fetched last."""
 
 
 class DvcRepo:
@@ -86,6 +89,7 @@ class DvcRepo:
     def add_data(self) -> None:
         """Record the whole of `data/` as a version in `data.dvc`."""
         self._run("add", "data")
+        self._note_held()
 
     def push(self) -> None:
         """Copy what the version needs to the default remote, and the outputs of stages.
@@ -102,6 +106,7 @@ class DvcRepo:
             DataError: no version was recorded, the remote cannot be read, or it lacks the version.
         """
         self._run("pull", "data.dvc")
+        self._note_held()
         self._run("pull", "--allow-missing")
 
     def repro(self, stage: str | None = None, *, force: bool = False) -> bool:
@@ -116,13 +121,54 @@ class DvcRepo:
         return "Running stage" in output
 
     def data_digest(self) -> str | None:
-        """Return the digest of the version of `data/`, or None before the first ingestion."""
+        """Return the digest of the version of `data/`, or None before the first ingestion.
+
+        Raises:
+            DataError: `data.dvc` names none, e.g. because it holds both sides of a merge.
+        """
         pointer = self._root / "data.dvc"
         if not pointer.exists():
             return None
-        content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
-        digest: str = content["outs"][0]["md5"]
+        try:
+            content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+            digest: str = content["outs"][0]["md5"]
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
+            raise DataError(
+                f"{pointer}: names no version of data/; keep one side of the merge, or restore it from git"
+            ) from error
         return digest
+
+    def require_named_data(self) -> None:
+        """Stop where somebody else's `data.dvc` came in, e.g. by `git pull`, and `data/` is not that version.
+
+        Looks into `data/` only where `data.dvc` is not the one that this machine wrote or fetched last.
+
+        Raises:
+            DataError: what is done now would be done to another set than the one that `data.dvc` names.
+        """
+        named, held = self.data_digest(), self._root / HELD_FILE
+        if named is None or not held.exists() or held.read_text(encoding="utf-8") == named:
+            return
+        if not (self._root / "data").exists():
+            return
+        if self._digest_of_data() != named:
+            raise DataError(
+                f"{self._root / 'data.dvc'}: names another version of the set than data/ holds, as after "
+                "'git pull'; run 'deepfakestream data pull' to get it, or 'dvc add data' to keep what is here"
+            )
+        self._note_held()
+
+    def _digest_of_data(self) -> str:
+        from dvc.repo import Repo
+
+        with Repo(str(self._root)) as repo:
+            (data,) = repo.stage.load_one(str(self._root / "data.dvc")).outs
+            digest: str = data.get_hash().value
+        return digest
+
+    def _note_held(self) -> None:
+        with replacing(self._root / HELD_FILE) as partial:
+            partial.write_text(self.data_digest() or "", encoding="utf-8")
 
     def status(self) -> str:
         """Return DVC's own account of what is out of date."""
@@ -142,11 +188,21 @@ class DvcRepo:
         return done.stdout
 
     def _environment(self) -> dict[str, str]:
-        programs = str(Path(sys.executable).parent)
-        path = os.pathsep.join([programs, os.environ.get("PATH", "")])
         bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
         own = self._variables or {"DEEPFAKESTREAM_WORKSPACE": "."}
-        return {**bounds, **os.environ, **own, "PATH": path}
+        return {**bounds, **os.environ, **own, "PATH": program_path()}
+
+
+def folder_digest(md5_of: Mapping[str, str]) -> str:
+    """Return the digest that DVC gives to a folder of these files: md5 by path relative to it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
+    for path, md5 in md5_of.items():
+        tree.add(tuple(path.split("/")), None, HashInfo("md5", md5))
+    tree.digest()
+    return str(tree.oid)
 
 
 def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:

@@ -35,6 +35,16 @@ def centre_xy(box_xyxy: BoxXYXY) -> tuple[float, float]:
     return (box_xyxy[0] + box_xyxy[2]) / 2, (box_xyxy[1] + box_xyxy[3]) / 2
 
 
+def turned(box_xyxy: BoxXYXY, quarter_turns: int, hw: tuple[int, int]) -> BoxXYXY:
+    """Return the box in the picture, `hw` high and wide, turned against the clock as `numpy.rot90` does."""
+    height_px, width_px = hw
+    for _ in range(quarter_turns % 4):
+        x_min, y_min, x_max, y_max = box_xyxy
+        box_xyxy = y_min, width_px - x_max, y_max, width_px - x_min
+        height_px, width_px = width_px, height_px
+    return box_xyxy
+
+
 def overlap_area(a: BoxXYXY, b: BoxXYXY) -> float:
     """Return the area that both boxes cover."""
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))

@@ -8,13 +8,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.faces.boxes import centre_xy, longer_side
+from deepfakestream.faces.boxes import centre_xy, longer_side, turned
 from deepfakestream.faces.types import BoxXYXY
 from deepfakestream.media.types import RGBImage
 
 
 def crop_face(
-    rgb: RGBImage, box_xyxy: BoxXYXY, *, scale: float, size_px: int, shift_y: float = 0.0
+    rgb: RGBImage,
+    box_xyxy: BoxXYXY,
+    *,
+    scale: float,
+    size_px: int,
+    shift_y: float = 0.0,
+    quarter_turns: int = 0,
 ) -> RGBImage:
     """Return the square around a face as `(size_px, size_px, 3)`.
 
@@ -28,10 +34,13 @@ def crop_face(
         scale: side of the square over the longer side of the box.
         size_px: side of the result.
         shift_y: how far the square's centre lies below the box's, over the longer side of the box.
+        quarter_turns: how often the picture is turned by 90 degrees against the clock first, for a face that
+            lies on its side.
 
     Raises:
         ValueError: the box is empty or not finite.
     """
+    box_xyxy, rgb = turned(box_xyxy, quarter_turns, rgb.shape[:2]), np.rot90(rgb, quarter_turns)
     left, top, side = crop_square(box_xyxy, scale=scale, shift_y=shift_y)
     columns = _mirrored(left, side, rgb.shape[1])
     rows = _mirrored(top, side, rgb.shape[0])

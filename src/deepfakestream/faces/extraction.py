@@ -106,8 +106,14 @@ def _choose(faces: Sequence[Detection], spec: ExtractionSpec, notes: set[Reason]
 
 
 def _cut(frame: Frame, face: Detection, spec: ExtractionSpec) -> FaceCrop:
+    pose = head_pose(face.landmarks_xy)
     rgb = crop_face(
-        frame.rgb, face.box_xyxy, scale=spec.crop_scale, size_px=spec.crop_size_px, shift_y=spec.crop_shift_y
+        frame.rgb,
+        face.box_xyxy,
+        scale=spec.crop_scale,
+        size_px=spec.crop_size_px,
+        shift_y=spec.crop_shift_y,
+        quarter_turns=pose.quarter_turns if pose else 0,
     )
     return _describe(frame, face, rgb, track_id=-1)
 

@@ -40,6 +40,11 @@ class HeadPose:
     roll_deg: float
     """Positive where it is tilted clockwise in the picture; within 180."""
 
+    @property
+    def quarter_turns(self) -> int:
+        """How often to turn the picture by 90 degrees against the clock until the head stands best, 0-3."""
+        return round(self.roll_deg / 90) % 4
+
 
 def head_pose(landmarks_xy: NDArray[np.floating]) -> HeadPose | None:
     """Return the pose that belongs to five landmarks `(5, 2)`; None where they are unknown or coincide."""

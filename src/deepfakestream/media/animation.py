@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from deepfakestream.errors import Reason
+from deepfakestream.media.gif_blocks import count_frames
 from deepfakestream.media.limits import check_duration, check_num_frames
 from deepfakestream.media.schedule import spread
 from deepfakestream.media.stills import DAMAGED, to_rgb
@@ -68,6 +69,12 @@ def animation_frames(
         watch.resume()
 
 
+def _num_frames(path: Path, picture: Image.Image, budget: MediaBudget) -> int:
+    if picture.format == "GIF":  # Pillow would read it to its end to count them, however long that takes
+        return count_frames(path, budget.max_decoded_frames + 1)
+    return getattr(picture, "n_frames", 1)
+
+
 def _durations_ms(
     path: Path, picture: Image.Image, budget: MediaBudget, watch: Stopwatch
 ) -> tuple[list[int], bool]:
@@ -76,12 +83,11 @@ def _durations_ms(
     Raises:
         MediaError: there are more frames than the budget allows.
     """
-    if picture.format != "GIF":  # a GIF would be read to its end to count them, however long that takes
-        check_num_frames(path, getattr(picture, "n_frames", 1), budget)
+    check_num_frames(path, _num_frames(path, picture, budget), budget)
     durations: list[int] = []
     is_whole = False
     for ordinal in count():
-        check_num_frames(path, ordinal, budget)
+        check_num_frames(path, ordinal, budget)  # a damaged chain of blocks may hold more than were counted
         if watch.elapsed_s > budget.max_wall_s:
             break
         try:

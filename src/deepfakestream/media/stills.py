@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 """Everything that Pillow's readers raise on damaged bytes."""
+
+# The budget refuses such pictures in one sentence; Pillow's own would be printed before it.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @contextmanager
@@ -93,7 +97,7 @@ def still_info(path: Path, picture: Image.Image) -> MediaInfo:
 def decode_still(path: Path, picture: Image.Image) -> tuple[RGBImage, bool]:
     """Return the upright picture, and whether its end is missing.
 
-    A JPEG that was cut off is decoded as far as it goes, the rest is grey.
+    A JPEG that was cut off is decoded as far as it goes; the rows that are missing are left out.
 
     Raises:
         MediaError: nothing can be decoded, or the pixels are of a kind that has no 8-bit meaning.
@@ -156,9 +160,19 @@ def _decode_cut_jpeg(path: Path) -> RGBImage:
     try:
         with Image.open(whole, formats=("JPEG",)) as picture:
             picture.load()
-            return to_rgb(path, picture)
+            return to_rgb(path, _without_missing_rows(picture))
     except DAMAGED as error:
         raise _damaged(path, error) from error
+
+
+def _without_missing_rows(picture: Image.Image) -> Image.Image:
+    """Return a cut JPEG without the grey that libjpeg puts in place of the end: half a face is no face.
+
+    A picture of one colour stays as it is.
+    """
+    pixels = np.asarray(picture)
+    shown = np.flatnonzero((pixels != pixels[-1, -1]).reshape(len(pixels), -1).any(axis=1))
+    return picture.crop((0, 0, picture.width, int(shown[-1]) + 1)) if len(shown) else picture
 
 
 def _damaged(path: Path, error: BaseException) -> MediaError:

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.atomic import replacing
-from deepfakestream.data.card import draw_pictures, manifest_part, write_card
+from deepfakestream.data.card import manifest_part, write_card
 from deepfakestream.data.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
 from deepfakestream.data.gate.report import REPORT_FILE
-from deepfakestream.data.manifest import read_manifest
+from deepfakestream.data.recorded_set import read_named_items
+from deepfakestream.data.set_plots import draw_set
 from deepfakestream.data.statistics import Extracted, SetStatistics, measure_set
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
@@ -24,7 +25,8 @@ def statistics(settings: Settings) -> SetStatistics:
     """Return the numbers of the set, with those of its faces where they have been extracted.
 
     Raises:
-        DataError: nothing has been ingested, or a table or the summary of extraction is damaged.
+        DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table or the summary
+            of extraction is damaged.
     """
     return measure_set(*_tables(settings))
 
@@ -33,10 +35,11 @@ def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
     """Write the pictures of the set into a folder and return their paths.
 
     Raises:
-        DataError: nothing has been ingested, or a table or the summary of extraction is damaged.
+        DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table or the summary
+            of extraction is damaged.
     """
     written = []
-    for name, picture in draw_pictures(*_tables(settings)).items():
+    for name, picture in draw_set(*_tables(settings)).items():
         path = directory / f"{name}.png"
         with replacing(path) as partial:
             partial.write_bytes(picture)
@@ -48,8 +51,8 @@ def card(directory: Path, *, settings: Settings) -> Path:
     """Write the data card and its pictures into a folder and return the page's path.
 
     Raises:
-        DataError: nothing has been ingested, or a table, the summary of extraction or the report of
-            validation is damaged.
+        DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table, the summary of
+            extraction or the report of validation is damaged.
     """
     manifest, extracted = _tables(settings)
     return write_card(
@@ -65,14 +68,14 @@ def card_text(settings: Settings) -> str:
     """Return the part of the data card that the manifest alone tells, as Markdown without pictures.
 
     Raises:
-        DataError: nothing has been ingested, or the manifest is damaged.
+        DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or the manifest is damaged.
     """
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_named_items(settings.workspace, settings.data_dir)
     return manifest_part(manifest, data_digest=DvcRepo(settings.workspace).data_digest())
 
 
 def _tables(settings: Settings) -> tuple[pd.DataFrame, Extracted | None]:
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_named_items(settings.workspace, settings.data_dir)
     extract_dir = settings.artifacts_dir / "extract"
     if not (extract_dir / TABLE_FILE).exists():
         return manifest, None

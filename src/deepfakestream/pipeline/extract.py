@@ -16,6 +16,7 @@ from deepfakestream.data.face_jobs import DetectorFactory
 from deepfakestream.data.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest, to_rows
 from deepfakestream.data.quarantine import GATE_REASONS, NAME_REASONS, Quarantine, Refusal
+from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params
@@ -65,11 +66,11 @@ def run(
         detector_factory: opens the detector in each worker; default: the one that the parameters name.
 
     Raises:
-        DataError: nothing has been ingested, no item has a face, or the set changed meanwhile.
+        DataError: nothing has been ingested, no item has a face, or the set changed or is not `data.dvc`'s.
         WeightsError: the detector's weights are missing or have another digest.
     """
     started = time.monotonic()
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_named_items(settings.workspace, settings.data_dir)
     spec = spec_from_params(params)
     factory = detector_factory or partial(
         open_detector, params.detector, weights=settings.retinaface_r50_weights, device=settings.device

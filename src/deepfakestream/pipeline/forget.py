@@ -15,9 +15,9 @@ import pandas as pd
 from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.face_store import drop_everywhere
 from deepfakestream.data.forgetting import MIN_PREFIX, remove_from_data, resolve_item
-from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.object_stores import open_stores
 from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombstones
 from deepfakestream.data.traces import find_traces, mentions
 from deepfakestream.data.versions import DvcRepo
@@ -101,9 +101,10 @@ def plan(items: Sequence[str], *, settings: Settings) -> ForgetPlan:
         settings: where things are.
 
     Raises:
-        DataError: nothing was ingested, or an item is unknown or called by too few digits.
+        DataError: nothing was ingested, `data/` is another version than the one that `data.dvc` names, or an
+            item is unknown or called by too few digits.
     """
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_named_items(settings.workspace, settings.data_dir)
     tombstones = read_tombstones(settings.data_dir)
     chosen: set[str] = set()
     forgotten: list[Tombstone] = []
@@ -143,14 +144,16 @@ def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> Forge
         settings: where things are.
 
     Raises:
-        DataError: another process is ingesting, extracting or using DVC here, or a remote cannot be reached;
-            the tombstones stay, and the next call finishes the work.
+        DataError: another process is ingesting, extracting or using DVC here, or `data/` is another version
+            than the one that `data.dvc` names; or a remote cannot be reached: the tombstones stay, and the
+            next call finishes the work.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with (
         exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
         one_at_a_time(settings),
     ):
+        DvcRepo(settings.workspace).require_named_data()
         add_tombstones(
             settings.data_dir,
             [Tombstone(media_id=media_id, forgotten_at=now, reason=reason) for media_id in media_ids],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from deepfakestream.data.face_store import drop_everywhere
 from deepfakestream.data.manifest import read_manifest_or_empty
-from deepfakestream.data.quarantine import NAME_REASONS, LedgerEntry, Origin, Quarantine
+from deepfakestream.data.quarantine import LedgerEntry, Origin, Quarantine
 from deepfakestream.errors import Reason
 from deepfakestream.params import IngestParams
 from deepfakestream.pipeline import ingest
@@ -75,28 +75,18 @@ def run(
         DataError: a source contradicts its layout, or another process is ingesting or extracting.
     """
     ledger = Quarantine(settings.quarantine_db)
-    everything = ledger.list()
-    chosen = [
-        entry
-        for entry in everything
-        if (reason is None or entry.refusal.reason == reason)
-        and (source is None or entry.refusal.source == source)
-        and (name is None or entry.refusal.original_name == name)
-    ]
+    chosen = ledger.list(reason=reason, source=source, name=name)
     in_set = set(read_manifest_or_empty(settings.data_dir)["media_id"])
-    held = [entry for entry in chosen if _is_held(entry, in_set)]
-    refused = _with_same_content([entry for entry in chosen if not _is_held(entry, in_set)], everything)
+    held = [entry for entry in chosen if entry.is_about_one_of(in_set)]
+    refused = _with_same_content(
+        [entry for entry in chosen if not entry.is_about_one_of(in_set)], ledger.list()
+    )
     drop_everywhere(settings.face_store_dir, {entry.refusal.media_id or "" for entry in held})
     outcomes = [Outcome(entry=entry, result=Result.WAITING) for entry in held]
     for origin in dict.fromkeys(entry.origin for entry in refused):
         group = [entry for entry in refused if entry.origin == origin]
         outcomes += _ask_source(group, origin, params, settings, ledger)
     return RequeueReport(outcomes=outcomes)
-
-
-def _is_held(entry: LedgerEntry, in_set: Collection[str]) -> bool:
-    """Say whether the item is in the set, so that its entry comes from extraction."""
-    return entry.refusal.media_id in in_set and entry.refusal.reason not in NAME_REASONS
 
 
 def _with_same_content(chosen: list[LedgerEntry], everything: list[LedgerEntry]) -> list[LedgerEntry]:

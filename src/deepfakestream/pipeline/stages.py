@@ -20,9 +20,14 @@ def reproduce(settings: Settings, stage: str) -> bool:
     """Run a stage and what it needs where they are out of date; return whether anything changed.
 
     Callers in any process wait for each other.
+
+    Raises:
+        DataError: a stage failed, or `data/` is another version than the one that `data.dvc` names.
     """
     with one_at_a_time(settings):
-        return DvcRepo(settings.workspace, settings.variables()).repro(stage)
+        repo = DvcRepo(settings.workspace, settings.variables())
+        repo.require_named_data()
+        return repo.repro(stage)
 
 
 def renew(settings: Settings, stage: str) -> None:

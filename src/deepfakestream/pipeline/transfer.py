@@ -33,10 +33,12 @@ def push(settings: Settings) -> TransferReport:
     """Copy the recorded version of `data/`, and the outputs of stages, to the default remote.
 
     Raises:
-        DataError: nothing is recorded, or the remote cannot be written; the call may be repeated.
+        DataError: nothing is recorded, `data/` is another version than the recorded one, or the remote cannot
+            be written; the call may be repeated.
     """
     with one_at_a_time(settings):
         repo, digest = _recorded(settings)
+        repo.require_named_data()
         repo.push()
     return _report("to", repo, digest, settings)
 

@@ -41,8 +41,8 @@ from deepfakestream.data.gate.views import (
     shortcuts_view,
     splits_view,
 )
-from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.data.statistics import tables_digest
 from deepfakestream.errors import GateError
 from deepfakestream.params import ValidateParams
@@ -92,10 +92,11 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     quarantine ledger lists them. A broken rule about the set as a whole stops the pipeline.
 
     Raises:
-        DataError: nothing has been ingested or extracted.
+        DataError: nothing has been ingested or extracted, or `data/` is another version than the one that
+            `data.dvc` names.
         GateError: a critical rule is broken; the message names rule, rows and remedy.
     """
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_named_items(settings.workspace, settings.data_dir)
     extract_dir = settings.artifacts_dir / "extract"
     crops = read_crop_table(extract_dir)
     directory = settings.artifacts_dir / VALIDATE_DIR

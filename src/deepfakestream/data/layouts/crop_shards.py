@@ -38,7 +38,8 @@ class CropShardsLayout:
                 f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}"
             )
         rows = read_table(table, required=REQUIRED)
-        told = [{**row, "group_id": _group(row)} for row in rows]
+        videos = _Videos(table, rows)
+        told = [{**row, "group_id": videos.group(row)} for row in rows]
         for row, grouped in zip(rows, group_rows(table, told), strict=True):
             if _is_tar(source) and row["shard"] != source.name:
                 continue
@@ -66,5 +67,39 @@ def _is_tar(source: Path) -> bool:
     return source.suffix == ".tar"
 
 
-def _group(row: dict[str, str]) -> str:
-    return row.get("group_id") or row.get("source_video") or row.get("video") or ""
+class _Videos:
+    """The groups of a table whose rows may tell a group, a video, or the video that theirs was made of."""
+
+    def __init__(self, table: Path, rows: list[dict[str, str]]) -> None:
+        self._table = table
+        self._groups: dict[str, set[str]] = {}
+        self._made_of: dict[str, set[str]] = {}
+        for row in rows:
+            source, video = row.get("source_video", ""), row.get("video", "")
+            for name in {source, video} - {""}:
+                if row.get("group_id"):
+                    self._groups.setdefault(name, set()).add(row["group_id"])
+            if source and video:
+                self._made_of.setdefault(video, set()).add(source)
+
+    def group(self, row: dict[str, str]) -> str:
+        """Return a row's own group, else that of other rows of its video, else the video; empty for neither.
+
+        Raises:
+            DataError: the other rows say several.
+        """
+        if row.get("group_id"):
+            return row["group_id"]
+        video = row.get("video", "")
+        source = row.get("source_video") or self._only(video, self._made_of) or ""
+        told = self._only(source, self._groups) or self._only(video, self._groups)
+        return told or source or video
+
+    def _only(self, video: str, told: dict[str, set[str]]) -> str | None:
+        found = sorted(told.get(video, set()))
+        if len(found) > 1:
+            groups = " and ".join(map(repr, found[:3]))
+            raise DataError(
+                f"{self._table}: rows of video '{video}' say {groups}, one says nothing; write its group_id"
+            )
+        return found[0] if found else None

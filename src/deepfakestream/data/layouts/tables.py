@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pandas as pd
 import pyarrow as pa
@@ -80,7 +80,7 @@ def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
         if path.suffix.lower() == ".csv":
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=num_rows, encoding="utf-8-sig")
         else:
-            frame = pd.read_parquet(path).astype(object).fillna("").astype(str)
+            frame = pd.read_parquet(path, dtype_backend="numpy_nullable").astype(object).map(_as_text)
     except (
         pd.errors.ParserError,
         pd.errors.EmptyDataError,
@@ -96,3 +96,10 @@ def _load(path: Path, *, num_rows: int | None) -> pd.DataFrame:
         )
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame.map(str.strip)
+
+
+def _as_text(cell: Any) -> str:
+    """Return a cell of Parquet as CSV has it: pandas writes whole numbers with gaps as 7.0."""
+    if pd.isna(cell) is True:  # of a list it is an array
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
