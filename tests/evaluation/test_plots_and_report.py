@@ -12,7 +12,7 @@ from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.gaps import measure_gaps
 from deepfakestream.evaluation.metrics import Estimate, measure
 from deepfakestream.evaluation.operating import measure_points
-from deepfakestream.evaluation.plots import draw_scores
+from deepfakestream.evaluation.plots import draw_det, draw_scores
 from deepfakestream.evaluation.report import ReportContent, headline, render, worst_mistakes
 from deepfakestream.evaluation.robustness import Condition, RobustnessCard, empty_card
 from deepfakestream.evaluation.slice_plots import draw_slices
@@ -195,6 +195,33 @@ def test_a_threshold_that_breaks_its_promise_is_named() -> None:
     shifted = _scores(200)
     alarming = shifted.assign(p_fake=shifted["p_fake"].clip(lower=0.61))
     assert "The threshold &#39;balanced&#39; promised to call 10.0% of the reals fake" in _page(alarming)
+
+
+@pytest.mark.parametrize(("n", "said"), [(198, True), (200, False)])  # half of them real
+def test_a_rate_of_less_than_one_real_file_is_named(n: int, *, said: bool) -> None:
+    sentence = f"Among {n // 2} reals a rate of 1% is less than one file"
+    assert (sentence in _page(_scores(n))) is said
+
+
+@pytest.mark.parametrize(("overlap", "said"), [(False, True), (True, False)])
+def test_a_det_curve_without_points_says_why(*, overlap: bool, said: bool) -> None:
+    is_fake = np.arange(40) % 2 == 1
+    p_fake = _scores(40)["p_fake"].to_numpy() if overlap else np.where(is_fake, 0.9, 0.1)
+    with Image.open(BytesIO(draw_det(is_fake, p_fake))) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=int)
+    has_soft_text = (np.abs(pixels - (0x7B, 0x87, 0x94)).sum(axis=2) < 10).sum() > 50
+    assert has_soft_text == said
+
+
+def test_few_calibrated_files_are_not_called_badly_calibrated() -> None:
+    rng = np.random.default_rng(1)
+    p_fake = rng.beta(0.6, 0.6, 100)
+    scores = _scores(100).assign(p_fake=p_fake, label=np.where(rng.random(100) < p_fake, "fake", "real"))
+    assert (measure(scores, num_bootstrap=1, seed=0)["ece"].value or 0.0) > 0.05
+    assert "do not read it as a probability" not in _page(scores)
+    assert "perfect calibration of 100 files stays below 0.1" in _page(scores)
+    overconfident = scores.assign(p_fake=np.where(p_fake > 0.5, 0.99, 0.01))
+    assert "do not read it as a probability" in _page(overconfident)
 
 
 def test_headline_counts_in_hundreds() -> None:

@@ -38,6 +38,16 @@ def test_one_value_cannot_be_cut_into_thirds() -> None:
     assert names == {"manipulation", "sharpness", "luma"}
 
 
+def test_a_third_that_holds_every_file_is_no_slice() -> None:
+    quality = np.where(np.arange(90) < 80, 75.0, 95.0)
+    assert "jpeg_quality" not in {column for column, _, _ in cut(_scores(90).assign(jpeg_quality=quality))}
+
+
+def test_large_bounds_are_written_out() -> None:
+    names = [name for column, name, _ in cut(_scores(90).assign(face_px=np.arange(90) * 100.0))]
+    assert "high (≥ 5933 px)" in names
+
+
 def test_each_manipulation_against_all_reals() -> None:
     found = {name: rows for column, name, rows in cut(_scores(200)) if column == "manipulation"}
     assert sorted(found) == ["blend", "swap"]

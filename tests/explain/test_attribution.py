@@ -57,7 +57,9 @@ def test_streams_and_bias_add_up_to_the_logit(shape, networks, crop):
 
 @pytest.mark.parametrize("shape", GWAP)
 def test_attention_is_a_distribution_over_positions(shape, networks, crop):
-    for cells in gwap_attention(networks[shape], crop).values():
+    attention = gwap_attention(networks[shape], crop)
+    assert list(attention) == list(networks[shape].streams)
+    for cells in attention.values():
         assert cells.shape == (2, 2)
         assert cells.min() > 0
         assert cells.sum() == pytest.approx(1.0, abs=1e-5)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepfakestream.explain.face import FaceMap, correlation
+from deepfakestream.explain.face import ATTENTION, FaceMap, correlation
 from deepfakestream.explain.face_region import energy_inside, enlarged, face_region
 from deepfakestream.explain.faithfulness import NUM_RANDOM, Curves, Faithfulness, FaithfulnessTest
+from deepfakestream.explain.figure import map_title, scale_labels
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.forge.mesh import FaceMesh
@@ -151,6 +152,15 @@ def test_a_map_warns_in_words(num_beaten, stability, words):
     for warning, word in zip(warnings, words, strict=True):
         assert word in warning
         assert "Grad-CAM of 'srm'" in warning
+
+
+def test_attention_is_not_called_evidence_for_a_fake():
+    signed = a_map(NUM_RANDOM, 0.9)
+    assert map_title(signed).endswith("70% of fake evidence on the face; JPEG 0.90")
+    assert scale_labels(signed) == ["real ≤ -1", "0", "fake ≥ 1"]
+    attention = replace(signed, method=ATTENTION)
+    assert map_title(attention).endswith("70% of the attention on the face; JPEG 0.90")
+    assert scale_labels(attention) == ["", "0", "weight ≥ 1"]
 
 
 def test_correlation_of_flat_maps_is_unknown():

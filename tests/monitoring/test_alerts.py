@@ -23,6 +23,7 @@ class Receiver(HTTPServer):
     """A webhook that keeps what it got and answers with `status`."""
 
     def __init__(self, status: int) -> None:
+        self.status = status
         self.bodies: list[dict[str, object]] = []
         bodies = self.bodies
 
@@ -30,6 +31,12 @@ class Receiver(HTTPServer):
             def do_POST(self) -> None:
                 bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def do_GET(self) -> None:  # where urllib would go after a redirection
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *args: object) -> None:
@@ -38,7 +45,7 @@ class Receiver(HTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
 
-@pytest.fixture(params=[204, 500])
+@pytest.fixture(params=[204, 302, 500])
 def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
     server = Receiver(request.param)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -59,10 +66,13 @@ def test_an_alert_is_logged_and_kept(tmp_path, caplog):
     assert json.loads(record.getMessage().removeprefix("alert "))["facts"] == {"share": 0.5}
 
 
-def test_an_alert_is_posted_and_a_refusing_receiver_breaks_nothing(tmp_path, receiver):
+def test_an_alert_is_posted_and_a_refusing_receiver_breaks_nothing(tmp_path, receiver, caplog):
     url = f"http://127.0.0.1:{receiver.server_port}/hook"
-    assert raise_alert(ALERT, directory=tmp_path, webhook_url=url) is not None
+    kept = raise_alert(ALERT, directory=tmp_path, webhook_url=url)
     assert receiver.bodies[0]["summary"] == ALERT.summary
+    refused = f"alert not sent to 127.0.0.1 (HTTP Error {receiver.status}"
+    assert (refused in caplog.text) is (receiver.status != 204)
+    assert (f"it is kept as {kept}" in caplog.text) is (receiver.status != 204)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,7 @@ def test_an_alert_is_posted_and_a_refusing_receiver_breaks_nothing(tmp_path, rec
         "http://127.0.0.1/a secret",
         "file:///etc/passwd",
         "http://",
+        "http://secret@127.0.0.1:9/",
     ],
 )
 def test_an_alert_that_cannot_be_sent_is_still_kept(url, tmp_path, caplog):
@@ -84,5 +95,9 @@ def test_an_alert_that_cannot_be_sent_is_still_kept(url, tmp_path, caplog):
 
 def test_a_folder_that_cannot_be_written_breaks_nothing(tmp_path, caplog):
     (tmp_path / "alerts").write_text("a file")
-    assert raise_alert(ALERT, directory=tmp_path / "alerts") is None
+    url = "http://127.0.0.1:9/hook"
+    assert raise_alert(ALERT, directory=tmp_path / "alerts", webhook_url=url) is None
     assert "alert not kept" in caplog.text
+    assert "alert not sent to 127.0.0.1" in caplog.text
+    assert "it is in this log only" in caplog.text
+    assert "it is kept" not in caplog.text

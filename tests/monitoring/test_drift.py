@@ -83,8 +83,10 @@ def test_columns_without_any_value_on_both_sides_say_nothing(tmp_path):
     assert (report.status, report.share) == ("too_few", 0.0)
 
 
-def test_the_reference_does_not_drift_from_itself(tmp_path):
-    report = run(predictions(120), predictions(120), tmp_path)
+@pytest.mark.parametrize("share_threshold", [PARAMS.share_threshold, 0.0])  # 0: any column
+def test_the_reference_does_not_drift_from_itself(share_threshold, tmp_path):
+    params = PARAMS.model_copy(update={"share_threshold": share_threshold})
+    report = run(predictions(120), predictions(120), tmp_path, params=params)
     assert (report.status, report.share) == ("ok", 0.0)
     assert {column.name for column in report.columns} == {"p_fake", *FEATURES}
     assert all(column.value == pytest.approx(0.0) for column in report.columns)

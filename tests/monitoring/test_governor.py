@@ -135,6 +135,38 @@ def test_a_failed_retraining_may_be_tried_again_on_the_same_windows(governor):
     assert governor.claim("1", RULES, NOON + 25 * HOUR).allowed
 
 
+YEAR = 365 * 24 * HOUR
+
+
+def test_a_clock_that_was_a_year_ahead_holds_no_claim_for_a_year(governor):
+    record(governor, "dd")
+    governor.claim("1", RULES, NOON + YEAR)  # and its process was killed
+    refused = governor.claim("1", RULES, NOON, force=True)
+    (reason,) = refused.reasons
+    assert reason.endswith("if its process is gone, the claim is free at 2026-03-02 12:10 UTC")
+    assert governor.claim("1", RULES, NOON + LEASE, force=True).allowed
+
+
+def test_a_clock_that_was_a_year_ahead_stretches_neither_cooldown_nor_budget(governor):
+    for _ in range(2):
+        claim = governor.claim("1", RULES, NOON + YEAR, force=True).claim_id
+        governor.finish(claim, "held", NOON + YEAR)
+    record(governor, "dd")
+    assert governor.claim("1", RULES, NOON).reasons == (
+        "cooling down until 2026-03-03 12:00 UTC (retrain.cooldown_h: 24)",
+        "2 retrainings in the last 7 days, 2 are allowed (retrain.max_per_week)",
+    )
+    assert governor.claim("1", RULES, NOON + 7 * 24 * HOUR).allowed
+
+
+def test_a_clock_set_back_takes_no_claim_from_a_process_that_lives(governor):
+    record(governor, "dd")
+    claim = governor.claim("1", RULES, NOON).claim_id
+    assert not governor.claim("1", RULES, NOON - HOUR, force=True).allowed
+    governor.renew(claim, NOON - HOUR + LEASE / 5)
+    assert not governor.claim("1", RULES, NOON - HOUR + LEASE, force=True).allowed
+
+
 def test_force_overrides_windows_cooldown_and_budget(governor):
     for _ in range(4):
         decision = governor.claim("1", RULES, NOON, force=True)

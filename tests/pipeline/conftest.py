@@ -26,7 +26,6 @@ from deepfakestream.model.spec import (
     OperatingPoint,
     write_spec,
 )
-from deepfakestream.registry.store import prepare_store
 from deepfakestream.settings import Settings
 
 CROP_PX = 8
@@ -117,14 +116,6 @@ def _faces(media_id: str, levels: Sequence[float]) -> StoredFaces:
         for frame, level in enumerate(levels)
     )
     return StoredFaces(media_id=media_id, num_frames=2, notes=(), faces=faces)
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables: making them takes seconds, copying them does not."""
-    settings = Settings(workspace=tmp_path_factory.mktemp("store"), experiment="template")
-    prepare_store(settings)
-    return settings.work_dir / "mlflow.db"
 
 
 @pytest.fixture

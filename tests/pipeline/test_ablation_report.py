@@ -83,3 +83,9 @@ def test_one_source_group_tells_nothing(validation: dict[str, LabelledImages]) -
     report = compare(rows, alone, seed=7)
     assert report.differences["b"]["swap"].low is None
     assert "**" not in report.describe().split("\n\n")[0]
+
+
+def test_what_was_left_out_is_said_below_the_table() -> None:
+    rows = {"rgb": row(auc={"swap": (0.8, None, None)}, logits=[])}
+    report = AblationReport(rows=rows, differences={}, left_out={"taught by version 0": "other crops"})
+    assert report.describe().splitlines()[-1] == "Left out: 'taught by version 0': other crops."

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import OperatingPoint
@@ -62,6 +64,16 @@ def test_an_empty_log_is_too_few(settings, champion):
     report = run(PARAMS, settings=settings, champion=champion)
     assert (report.status, report.n_current, report.window_id) == ("too_few", 0, "")
     assert (settings.artifacts_dir / "drift" / "drift.json").exists()
+
+
+def test_checks_of_two_processes_take_turns(settings, champion):
+    with ThreadPoolExecutor(1) as pool:
+        with in_turn(settings.work_dir / "drift.lock"):
+            second = pool.submit(run, PARAMS, settings=settings, champion=champion)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+            assert not (settings.artifacts_dir / "drift").exists()
+        assert second.result(timeout=60).status == "too_few"
 
 
 def test_predictions_of_another_version_are_not_looked_at(settings, champion):

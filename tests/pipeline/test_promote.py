@@ -67,6 +67,30 @@ def test_test_split_has_changed(make_workspace: Make) -> None:
         promote.run(POLICY, settings=settings)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("label", "fake"), ("manipulation", "another"), ("group_id", "another")]
+)
+def test_the_truth_about_a_test_file_was_corrected(make_workspace: Make, column: str, value: str) -> None:
+    settings = make_workspace()
+    evaluate.run(EVALUATE, settings=settings)
+    path = settings.data_dir / "manifest.parquet"
+    manifest = pd.read_parquet(path)
+    real = manifest.index[(manifest["split"] == "test") & (manifest["label"] == "real")][0]
+    manifest.loc[real, column] = value
+    manifest.to_parquet(path)
+    with pytest.raises(DataError, match="labels or source groups of test files were corrected since"):
+        promote.run(POLICY, settings=settings)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "{", '{"metrics": {}}'])
+def test_an_evaluation_that_is_none(make_workspace: Make, content: str) -> None:
+    settings = make_workspace()
+    evaluate.run(EVALUATE, settings=settings)
+    (settings.artifacts_dir / "evaluate" / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=r"no readable evaluation .*run 'dvc repro evaluate'"):
+        promote.run(POLICY, settings=settings)
+
+
 def test_first_model_needs_the_floors_alone(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     first = _train_and_promote(settings, write_model, slope=1.0, name="first")

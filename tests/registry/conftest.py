@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from deepfakestream.registry.store import prepare_store
 from deepfakestream.settings import Settings
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables: making them takes seconds, copying them does not."""
-    settings = Settings(workspace=tmp_path_factory.mktemp("store"), experiment="template")
-    prepare_store(settings)
-    return settings.work_dir / "mlflow.db"
 
 
 @pytest.fixture

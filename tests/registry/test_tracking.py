@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from deepfakestream.errors import DataError
@@ -20,6 +23,8 @@ class FlakyClient:
     def __init__(self) -> None:
         self.up = True
         self.refuses = False
+        self.has_file_store = True
+        self.tracking_uri = "http://127.0.0.1:9"
         self.taken: list[tuple[str, Any]] = []
 
     def _take(self, kind: str, content: Any) -> None:
@@ -33,10 +38,34 @@ class FlakyClient:
         self._take("batch", [(each.key, each.value) for each in (*metrics, *params, *tags)])
 
     def log_artifact(self, run_id: str, path: str, folder: str | None) -> None:
+        if not self.has_file_store:
+            answer = requests.Response()
+            answer.status_code = 500
+            raise requests.HTTPError("500 Server Error", response=answer)
         self._take("file", Path(path).name)
 
     def set_terminated(self, run_id: str, status: str) -> None:
         self._take("end", status)
+
+
+class _Health(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def healthy() -> Iterator[str]:
+    """The address of a server that says that it is well."""
+    with HTTPServer(("127.0.0.1", 0), _Health) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def _run(client: FlakyClient) -> TrackedRun:
@@ -79,6 +108,19 @@ class TestServerLost:
         run.finish("FINISHED")
         assert run.unsent == 2
         assert "lacks 2 records" in caplog.records[-1].message
+
+    def test_a_record_that_a_well_server_fails_on_holds_up_no_other_at_the_end(
+        self, healthy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = FlakyClient()
+        client.tracking_uri, client.has_file_store = healthy, False
+        run = _run(client)
+        run.log_artifact(tmp_path / "model.onnx")
+        run.log_metrics({"a": 1.0})
+        assert run.unsent == 2  # it may be over in a moment
+        run.finish("FINISHED")
+        assert client.taken == [("batch", [("a", 1.0)]), ("end", "FINISHED")]
+        assert "refused and is left out" in caplog.text
 
     def test_a_refused_record_does_not_hold_up_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
         client = FlakyClient()

@@ -37,8 +37,28 @@ def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> I
 
 def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, ...] | None:
     """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN)."""
-    defined = resampled[np.isfinite(resampled)]
-    if len(defined) == 0 or len(defined) < MIN_DEFINED_SHARE * len(resampled):
+    defined = _defined(resampled)
+    if defined is None:
         return None
     found: Any = np.quantile(defined, levels)
     return tuple(float(value) for value in found)
+
+
+def quantiles_around(
+    value: float, resampled: FloatArray, levels: tuple[float, ...]
+) -> tuple[float, ...] | None:
+    """Return quantiles of a statistic that resampling biases, moved so that their mean is its own value.
+
+    A resample repeats items, which adds noise of its own. To a statistic that noise can only raise, such as a
+    calibration error, the quantiles alone are too high: they often leave out the value itself.
+    """
+    found, defined = quantiles(resampled, levels), _defined(resampled)
+    if found is None or defined is None:
+        return None
+    return tuple(each + value - float(defined.mean()) for each in found)
+
+
+def _defined(resampled: FloatArray) -> FloatArray | None:
+    """Return the resamples in which the statistic is defined; None where they are too few."""
+    defined = resampled[np.isfinite(resampled)]
+    return defined if len(defined) and len(defined) >= MIN_DEFINED_SHARE * len(resampled) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from deepfakestream.evaluation.gaps import Gap
-from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.evaluation.metrics import FPR_LEVELS, Metrics
 from deepfakestream.evaluation.operating import MeasuredPoint
 from deepfakestream.evaluation.robustness import RobustnessCard
 from deepfakestream.evaluation.slices import Slice
@@ -14,8 +14,10 @@ from deepfakestream.model.spec import OperatingPoint
 FEW_GROUPS = 30
 WIDE_INTERVAL = 0.1
 BAD_ECE = 0.05
+"""A calibration error that matters, where it is also above that of chance at this number of files."""
 MUCH_WITHOUT_SCORE = 0.05
 LARGE_DROP = 0.05
+LEAST_FPR = min(FPR_LEVELS)
 LARGE_GAP = 0.05
 
 
@@ -60,6 +62,11 @@ def _about_the_data(split: str, metrics: Metrics) -> Iterator[str]:
         return
     if metrics.num_groups < FEW_GROUPS:
         yield f"The files come from only {metrics.num_groups} source groups: a few more could change it all."
+    if metrics.n_real * LEAST_FPR < 1.0:
+        yield (
+            f"Among {metrics.n_real} reals a rate of {LEAST_FPR:.0%} is less than one file: what is caught "
+            "at it is read off between two points of the curve."
+        )
     auc = metrics["auc"]
     if auc.low is not None and auc.high is not None and auc.high - auc.low > WIDE_INTERVAL:
         yield f"The AUC is known only to within {auc.low:.2f} and {auc.high:.2f}; ingest more files."
@@ -71,7 +78,7 @@ def _about_thresholds(
     metrics: Metrics, points: Sequence[MeasuredPoint], promised: Mapping[str, OperatingPoint]
 ) -> Iterator[str]:
     ece = metrics["ece"].value
-    if ece is not None and ece > BAD_ECE:
+    if ece is not None and ece > max(BAD_ECE, metrics.ece_of_chance or 0.0):
         yield f"p_fake is off by {ece:.2f} on average (ECE): do not read it as a probability here."
     for point in points:
         rate = promised[point.name].fpr

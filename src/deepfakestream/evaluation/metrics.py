@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
-from deepfakestream.evaluation.curves import calibration_error, roc_curve
+from deepfakestream.evaluation.bootstrap import quantiles, quantiles_around, resample_groups
+from deepfakestream.evaluation.curves import calibration_error, calibration_error_of_chance, roc_curve
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 FPR_LEVELS = (0.01, 0.05)
 INTERVAL = (0.025, 0.975)
+RAISED_BY_NOISE = ("ece",)
+"""Metrics, 0 or more, that the noise of resampling itself raises; their intervals are corrected for it."""
 REQUIRED_COLUMNS = ("label", "group_id", "p_fake")
 KEYS = {"file": "media_id", "face": "crop_id"}
 """What identifies a row, by what a row is."""
@@ -65,6 +67,8 @@ class Metrics(BaseModel):
     threshold: float
     """p_fake from which a file counts as fake, for `f1`, `accuracy`, `tpr` and `fpr`."""
     num_bootstrap: int
+    ece_of_chance: float | None = None
+    """Calibration error that perfectly calibrated scores of so many items stay below in 19 of 20 cases."""
     estimates: dict[str, Estimate]
 
     def __getitem__(self, name: str) -> Estimate:
@@ -118,27 +122,26 @@ def measure(
     is_fake = (scored["label"] == "fake").to_numpy()
     p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
     groups = scored["group_id"].to_numpy()
+    num_groups = len(set(groups))
 
     def compute(chosen: NDArray[np.int64] | slice) -> dict[str, float]:
         return _numbers(is_fake[chosen], p_fake[chosen], threshold=threshold, fpr_levels=fpr_levels)
 
     # Resampling a single group gives the same items every time: an interval without width or meaning.
-    draws = num_bootstrap if len(set(groups)) > 1 else 0
-    resamples = [compute(items) for items in resample_groups(groups, num_bootstrap=draws, seed=seed)]
+    draws = num_bootstrap if num_groups > 1 else 0
+    resamples = resample_groups(groups, num_bootstrap=draws, seed=seed)
     return Metrics(
         status=_status(is_fake),
         unit=unit,
         n=len(scored),
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
-        num_groups=len(set(groups)),
+        num_groups=num_groups,
         share_not_applicable=1.0 - len(scored) / len(scores) if len(scores) else None,
         threshold=threshold,
         num_bootstrap=draws,
-        estimates={
-            name: _estimate(value, [each[name] for each in resamples])
-            for name, value in compute(slice(None)).items()
-        },
+        ece_of_chance=calibration_error_of_chance(p_fake, seed=seed) if len(p_fake) else None,
+        estimates=_estimates(compute(slice(None)), [compute(items) for items in resamples]),
     )
 
 
@@ -217,8 +220,21 @@ def _status(is_fake: BoolArray) -> Status:
     return "ok" if is_fake.any() and not is_fake.all() else "one_class"
 
 
-def _estimate(value: float, resampled: list[float]) -> Estimate:
+def _estimates(values: dict[str, float], resampled: list[dict[str, float]]) -> dict[str, Estimate]:
+    return {
+        name: _estimate(name, value, np.array([each[name] for each in resampled]))
+        for name, value in values.items()
+    }
+
+
+def _estimate(name: str, value: float, resampled: FloatArray) -> Estimate:
     if not np.isfinite(value):
         return Estimate(value=None)
-    bounds = quantiles(np.array(resampled), INTERVAL)
-    return Estimate(value=value) if bounds is None else Estimate(value=value, low=bounds[0], high=bounds[1])
+    if name in RAISED_BY_NOISE:
+        bounds = quantiles_around(value, resampled, INTERVAL)
+    else:
+        bounds = quantiles(resampled, INTERVAL)
+    if bounds is None:
+        return Estimate(value=value)
+    low = max(bounds[0], 0.0) if name in RAISED_BY_NOISE else bounds[0]
+    return Estimate(value=value, low=low, high=bounds[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deepfakestream.data.text_table import markdown_table
 from deepfakestream.evaluation.report import METRIC_MEANINGS, NUM_WORST_SLICES, ReportContent, headline
 from deepfakestream.evaluation.slices import worst_slices
 
@@ -52,12 +53,13 @@ def _measured(page: ReportContent) -> list[str]:
     metrics = page.metrics
     lines = [f"{metrics.describe()}. Brackets are 95 % intervals from resampled source groups."]
     shown = [name for name in SHOWN if name in metrics.estimates]
-    lines += ["", "| metric | value |", "|---|---|"]
-    lines += [f"| {METRIC_MEANINGS.get(name, (name, ''))[0]} | {metrics[name]} |" for name in shown]
-    lines += ["", "| operating point | p_fake from | reals called fake | fakes caught |", "|---|---|---|---|"]
-    lines += [f"| {each.name} | {each.threshold:.3f} | {each.fpr} | {each.tpr} |" for each in page.points]
+    values = [[METRIC_MEANINGS.get(name, (name, ""))[0], metrics[name]] for name in shown]
+    lines += ["", *markdown_table(["metric", "value"], values)]
+    points = [[each.name, f"{each.threshold:.3f}", each.fpr, each.tpr] for each in page.points]
+    headings = ["operating point", "p_fake from", "reals called fake", "fakes caught"]
+    lines += ["", *markdown_table(headings, points)]
     worst = worst_slices(tuple(page.slices), limit=NUM_WORST_SLICES)
     if worst:
-        lines += ["", "| weakest slice | reals + fakes | AUC |", "|---|---|---|"]
-        lines += [f"| {each.title} | {each.n_real} + {each.n_fake} | {each.auc} |" for each in worst]
+        slices = [[each.title, f"{each.n_real} + {each.n_fake}", each.auc] for each in worst]
+        lines += ["", *markdown_table(["weakest slice", "reals + fakes", "AUC"], slices)]
     return lines

@@ -76,6 +76,8 @@ def draw_det(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
         low, high = DET_RANGE
         inside = (curve.fpr > 0) & (curve.tpr < 1)
         axes.plot(_deviate(curve.fpr[inside]), _deviate(1 - curve.tpr[inside]), color=INK, linewidth=2)
+        if not inside.any():
+            say(axes, "no threshold makes both errors")
         rate = curve.equal_error_rate
         if low < rate < high:
             axes.plot(_deviate(rate), _deviate(rate), "o", color=FAKE_COLOUR)

@@ -33,7 +33,7 @@ TITLES = {
     "abs_yaw_deg": "head turned",
 }
 """What a file is cut by, in the order of the report, with the words for it. Columns that are absent, empty or
-of one value only cut nothing."""
+of one value only cut nothing; nor do numbers of which most are the least one."""
 
 _UNITS = {"face_px": " px"}
 _TERCILES = ("jpeg_quality", "bits_per_px", "face_px", "sharpness", "luma")
@@ -138,10 +138,18 @@ def _by_tercile(scored: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.Dat
         return
     low, high = np.quantile(values, [1 / 3, 2 / 3])
     third = np.where(values < low, 0, np.where(values < high, 1, 2))
-    bounds = (f"< {low:.3g}", f"{low:.3g}–{high:.3g}", f"≥ {high:.3g}")
+    if len(set(third)) == 1:  # most values are the least one
+        return
+    below, above = _short(low), _short(high)
+    bounds = (f"< {below}", f"{below}–{above}", f"≥ {above}")
     for index, (name, bound) in enumerate(zip(_TERCILE_NAMES, bounds, strict=True)):
         if (third == index).any():
             yield f"{name} ({bound}{_UNITS.get(column, '')})", known[third == index]
+
+
+def _short(value: float) -> str:
+    """Return three digits, and no exponent for what is large."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _by_group(scored: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:

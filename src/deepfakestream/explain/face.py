@@ -31,7 +31,8 @@ from deepfakestream.scan.engine import Scorer
 JPEG_QUALITY = 70
 MIN_STABILITY = 0.5
 """Maps that correlate less with those of the same face after JPEG are called unstable."""
-_GRADIENT_METHODS = (("Grad-CAM", grad_cam), ("LayerCAM", layer_cam), ("GWAP attention", gwap_attention))
+ATTENTION = "GWAP attention"
+_GRADIENT_METHODS = (("Grad-CAM", grad_cam), ("LayerCAM", layer_cam), (ATTENTION, gwap_attention))
 _SWITCHING_METHODS = (("KernelSHAP", kernel_shap), ("LIME", lime))
 
 
@@ -45,10 +46,15 @@ class FaceMap:
     cells: Map
     """`(h, w)`; above 0 speaks for a fake, below 0 for a real face. Attention has no sign."""
     energy_inside_face: float | None
-    """Share of the evidence for a fake on the face; None where no cell speaks for one."""
+    """Share of the evidence for a fake (or of the attention) on the face; None where there is none."""
     faithfulness: Faithfulness
     jpeg_stability: float | None
     """Pearson correlation with the map of the same face after JPEG of quality 70; None where one is flat."""
+
+    @property
+    def has_sign(self) -> bool:
+        """Whether cells speak for or against a fake; attention says only where features count."""
+        return self.method != ATTENTION
 
     @property
     def warnings(self) -> tuple[str, ...]:

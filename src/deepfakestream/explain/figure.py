@@ -99,15 +99,28 @@ def _map_panel(figure: Figure, axis: Any, rgb: RGBImage, face_map: FaceMap) -> N
     from matplotlib.colors import Normalize
 
     axis.imshow(overlay(rgb, face_map.cells))
-    test, inside = face_map.faithfulness, face_map.energy_inside_face
-    on_face = "no evidence for a fake" if inside is None else f"{inside:.0%} of fake evidence on the face"
-    stable = "flat" if face_map.jpeg_stability is None else f"{face_map.jpeg_stability:.2f}"
-    title = f"{face_map.method}, stream '{face_map.stream}'\n{test.describe()}\n{on_face}; JPEG {stable}"
-    axis.set_title(title, fontsize=8, color=_WARNING_COLOUR if face_map.warnings else "black")
-    limit = colour_limit(face_map.cells)
+    axis.set_title(map_title(face_map), fontsize=8, color=_WARNING_COLOUR if face_map.warnings else "black")
     scale = ScalarMappable(Normalize(-1, 1), cmap="RdBu_r")
     bar = figure.colorbar(scale, ax=axis, location="bottom", shrink=0.8, pad=0.01, ticks=[-1, 0, 1])
-    bar.ax.set_xticklabels([f"real ≤ {-limit:.2g}", "0", f"fake ≥ {limit:.2g}"], fontsize=7)
+    bar.ax.set_xticklabels(scale_labels(face_map), fontsize=7)
+
+
+def map_title(face_map: FaceMap) -> str:
+    """Return what stands over a map: what it is, how it did in its tests, how much of it lies on the face."""
+    inside = face_map.energy_inside_face
+    what = "fake evidence" if face_map.has_sign else "the attention"
+    on_face = "no evidence for a fake" if inside is None else f"{inside:.0%} of {what} on the face"
+    stable = "flat" if face_map.jpeg_stability is None else f"{face_map.jpeg_stability:.2f}"
+    test = face_map.faithfulness.describe()
+    return f"{face_map.method}, stream '{face_map.stream}'\n{test}\n{on_face}; JPEG {stable}"
+
+
+def scale_labels(face_map: FaceMap) -> list[str]:
+    """Return what stands at the left end, the middle and the right end of a map's scale of colours."""
+    limit = colour_limit(face_map.cells)
+    if not face_map.has_sign:
+        return ["", "0", f"weight ≥ {limit:.2g}"]
+    return [f"real ≤ {-limit:.2g}", "0", f"fake ≥ {limit:.2g}"]
 
 
 def _residual_panels(figure: Figure, axes: Any, explanation: FaceExplanation) -> None:

@@ -13,8 +13,11 @@ from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
+
+from deepfakestream.data.atomic import replacing
 
 logger = logging.getLogger("deepfakestream.alerts")
 
@@ -54,8 +57,14 @@ def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None
     text = alert.model_dump_json(indent=2)
     logger.warning("alert %s", json.dumps(json.loads(text), sort_keys=True))
     kept = _keep(text, directory / f"{alert.name}.json")
-    if webhook_url:
-        _post(text, webhook_url)
+    failure = _post(text, webhook_url) if webhook_url else ""
+    if failure:
+        place = f"kept as {kept}" if kept else "in this log only"
+        logger.error(
+            "alert not sent%s; it is %s; check DEEPFAKESTREAM_ALERT_WEBHOOK_URL and its receiver",
+            failure,
+            place,
+        )
     return kept
 
 
@@ -73,29 +82,32 @@ def keep_page(page: Path, alert: Alert, directory: Path) -> Path | None:
 
 def _keep(text: str, path: Path) -> Path | None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        with replacing(path) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         logger.error("%s: alert not kept (%s); check the folder", path, error)
         return None
     return path
 
 
-def _post(text: str, url: str) -> None:
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirection for a refusal: urllib would follow it with a GET, which delivers nothing."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+def _post(text: str, url: str) -> str:
+    """Post the alert; return why it was not taken, or nothing. Of the address only the host is told."""
     if not url.startswith(("http://", "https://")):
-        logger.error("alert not sent: DEEPFAKESTREAM_ALERT_WEBHOOK_URL must begin with http:// or https://")
-        return
+        return ": the address must begin with http:// or https://"
     request = urllib.request.Request(  # noqa: S310 - scheme checked above
         url, data=text.encode(), headers={"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S):  # noqa: S310
-            pass
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=WEBHOOK_TIMEOUT_S):
+            return ""
     except (OSError, ValueError) as error:
-        # The address may hold a secret, so only its host is named.
-        logger.error("alert not sent to %s (%s); it is kept as a file", request.host, error)
+        return f" to {urlsplit(url).hostname} ({error})"
     except HTTPException as error:  # an address that is none, whose words would show it, or another protocol
-        logger.error(
-            "alert not sent (%s); it is kept as a file; check DEEPFAKESTREAM_ALERT_WEBHOOK_URL",
-            type(error).__name__,
-        )
+        return f" ({type(error).__name__})"

@@ -127,6 +127,6 @@ def _judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Statu
     found = f"{len(drifted)} of {len(judged)} columns drifted"
     if SCORE in drifted:
         return "drift", share, f"{found}, the score {SCORE} among them"
-    if share >= params.share_threshold:
+    if drifted and share >= params.share_threshold:
         return "drift", share, f"{found}, from {params.share_threshold:.0%} on a window counts as drifted"
     return "ok", share, found

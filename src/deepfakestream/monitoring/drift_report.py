@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from deepfakestream.data.text_table import markdown_table
+
 Status = Literal["ok", "drift", "too_few"]
 
 
@@ -67,17 +69,16 @@ class DriftReport(Finding):
     def as_markdown(self) -> str:
         """Return the findings as a heading, a sentence and a table of the judged columns."""
         rows = [
-            f"| {column.name} | {_number(column.value)} | {_number(column.threshold)} "
-            f"| {'**drifted**' if column.drifted else ''} {column.note} |"
+            [
+                column.name,
+                _number(column.value),
+                _number(column.threshold),
+                f"{'**drifted**' if column.drifted else ''} {column.note}",
+            ]
             for column in self.columns
         ]
-        table = ["| column | PSI | threshold | finding |", "|---|---|---|---|", *rows] if rows else []
-        head = [
-            f"## Drift: {self.status}",
-            "",
-            self._sentence(),
-        ]
-        return "\n".join([*head, "", *table])
+        table = markdown_table(["column", "PSI", "threshold", "finding"], rows) if rows else []
+        return "\n".join([f"## Drift: {self.status}", "", self._sentence(), "", *table])
 
     def as_html(self) -> str:
         """Return the same findings as an HTML section with its own style."""

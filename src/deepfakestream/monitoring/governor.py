@@ -14,6 +14,7 @@ Prefect forgets its debounce state on each redeploy, so the rules live here. A r
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -102,6 +103,7 @@ class RetrainGovernor:
             force: override every rule but "one at a time".
         """
         with self._store.transaction() as connection:
+            self._cut_to_now(connection, now)
             objections = tuple(objections_to(connection, rules, model_version, now, force=force))
             if objections:
                 connection.execute(
@@ -118,6 +120,18 @@ class RetrainGovernor:
             )
         reason = "forced" if force else f"enough of the last windows of version {model_version} drifted"
         return Decision(True, (reason,), claim_id)
+
+    @staticmethod
+    def _cut_to_now(connection: sqlite3.Connection, now: datetime) -> None:
+        """Move moments that lie ahead of the clock to now: it was set back, and they would hold for years.
+
+        A lease that has longer to run than a new one is cut to a new one; a process that lives renews it.
+        """
+        for column, latest in (("expires_at", now + LEASE), ("claimed_at", now), ("finished_at", now)):
+            connection.execute(
+                f"UPDATE claims SET {column} = ? WHERE {column} > ?",  # noqa: S608 - constants
+                (as_text(latest), as_text(latest)),
+            )
 
     def renew(self, claim_id: str, now: datetime) -> None:
         """Keep a running claim alive for another lease.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from deepfakestream.data.text_table import markdown_table
 from deepfakestream.evaluation.gate import Difference, auc_difference
 from deepfakestream.training.validation import LabelledImages
 
@@ -36,20 +37,27 @@ class AblationReport:
 
     rows: dict[str, AblationRow]
     differences: dict[str, dict[str, Difference]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why a configuration could not be trained, by its name."""
 
     def describe(self) -> str:
         """Return the report as a Markdown table: bold is what surely differs from the first row."""
         kinds = sorted({kind for row in self.rows.values() for kind in row.auc})
-        head = ["configuration", *kinds, "parameters", "ms a face"]
-        lines = [head, ["---"] * len(head)]
-        for name, row in self.rows.items():
-            cells = [self._cell(name, kind) for kind in kinds]
-            lines.append([name, *cells, f"{row.parameters / 1e6:.2f} M", f"{row.ms_per_face:.1f}"])
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows = [
+            [
+                name,
+                *(self._cell(name, kind) for kind in kinds),
+                f"{row.parameters / 1e6:.2f} M",
+                f"{row.ms_per_face:.1f}",
+            ]
+            for name, row in self.rows.items()
+        ]
+        table = "\n".join(markdown_table(["configuration", *kinds, "parameters", "ms a face"], rows))
         return (
             f"{table}\n\nAUC with 95 % intervals from resampled source groups. Bold: the interval of the "
             f"difference from '{next(iter(self.rows))}' on the same pictures does not hold 0; how far two "
             "trainings of one configuration differ is not in it."
+            + "".join(f"\n\nLeft out: '{name}': {reason}." for name, reason in self.left_out.items())
         )
 
     def _cell(self, name: str, kind: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
@@ -19,6 +20,8 @@ from deepfakestream.params import DriftParams
 from deepfakestream.pipeline.evaluate import REFERENCE_FILE
 from deepfakestream.registry import versions
 from deepfakestream.settings import Settings
+
+_LOCK_FILE = "drift.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
     """Check the newest predictions of the champion and write `artifacts/drift`.
 
     A window that drifted raises an alert once and is recorded for the governor once: a check that sees fewer
-    than `min_window` new predictions looks at the same window again.
+    than `min_window` new predictions looks at the same window again. Checks of several processes take turns:
+    two at once would take each other's page away, and count nearly the same window twice.
 
     Args:
         params: window sizes and thresholds.
@@ -45,6 +49,11 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
         ServerError: the registry does not answer.
     """
     champion = champion or find_champion(settings)
+    with in_turn(settings.work_dir / _LOCK_FILE, notice="another drift check runs; waiting for it"):
+        return _check(params, settings, champion)
+
+
+def _check(params: DriftParams, settings: Settings, champion: Champion) -> DriftReport:
     version = champion.version
     current = PredictionLog(settings.prediction_log_db).newest(params.window_size, model_version=version)
     governor = RetrainGovernor(settings.governor_db)

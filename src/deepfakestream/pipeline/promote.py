@@ -6,7 +6,6 @@ two models are compared on the same test files, whatever each was measured on be
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +17,9 @@ import pandas as pd
 
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.gate import Decision, Outcome, decide
-from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.params import PromoteParams
-from deepfakestream.pipeline.evaluate import (
-    EVALUATE_DIR,
-    METRICS_FILE,
-    REFERENCE_FILE,
-    SCORES_FILE,
-    TRAIN_DIR,
-)
+from deepfakestream.pipeline.evaluate import TRAIN_DIR
+from deepfakestream.pipeline.finished_evaluation import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.pipeline.promotion_ledger import (
     LEDGER_FILE,
     Entry,
@@ -37,7 +29,7 @@ from deepfakestream.pipeline.promotion_ledger import (
     read_entries,
 )
 from deepfakestream.pipeline.promotion_note import DECISION_TAG, note_decision
-from deepfakestream.pipeline.scoring import read_test_items, score_items, set_sha256
+from deepfakestream.pipeline.scoring import read_test_items, score_items
 from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
@@ -45,8 +37,6 @@ from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
 
-ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
-"""Files of the evaluation that a version brings along."""
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
 
@@ -84,16 +74,6 @@ class Promotion:
 MANY_USES = 20
 """After so many decisions a test set has been looked at too often to be unseen."""
 _MARKS = {Outcome.PROMOTE: "ok  ", Outcome.HOLD: "hold", Outcome.REJECT: "no  "}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """What `artifacts/evaluate` says about `artifacts/train`."""
-
-    facts: dict[str, Any]
-    metrics: Metrics
-    scores: pd.DataFrame
-    directory: Path
 
 
 def run(params: PromoteParams, *, settings: Settings) -> Promotion:
@@ -148,30 +128,6 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
         )
         _carry_out(promotion, decision, params, settings=settings, evaluation=evaluation, tracked=tracked)
     return promotion
-
-
-def read_evaluation(settings: Settings) -> Evaluation:
-    """Return the evaluation of `artifacts/train`.
-
-    Raises:
-        DataError: there is none, it is of another model, or the test split has changed since.
-        WeightsError: the model folder is incomplete.
-    """
-    directory = settings.artifacts_dir / EVALUATE_DIR
-    try:
-        facts = json.loads((directory / METRICS_FILE).read_text(encoding="utf-8"))
-        scores = pd.read_parquet(directory / SCORES_FILE)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{directory}: no readable evaluation ({error}); run 'dvc repro evaluate'") from error
-    if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
-        raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro evaluate'")
-    if facts["model_sha256"] != model_sha256(settings.artifacts_dir / TRAIN_DIR):
-        raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
-    if facts["test_set_sha256"] != set_sha256(read_test_items(settings)):
-        raise DataError(f"{directory}: the test split has changed since; run 'dvc repro evaluate'")
-    return Evaluation(
-        facts=facts, metrics=Metrics.model_validate(facts["metrics"]), scores=scores, directory=directory
-    )
 
 
 def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, tracked: TrackedRun) -> int:

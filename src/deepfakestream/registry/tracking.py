@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deepfakestream.errors import DataError
+from deepfakestream.errors import DataError, ServerError
 from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
 from deepfakestream.registry.store import (
     as_server_error,
+    check_answers,
     ensure_experiment,
     is_missing,
     open_client,
@@ -113,9 +114,12 @@ class TrackedRun:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits now; what still cannot be sent is counted in one warning."""
+        """Send what waits now; what still cannot be sent is counted in one warning.
+
+        A record that fails though the server is well, e.g. because its file store is away, holds up no other.
+        """
         self._retry_at_s = 0.0
-        self._drain()
+        self._drain(last=True)
         if self._waiting:
             logger.warning(
                 "MLflow run %s lacks %d records that could not be sent; the files in artifacts/ are complete",
@@ -128,7 +132,7 @@ class TrackedRun:
         if time.monotonic() >= self._retry_at_s:
             self._drain()
 
-    def _drain(self) -> None:
+    def _drain(self, *, last: bool = False) -> None:
         import requests
         from mlflow.exceptions import MlflowException
 
@@ -136,11 +140,18 @@ class TrackedRun:
             try:
                 self._waiting[0]()
             except (MlflowException, requests.RequestException, OSError) as error:
-                if _is_lost_connection(error):
+                if _is_lost_connection(error) and not (last and self._is_server_well()):
                     self._wait(error)
                     return
                 logger.warning("MLflow run %s: a record was refused and is left out: %s", self.run_id, error)
             self._waiting.popleft()
+
+    def _is_server_well(self) -> bool:
+        try:
+            check_answers(self._client.tracking_uri)
+        except ServerError:
+            return False
+        return True
 
     def _wait(self, error: Exception) -> None:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
