@@ -73,6 +73,16 @@ def test_a_bad_argument_is_a_sentence(root: Path, arguments: tuple[str, ...], se
     assert command.returncode != 0
 
 
+def test_a_full_disk_is_a_sentence(root: Path) -> None:
+    command = [sys.executable, "-m", "deepfakestream.cli", "--version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "deepfakestream: what this command writes: No space left on device; free some and run it again\n"
+    )
+
+
 def test_a_params_file_that_is_a_folder_is_a_sentence(root: Path) -> None:
     (root / "params.yaml").unlink()
     (root / "params.yaml").mkdir()

@@ -93,60 +93,6 @@ def test_without_the_sample_media_the_remedy_is_named(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def contents(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("name", ["photos", "photos.partial"])
-@pytest.mark.parametrize("kept", ["holiday.jpg", "labelled/manifest.csv", "labelled/a.jpg"])
-def test_what_somebody_else_keeps_there_is_not_touched(name, kept, tmp_path):
-    (tmp_path / name / kept).parent.mkdir(parents=True)
-    (tmp_path / name / kept).write_text("mine")
-    before = contents(tmp_path)
-    with pytest.raises(DataError, match=rf"{name}: .*, or name another folder$|{name}: .* new or empty$"):
-        sample.build(tmp_path / "photos")
-    assert contents(tmp_path) == before
-
-
-def test_a_file_or_a_link_of_that_name_is_not_touched(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name in ("file", "link"):
-        with pytest.raises(DataError, match=f"{name}: holds something that is no sample"):
-            sample.build(tmp_path / name)
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.fixture
-def quick_sample(tmp_path_factory, monkeypatch, sample_media):
-    """Let a sample be made of three small files."""
-    monkeypatch.chdir(media_folder().parents[4])
-
-    def make(directory, folder):
-        assert (directory / sample.MARK).is_file()
-        person = next(person.name for person in PEOPLE if person.split == "test")
-        for name in ("labelled/manifest.csv", "traffic-normal/a", "traffic-drifted/b"):
-            (directory / name).parent.mkdir()
-            (directory / name).write_text(name)
-        (directory / "labelled" / f"{person}-swap.mp4").touch()
-
-    monkeypatch.setattr(sample, "_make", make)
-
-
-def test_an_empty_folder_and_what_a_killed_run_left_are_used(quick_sample, tmp_path):
-    (tmp_path / "sample").mkdir()
-    left = tmp_path / "sample.partial"
-    left.mkdir()
-    (left / sample.MARK).touch()
-    (left / "labelled").mkdir()
-    (left / "labelled" / "half.jpg").touch()
-    made = sample.build(tmp_path / "sample")
-    assert [path.name for path in made.normal] == ["a"]
-    assert not left.exists()
-    assert not (tmp_path / "sample" / "labelled" / "half.jpg").exists()
-    assert sample.build(tmp_path / "sample").was_there
-
-
 def test_the_demo_params_are_valid_and_say_why(tmp_path):
     write_demo_params(tmp_path)
     params = load_params(tmp_path / "params.yaml")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfakestream.errors import ServerError
+from deepfakestream.errors import ParamsError, ServerError
 from deepfakestream.local import servers, starting
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, common_environment
 from deepfakestream.local.child import Child
@@ -95,6 +95,13 @@ def test_a_busy_port_is_named_before_anything_starts(name, settings):
     assert list(settings.workspace.iterdir()) == []
 
 
+@pytest.mark.parametrize("start_up", [servers.up, servers.serve])
+def test_outside_a_workspace_nothing_is_started_or_made(start_up, settings):
+    with pytest.raises(ParamsError, match=r"params\.yaml: no such file; run in a workspace"):
+        start_up(settings)
+    assert list(settings.workspace.iterdir()) == []
+
+
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(ServerError, match=r"port 9 on 192\.0\.2\.1"):
         require_free("192.0.2.1", 9, server="x", setting="X")
@@ -156,6 +163,11 @@ def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):
     assert environment["DEEPFAKESTREAM_TRACKING_URI"] == ""
     assert environment["PATH"].startswith(str(Path(sys.executable).parent))
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_without_a_path_children_do_not_search_the_folder_that_they_run_in(settings, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert common_environment(settings)["PATH"] == str(Path(sys.executable).parent)
 
 
 def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):

@@ -87,6 +87,7 @@ def kind_of(document: dict[str, Any]) -> str:
         ({"content_length": "-5"}, 400, "bad-request"),
         ({"content_length": "many"}, 400, "bad-request"),
         ({"content_type": "application/json"}, 415, "unsupported-media-type"),
+        ({"content_type": "multipart/form-database"}, 415, "unsupported-media-type"),
         ({"content_type": ""}, 415, "unsupported-media-type"),
         ({"content_encoding": "gzip"}, 415, "unsupported-media-type"),
     ],
@@ -98,6 +99,18 @@ def test_headers_alone_can_refuse_and_the_application_sees_nothing(
     got, _, document = door.request(b"x", **headers)
     assert (got, kind_of(document)) == (status, kind)
     assert (door.reached, door.gate.in_work, door.refused) == (0, 0, [kind])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content_type": "Multipart/Form-Data; boundary=x"},
+        {"content_type": "multipart/form-data ; boundary=x"},
+        {"content_encoding": "Identity"},
+    ],
+)
+def test_names_in_headers_are_the_same_in_upper_and_lower_case(headers: dict[str, str]) -> None:
+    assert Door().request(b"x", **headers)[0] == 200
 
 
 def test_a_body_up_to_the_limit_passes_and_one_byte_more_does_not() -> None:
@@ -114,13 +127,20 @@ def test_a_length_that_lies_is_counted() -> None:
 
 
 def test_a_file_sent_elsewhere_is_told_where_files_go() -> None:
-    for sent in ({"path": "/other"}, {"path": "/up/"}, {"path": "/other", "content_length": "11"}):
+    large = {"content_length": "11", "content_type": "text/plain"}
+    for sent in ({"path": "/other"}, {"path": "/up/"}, {"path": "/other", **large}):
         door = Door()
-        status, _, document = door.request(b"x" * 11, **sent)
+        status, _, document = door.request(b"x", **sent)
+        assert door.reached == 0
         assert (status, kind_of(document), door.refused) == (404, "not-found", ["not-found"])
         assert document["detail"] == "This path takes no file; POST it to /up."
-    status, headers, document = Door().request(b"x" * 11, method="PUT")
+    assert Door().request(b"x" * 11, path="/other", content_type="text/plain")[0] == 404
+    status, headers, document = Door().request(b"x", method="PUT")
     assert (status, kind_of(document), headers["allow"]) == (405, "method-not-allowed", "POST")
+
+
+def test_a_question_by_a_client_that_names_the_form_always_is_answered() -> None:
+    assert Door().request(b"", path="/other", method="GET")[0] == 200
 
 
 def test_other_paths_take_a_small_body() -> None:
@@ -139,7 +159,7 @@ def test_no_place_left() -> None:
     door.gate.enter(1)
     status, headers, document = door.request(b"x")
     assert (status, kind_of(document), headers["retry-after"]) == (503, "overloaded", "2")
-    assert door.request(b"x", path="/other")[0] == 200
+    assert door.request(b"x", path="/other", content_type="text/plain")[0] == 200
     door.gate.leave()
     assert door.request(b"x")[0] == 200
 
@@ -180,5 +200,7 @@ def test_an_exception_is_an_internal_problem_and_gives_its_place_back() -> None:
 
 
 def test_a_failure_in_other_words_is_put_in_ours() -> None:
-    status, headers, document = Door(inner=_answers_in_other_words).request(b"x", path="/other")
+    door = Door(inner=_answers_in_other_words)
+    status, headers, document = door.request(b"x", path="/other", content_type="text/plain")
     assert (status, kind_of(document), headers["allow"]) == (405, "method-not-allowed", "GET")
+    assert "the header Allow names those" in document["detail"]

@@ -90,7 +90,8 @@ def test_a_file_of_the_other_kind_is_sent_to_the_other_endpoint(
     service = start_service()
     document = assert_problem(service.post("/v1/images", clip), 415, "content-mismatch")
     assert document["detail"] == "The file is a video and this endpoint takes images; send it to /v1/videos."
-    assert_problem(service.post("/v1/videos", picture(9)), 415, "content-mismatch")
+    document = assert_problem(service.post("/v1/videos", picture(9)), 415, "content-mismatch")
+    assert document["detail"] == "The file is an image and this endpoint takes videos; send it to /v1/images."
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,26 @@ def test_a_malformed_form_is_a_bad_request(start_service: Starter, content_type:
 
 def test_paths_and_methods(start_service: Starter) -> None:
     client = start_service().client
-    assert_problem(client.get("/v2/images"), 404, "not-found")
+    assert "/openapi.json" in assert_problem(client.get("/v2/images"), 404, "not-found")["detail"]
     response = client.get("/v1/images")
     assert_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "POST"
+
+
+def test_a_file_at_a_path_with_a_slash_too_many_is_told_where_to_go(
+    start_service: Starter, picture: Picture
+) -> None:
+    client = start_service().client
+    response = client.post("/v1/images/", files={"file": picture(9)}, follow_redirects=False)
+    document = assert_problem(response, 404, "not-found")
+    assert document["detail"] == "This path takes no file; POST it to /v1/images or /v1/videos."
+
+
+def test_the_form_may_be_named_in_capitals(start_service: Starter, picture: Picture) -> None:
+    client = start_service().client
+    request = client.build_request("POST", "/v1/images", files={"file": picture(9)})
+    request.headers["content-type"] = request.headers["content-type"].replace("multipart", "Multipart")
+    assert client.send(request).status_code == 200
 
 
 def test_a_fault_of_ours_is_an_internal_problem_without_details(
@@ -268,5 +285,12 @@ def test_the_specification_names_every_status(start_service: Starter) -> None:
     paths = start_service().client.get("/openapi.json").json()["paths"]
     assert set(paths) == {"/v1/images", "/v1/videos", "/v1/model"}
     responses = paths["/v1/images"]["post"]["responses"]
-    assert {"200", "400", "408", "413", "415", "422", "503", "504"} <= set(responses)
+    assert {"200", "400", "408", "413", "415", "422", "500", "503", "504"} <= set(responses)
     assert list(responses["413"]["content"]) == ["application/problem+json"]
+
+
+def test_the_specification_tells_pages_and_generators_what_to_offer(start_service: Starter) -> None:
+    schemas = start_service().client.get("/openapi.json").json()["components"]["schemas"]
+    forms = [schema for name, schema in schemas.items() if name.startswith("Body_scan")]
+    assert [form["properties"]["file"]["format"] for form in forms] == ["binary", "binary"]
+    assert "resampling the scored frames" in schemas["Prediction"]["properties"]["interval"]["description"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 from deepfakestream.cli.app import app
@@ -9,6 +10,7 @@ from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.local.signals import interrupted_by_signals
 from deepfakestream.terminal import terminal_safe
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 __all__ = ["app", "main"]
 
 
@@ -22,3 +24,8 @@ def main() -> None:
         app()
     except DeepfakeStreamError as error:
         sys.exit(terminal_safe(f"deepfakestream: {error}"))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        where = error.filename or "what this command writes"
+        sys.exit(terminal_safe(f"deepfakestream: {where}: {error.strerror}; free some and run it again"))

@@ -15,7 +15,6 @@ from deepfakestream.settings import Settings, load_settings
 
 app = typer.Typer(
     name="deepfakestream",
-    help="Find face-swap deepfakes in videos and images, and keep the model honest over time.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,12 +23,27 @@ app = typer.Typer(
 app.add_typer(data_app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 def _workspace() -> tuple[Params, Settings]:
     settings = load_settings()
     return load_params(settings.workspace / "params.yaml"), settings
 
 
-@app.command()
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Find face-swap deepfakes in videos and images, and keep the model honest over time."""
+
+
+@app.command(epilog="Example: deepfakestream scan --operating-point low_fpr clip.mp4 folder/")
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="media files, or folders to search for media")],
     as_json: Annotated[
@@ -51,7 +65,7 @@ def scan(
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(epilog="Example: deepfakestream explain photo.jpg --compare")
 def explain(
     path: Annotated[Path, typer.Argument(help="picture or video")],
     out: Annotated[
@@ -104,7 +118,7 @@ def init(
     say(workspace.create(directory, remote=address).describe())
 
 
-@app.command()
+@app.command(epilog="Example: deepfakestream ingest /path/to/media --licence 'CC BY 4.0' --dry-run")
 def ingest(
     source: Annotated[
         Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")
@@ -212,6 +226,16 @@ def promote() -> None:
 
 
 @app.command()
+def rollback() -> None:
+    """Exchange champion and the champion before it; services load it at their next look."""
+    from deepfakestream.registry import champion
+
+    _, settings = _workspace()
+    version = champion.rollback(settings)
+    say(f"rollback: version {version} of {settings.registered_model} is champion again")
+
+
+@app.command()
 def serve(
     port: Annotated[
         int | None,
@@ -269,9 +293,3 @@ def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sa
 
     made = maker.build(directory)
     say(f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}")
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)

@@ -6,7 +6,9 @@ takes its place, and write its output when nobody expects it.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,13 @@ GRACE_S = 5.0
 """From TERM to KILL: below the time that those who stop us give."""
 _KILLED_S = 1.0
 """From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
+
+
+def program_path() -> str:
+    """Return the PATH for a child: the programs of this installation before any other of the same name."""
+    theirs = os.environ.get("PATH", "")
+    # An empty entry would stand for the folder that the child runs in.
+    return os.pathsep.join(filter(None, [str(Path(sys.executable).parent), theirs]))
 
 
 def run_whole(

@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from deepfakestream.data.process_tree import program_path
 from deepfakestream.settings import Settings
 from deepfakestream.telemetry import SWITCHES
 
@@ -134,5 +134,4 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 def common_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of every child: ours, quiet libraries, and these settings in full."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEEPFAKESTREAM_")}
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return SWITCHES | kept | settings.variables() | {"PATH": programs, "PYTHONUNBUFFERED": "1"}
+    return SWITCHES | kept | settings.variables() | {"PATH": program_path(), "PYTHONUNBUFFERED": "1"}

@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
-from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.local.made_once import filled
 from deepfakestream.local.sample_media import Made, Studio
 from deepfakestream.local.sample_people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_stage
 from deepfakestream.local.sample_views import GOOD, POOR, Look
@@ -25,8 +24,6 @@ from deepfakestream.progress import track
 
 NORMAL, DRIFTED = "traffic-normal", "traffic-drifted"
 MANIFEST = "manifest.csv"
-MARK = ".deepfakestream-sample"
-"""File that says of a folder, half-made or whole, that a sample was being made in it."""
 _COLUMNS = ("file", "label", "group_id", "identity", "manipulation", "split", "source", "licence")
 _SEEDS = {"": 1, NORMAL: 2, DRIFTED: 3}
 _NUM_THREADS = 2
@@ -76,40 +73,14 @@ def build(directory: Path) -> Sample:
     directory = directory if directory.name else directory.resolve()
     was_there = _is_sample(directory)
     if not was_there:
-        _require_free(directory)
-        folder = media_folder()
-        partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
-        _remove_half_made(partial)
-        partial.mkdir(parents=True)
-        (partial / MARK).touch()
-        _make(partial, folder)
-        partial.replace(directory)
+        with filled(directory) as partial:
+            _make(partial, media_folder())
     return _found(directory, was_there=was_there)
 
 
 def _is_sample(directory: Path) -> bool:
     parts = (directory / NORMAL, directory / DRIFTED)
     return (directory / "labelled" / MANIFEST).is_file() and all(part.is_dir() for part in parts)
-
-
-def _require_free(directory: Path) -> None:
-    if directory.is_dir() and not any(directory.iterdir()):
-        return
-    if directory.exists() or directory.is_symlink():
-        raise DataError(
-            f"{directory}: holds something that is no sample, and nothing of it is overwritten; name a "
-            "folder that is new or empty"
-        )
-
-
-def _remove_half_made(partial: Path) -> None:
-    if (partial / MARK).is_file() and not partial.is_symlink():
-        shutil.rmtree(partial)
-    elif partial.exists() or partial.is_symlink():
-        raise DataError(
-            f"{partial}: is in the way, and is not what a killed 'deepfakestream sample' left; move it away, "
-            "or name another folder"
-        )
 
 
 def _found(directory: Path, *, was_there: bool) -> Sample:

@@ -19,6 +19,7 @@ from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import bypass_proxy
 from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.local.starting import ended, start
+from deepfakestream.params import load_params
 from deepfakestream.registry.store import is_server, prepare_store
 from deepfakestream.settings import Settings
 
@@ -51,6 +52,7 @@ def up(settings: Settings) -> None:
     """Start everything, print the addresses and one log, and stop everything on Ctrl-C or TERM.
 
     Raises:
+        ParamsError: the folder is no workspace, or its `params.yaml` is wrong.
         ServerError: a port is busy, a server does not start in time, or one ends by itself.
     """
     _foreground(settings, ALL)
@@ -64,6 +66,7 @@ def serve(settings: Settings, port: int | None = None) -> None:
         port: where to listen; default: `settings.service_port`.
 
     Raises:
+        ParamsError: as `up`.
         ServerError: as `up`.
     """
     chosen = settings if port is None else settings.model_copy(update={"service_port": port})
@@ -118,6 +121,7 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
 
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
+    load_params(settings.workspace / "params.yaml")  # elsewhere nothing is started, and no stores are made
     console = Console(ALL, sys.stdout)
     with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
         for name, address in servers.addresses.items():

@@ -16,7 +16,7 @@ Verdict = Literal["likely_fake", "inconclusive", "likely_real", "not_applicable"
 class Result(BaseModel):
     """Base of the result's parts."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class FaceScore(Result):

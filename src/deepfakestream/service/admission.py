@@ -23,6 +23,7 @@ from deepfakestream.service import problems
 from deepfakestream.service.problems import Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_WITHOUT_BODY = {"GET", "HEAD"}
 _LOG = logging.getLogger(__name__)
 
 
@@ -97,45 +98,44 @@ class Admission:
             return
         policy = self._policy()
         headers = Headers(scope=scope)
-        is_upload = scope["method"] == "POST" and scope["path"] in policy.upload_bytes
         exchange = _Exchange(
             receive=receive,
             send=send,
             policy=policy,
             request_id=_request_id(headers),
-            max_bytes=policy.upload_bytes[scope["path"]] if is_upload else policy.other_bytes,
-            too_much=_too_much(scope["path"], policy, is_upload=is_upload),
+            method=scope["method"],
+            path=scope["path"],
         )
         scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
-        refusal = self._refusal(headers, exchange, policy, is_upload=is_upload)
+        refusal = self._refusal(headers, exchange)
         if refusal is not None:
             exchange.refusal = refusal
             await exchange.refuse(refusal)
         else:
-            await self._pass_on(scope, exchange, is_upload=is_upload)
+            await self._pass_on(scope, exchange)
         if exchange.refusal is not None:
             self._on_refusal(exchange.refusal.type)
 
-    def _refusal(
-        self, headers: Headers, exchange: _Exchange, policy: Policy, *, is_upload: bool
-    ) -> Problem | None:
+    def _refusal(self, headers: Headers, exchange: _Exchange) -> Problem | None:
         """Return what the headers alone forbid; takes a place where they forbid nothing."""
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return problems.of_status(400, "Content-Length is not a number.")
         if int(length) > exchange.max_bytes:
-            return exchange.too_much
-        if not is_upload:
-            return None
-        if headers.get("content-encoding", "identity") != "identity":
+            return exchange.too_much()
+        is_form = _media_type(headers) == "multipart/form-data"
+        if not exchange.is_upload:
+            return exchange.misplaced() if is_form and exchange.method not in _WITHOUT_BODY else None
+        if headers.get("content-encoding", "identity").lower() != "identity":
             return problems.not_an_upload("Compressed request bodies are not taken; send the file as it is.")
-        if not headers.get("content-type", "").startswith("multipart/form-data"):
+        if not is_form:
             return problems.not_an_upload("Send multipart/form-data with the media file in the field 'file'.")
+        policy = exchange.policy
         if not self._ready():
             return problems.not_ready(policy.retry_after_s)
         return None if self._gate.enter(policy.max_concurrency) else problems.overloaded(policy.retry_after_s)
 
-    async def _pass_on(self, scope: Scope, exchange: _Exchange, *, is_upload: bool) -> None:
+    async def _pass_on(self, scope: Scope, exchange: _Exchange) -> None:
         try:
             await self._app(scope, exchange.receive_counted, exchange.send_worded)
         except _BodyRefused:
@@ -145,7 +145,7 @@ class Admission:
             _LOG.exception("request %s failed", exchange.request_id)
             await exchange.refuse(problems.internal())
         finally:
-            if is_upload:
+            if exchange.is_upload:
                 self._gate.leave()
 
 
@@ -161,9 +161,8 @@ class _Exchange:
     send: Send
     policy: Policy
     request_id: str
-    max_bytes: int
-    too_much: Problem
-    """The problem of a body over `max_bytes`."""
+    method: str
+    path: str
     refusal: Problem | None = None
     _num_bytes: int = 0
     _body_ended: bool = False
@@ -173,6 +172,26 @@ class _Exchange:
 
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.policy.upload_timeout_s
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether this is how files are taken."""
+        return self.method == "POST" and self.path in self.policy.upload_bytes
+
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes of the body."""
+        return self.policy.upload_bytes[self.path] if self.is_upload else self.policy.other_bytes
+
+    def too_much(self) -> Problem:
+        """Return what is wrong with a body over `max_bytes`."""
+        return problems.too_large(self.max_bytes) if self.is_upload else self.misplaced()
+
+    def misplaced(self) -> Problem:
+        """Return what is wrong with a file that came where none is taken: its method or its path."""
+        if self.path in self.policy.upload_bytes:
+            return problems.method_not_allowed()
+        return problems.no_upload_here(self.policy.upload_bytes)
 
     async def receive_counted(self) -> Message:
         """Pass the next message on; refuse the request once its body is too large or too late."""
@@ -187,7 +206,7 @@ class _Exchange:
         self._num_bytes += len(message.get("body", b""))
         self._body_ended = not message.get("more_body", False)
         if self._num_bytes > self.max_bytes:
-            self.refusal = self.too_much
+            self.refusal = self.too_much()
             raise _BodyRefused
         return message
 
@@ -200,8 +219,7 @@ class _Exchange:
                 await self.refuse(self.refusal)
                 return
             headers = MutableHeaders(raw=message["headers"])
-            foreign = not headers.get("content-type", "").startswith(problems.MEDIA_TYPE)
-            if message["status"] >= 400 and foreign:
+            if message["status"] >= 400 and _media_type(headers) != problems.MEDIA_TYPE:
                 await self.refuse(problems.of_status(message["status"]), keep=headers)
                 return
             self._decorate(headers)
@@ -228,13 +246,9 @@ class _Exchange:
         headers.setdefault("cache-control", "no-store")
 
 
-def _too_much(path: str, policy: Policy, *, is_upload: bool) -> Problem:
-    """Return what is wrong with a body over its limit: where no files are taken, path or method."""
-    if is_upload:
-        return problems.too_large(policy.upload_bytes[path])
-    if path in policy.upload_bytes:
-        return problems.method_not_allowed()
-    return problems.no_upload_here(policy.upload_bytes)
+def _media_type(headers: Headers) -> str:
+    """Return the type without its parameters; upper and lower case mean the same."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _request_id(headers: Headers) -> str:

@@ -12,6 +12,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>DeepfakeStream API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="{assets}/swagger-ui.css">
 </head>
 <body>

@@ -1,4 +1,4 @@
-"""What the service counts, for `/metrics`; the names are listed in docs/API_DESIGN.md."""
+"""What the service counts, for `/metrics`; the names are listed in docs/MONITORING.md."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ class ServiceMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         """Register the metrics; once a registry."""
         self._predictions = Counter(
-            "deepfakestream_predictions", "Answered predictions", ["kind", "verdict"], registry=registry
+            "deepfakestream_predictions",
+            "Predictions that were made, late ones too",
+            ["kind", "verdict"],
+            registry=registry,
         )
         self._p_fake = Histogram(
             "deepfakestream_p_fake",
-            "Calibrated scores of answered predictions",
+            "Calibrated scores of the predictions that were made",
             buckets=[tenth / 10 for tenth in range(1, 11)],
             registry=registry,
         )

@@ -68,11 +68,12 @@ def unusable_media(reason: Reason, detail: str) -> Problem:
 
 def content_mismatch(*, found: str, expected: str) -> Problem:
     """Return the problem of a picture sent where a video belongs, or the other way round."""
+    found_words = f"an {found}" if found == "image" else f"a {found}"
     return Problem(
         type="content-mismatch",
         status=415,
         title="The file is of the other kind",
-        detail=f"The file is a {found} and this endpoint takes {expected}s; send it to /v1/{found}s.",
+        detail=f"The file is {found_words} and this endpoint takes {expected}s; send it to /v1/{found}s.",
     )
 
 
@@ -188,11 +189,21 @@ def internal() -> Problem:
     )
 
 
+_REMEDIES = {
+    404: "There is nothing at this path; /openapi.json lists the paths that there are.",
+    405: "This path does not take the method; the header Allow names those that it takes.",
+    503: "No model can answer yet; if that lasts, the log of the service says why.",
+}
+
+
 def of_status(status: int, detail: str = "") -> Problem:
     """Return the problem for a bare HTTP status, as a framework gives one."""
     if status >= 500 and status != HTTPStatus.SERVICE_UNAVAILABLE:
         return internal()
     phrase = HTTPStatus(status).phrase
     return Problem(
-        type=phrase.lower().replace(" ", "-"), status=status, title=phrase, detail=detail or f"{phrase}."
+        type=phrase.lower().replace(" ", "-"),
+        status=status,
+        title=phrase,
+        detail=detail or _REMEDIES.get(status, f"{phrase}."),
     )

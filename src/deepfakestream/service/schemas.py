@@ -43,3 +43,7 @@ class ProblemDocument(Result):
     status: int
     detail: str
     instance: str
+    reason: str | None = Field(
+        None, description="code of what is wrong with the file; only where one was read"
+    )
+    max_bytes: int | None = Field(None, description="the limit of a body; only with 413")
