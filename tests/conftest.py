@@ -91,6 +91,17 @@ def budget() -> MediaBudget:
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables: making them takes seconds, copying them does not."""
+    from deepfakestream.registry.store import prepare_store
+    from deepfakestream.settings import Settings
+
+    settings = Settings(workspace=tmp_path_factory.mktemp("store"), experiment="template")
+    prepare_store(settings)
+    return settings.work_dir / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def encode_clip() -> ClipWriter:
     """The function `write_clip`, for tests that need clips of their own."""
     return write_clip
