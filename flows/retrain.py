@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow, get_run_logger, task
 
 from deepfakestream.pipeline import retrain as step
-from deepfakestream.pipeline.drift import champion_version
 from deepfakestream.pipeline.stages import STAGES, renew
+from deepfakestream.registry.champion import champion_version
 from flows.train import promote
 from flows.workspace import workspace
 

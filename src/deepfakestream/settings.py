@@ -5,14 +5,18 @@ What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing 
 
 from __future__ import annotations
 
+import sys
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from deepfakestream.errors import ParamsError
 
+PREFIX = "DEEPFAKESTREAM_"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -27,9 +31,7 @@ def _absolute_store(uri: str | None) -> str | None:
 class Settings(BaseSettings):
     """Locations and addresses of one workspace."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="DEEPFAKESTREAM_", env_file=".env", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
 
     workspace: Path = Field(Path(), description="folder with params.yaml, dvc.yaml, data/ and artifacts/")
     tracking_uri: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
@@ -81,6 +83,26 @@ class Settings(BaseSettings):
         return self.workspace / "artifacts"
 
     @property
+    def extract_dir(self) -> Path:
+        """Face crops and their table."""
+        return self.artifacts_dir / "extract"
+
+    @property
+    def validate_dir(self) -> Path:
+        """What the gate found, and the crops that it set aside."""
+        return self.artifacts_dir / "validate"
+
+    @property
+    def train_dir(self) -> Path:
+        """The model folder that was trained last."""
+        return self.artifacts_dir / "train"
+
+    @property
+    def evaluate_dir(self) -> Path:
+        """What `train_dir` was measured to be worth."""
+        return self.artifacts_dir / "evaluate"
+
+    @property
     def face_store_dir(self) -> Path:
         """Content-addressed results of face extraction; survives `dvc repro` and kills."""
         return self.work_dir / "facestore"
@@ -106,9 +128,14 @@ class Settings(BaseSettings):
         return self.work_dir / "alerts"
 
     @property
+    def mlflow_db(self) -> Path:
+        """The tracking store of a workspace that names no other."""
+        return self.work_dir / "mlflow.db"
+
+    @property
     def mlflow_store_uri(self) -> str:
         """The tracking address in force: the one set, else SQLite in the workspace."""
-        return self.tracking_uri or f"sqlite:///{(self.work_dir / 'mlflow.db').resolve()}"
+        return self.tracking_uri or f"sqlite:///{self.mlflow_db.resolve()}"
 
     @property
     def mlflow_artifacts_dir(self) -> Path:
@@ -138,20 +165,39 @@ class Settings(BaseSettings):
         values = self.model_dump(mode="json")
         values |= {name: str(path.resolve()) for name, path in self if isinstance(path, Path)}
         return {
-            f"DEEPFAKESTREAM_{name.upper()}": "" if value is None else str(value)
-            for name, value in values.items()
+            f"{PREFIX}{name.upper()}": "" if value is None else str(value) for name, value in values.items()
         }
+
+
+_KNOWN = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
 
 
 def load_settings() -> Settings:
     """Return the settings in force.
 
+    A variable with our prefix that no setting has changes nothing; standard error says so, once a process.
+
     Raises:
         ParamsError: a variable holds a value of the wrong kind.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "DEEPFAKESTREAM_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
         raise ParamsError(f"{name}: {first['msg']}; correct the variable or unset it") from error
+    for name in _unknown_variables():
+        _warn(name)
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    names = {name.upper() for source in sources for name in source.env_vars}
+    return sorted(name for name in names - set(_KNOWN) if name.startswith(PREFIX))
+
+
+@cache
+def _warn(name: str) -> None:
+    (nearest,) = get_close_matches(name, _KNOWN, n=1, cutoff=0.0)
+    sys.stderr.write(f"deepfakestream: {name} is no setting and changes nothing; the nearest is {nearest}\n")

@@ -12,10 +12,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from deepfakestream.explain.attribution import GRID_CELLS, grad_cam, kernel_shap, layer_cam, lime
-from deepfakestream.explain.face import correlation, jpeg
+from deepfakestream.explain.face import JPEG_QUALITY, correlation
 from deepfakestream.explain.face_region import energy_inside, enlarged, face_region
 from deepfakestream.explain.faithfulness import FaithfulnessTest, blurred
 from deepfakestream.faces.crop import crop_face
+from deepfakestream.forge.degrade import jpeg
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.forge.picture import find_face, forge_picture
 from deepfakestream.local.sample_people import PEOPLE, read_stage
@@ -51,7 +52,7 @@ class Bench:
     def row(self, crop, box_xyxy):
         test = FaithfulnessTest(crop, self.p_fake)
         mask, _ = face_region(crop, box_xyxy, self.spec.extraction, self.mesh)
-        again = {method: cells for method, cells, _ in self.maps(jpeg(crop))}
+        again = {method: cells for method, cells, _ in self.maps(jpeg(crop, quality=JPEG_QUALITY))}
         found = {}
         for method, cells, seconds in self.maps(crop):
             outcome = test.judge(cells)

@@ -9,6 +9,7 @@ without it they are the demo's sample (`deepfakestream sample build/sample`), wh
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import statistics
 import sys
@@ -37,6 +38,7 @@ MAX_AUC_LOSS = 0.005
 NUM_CALIBRATION = 192
 NUM_TIMED = 64
 ROUNDS = 9
+LAST_STAGE = 8
 
 
 def _decode(jpeg: bytes, size_px: int) -> np.ndarray:
@@ -91,7 +93,7 @@ def _variants(folder: Path, crops: np.ndarray, work: Path) -> dict[str, Path]:
     plain, prepared = work / "plain.onnx", work / "prepared.onnx"
     plain.write_bytes(single_precision_graph(folder / "model.onnx"))
     quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-    convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+    convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
     made = {"fp32, as packaged": folder}
 
     def add(name: str, quantise) -> None:
@@ -115,11 +117,19 @@ def _variants(folder: Path, crops: np.ndarray, work: Path) -> dict[str, Path]:
 
     add("int8 dynamic", lambda out: quantize_dynamic(str(prepared), out, weight_type=QuantType.QUInt8))
     add("int8 static, min-max", lambda out: static(out, CalibrationMethod.MinMax, []))
-    for num_kept in (2, 8):  # the noise kernels and the stem; then the first blocks too
-        kept = convolutions[:num_kept]
-        name = f"int8 static, first {num_kept} convolutions fp32"
+    # In every network and look, not the first of the whole graph: it holds them one after the other.
+    for last, words in ((0, "noise kernels and stem"), (2, "stages 1 and 2 too"), (4, "stages 1 to 4 too")):
+        kept = [node.name for node in convolutions if _stage(node.input[1]) <= last]
+        name = f"int8 static, {words} fp32"
         add(name, lambda out, kept=kept: static(out, CalibrationMethod.MinMax, kept))
     return made
+
+
+def _stage(weight: str) -> int:
+    """Return the stage of a network that a convolution's weight belongs to; 0 is before the first."""
+    if block := re.search(r"\.blocks\.(\d+)\.", weight):
+        return int(block[1]) + 1
+    return LAST_STAGE if "conv_head" in weight else 0
 
 
 def _interleaved_ms(scorers: dict[str, FaceScorer], crops: np.ndarray) -> dict[str, float]:

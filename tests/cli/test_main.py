@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest_or_empty
-from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]

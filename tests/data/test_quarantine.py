@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfakestream.data.quarantine import Quarantine, Refusal
+from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
 from deepfakestream.errors import Reason
 
 BROKEN = Refusal(source="set", original_name="a.mp4", reason=Reason.UNREADABLE, message="no", path="/a.mp4")
@@ -31,6 +31,17 @@ def test_a_refusal_keeps_its_first_date(tmp_path: Path) -> None:
     assert (entry.first_seen, entry.last_seen) == (MONDAY.isoformat(), TUESDAY.isoformat())
     assert entry.refusal.message == "still no"
     assert entry.refusal.media_id == "ab"
+
+
+def test_a_later_ingestion_settles_what_earlier_ones_had_against_a_name(tmp_path: Path) -> None:
+    """What extraction found stays, and so does what an ingestion has against the name for two reasons."""
+    ledger = Quarantine(tmp_path / "quarantine.db")
+    origin = Origin(root="/set", layout="manifest", set_name="set", licence="")
+    ledger.add([replace(BROKEN, reason=Reason.NO_FACE)])
+    ledger.add([replace(BROKEN, reason=Reason.LABEL_CONFLICT), BROKEN], origin=origin)
+    assert len(ledger.list()) == 3
+    ledger.add([replace(BROKEN, reason=Reason.DUPLICATE)], origin=origin)
+    assert [e.refusal.reason for e in ledger.list()] == [Reason.DUPLICATE, Reason.NO_FACE]
 
 
 def test_entries_are_listed_and_released_by_reason(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.metrics import Estimate, fpr_metric_name, measure
+from deepfakestream.evaluation.estimate import Estimate
+from deepfakestream.evaluation.metrics import fpr_metric_name, measure
 
 GOLDEN = [("real", 0.1), ("real", 0.4), ("fake", 0.35), ("fake", 0.8)]
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfakestream.evaluation.operating import measure_points, share
+from deepfakestream.evaluation.estimate import share
+from deepfakestream.evaluation.operating import measure_points
 from deepfakestream.model.spec import OperatingPoint
 
 POINT = OperatingPoint(threshold=0.6, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="val")

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from deepfakestream.evaluation.caveats import caveats
+from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.evaluation.gaps import measure_gaps
-from deepfakestream.evaluation.metrics import Estimate, measure
+from deepfakestream.evaluation.metrics import measure
 from deepfakestream.evaluation.operating import measure_points
 from deepfakestream.evaluation.plots import draw_det, draw_scores
 from deepfakestream.evaluation.report import ReportContent, headline, render, worst_mistakes

@@ -70,6 +70,18 @@ def test_every_face_gets_a_picture_and_its_numbers(written):
         assert picture.std() > 20
 
 
+def test_a_folder_of_an_earlier_run_keeps_no_picture_of_it(two_people, tmp_path_factory):
+    """The page would not show them; a picture that no record names belongs to somebody else."""
+    spec, out = tiny_spec(), tmp_path_factory.mktemp("again")
+    save_model(create_network(spec.network), spec, out / "model")
+    for name in ("face-01.png", "face-02.png", "face-07.png"):
+        (out / name).write_bytes(b"earlier")
+    earlier = {"faces": [{"picture": "face-01.png"}, {"picture": "face-02.png"}]}
+    (out / "explanation.json").write_text(json.dumps(earlier))
+    explain(two_people, out, num_faces=1, model_dir=out / "model")
+    assert {path.name for path in out.glob("*.png")} == {"face-01.png", "face-07.png"}
+
+
 def test_the_score_is_the_one_of_scan(written, model_dir, two_people):
     scanned = open_engine(model_dir, "0", load_settings(), "balanced").scan(two_people)
     assert written.record["p_fake"] == pytest.approx(scanned.p_fake, abs=1e-5)

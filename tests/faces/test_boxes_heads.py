@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepfakestream.faces import boxes
-from deepfakestream.faces.retinaface_heads import decode_boxes, decode_landmarks, priors, suppress
+from deepfakestream.faces.retinaface_heads import NMS_IOU, decode_boxes, decode_landmarks, priors
+from deepfakestream.faces.suppression import suppress
 from deepfakestream.faces.working_size import batches, input_hw
 
 
@@ -62,7 +63,7 @@ def test_offsets_move_and_scale_with_the_variances():
     ],
 )
 def test_suppression_keeps_the_first_of_each_pile(found, kept):
-    assert suppress(np.array(found, dtype=np.float32)) == kept
+    assert suppress(np.array(found, dtype=np.float32), NMS_IOU) == kept
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
 from deepfakestream.params import DriftParams
-from deepfakestream.pipeline.drift import Champion, run, window_id
+from deepfakestream.pipeline.drift import run, window_id
 from deepfakestream.registry import versions
+from deepfakestream.registry.champion import Champion
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.scan.result import ModelInfo, ScanResult
 from deepfakestream.settings import Settings

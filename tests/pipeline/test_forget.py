@@ -191,6 +191,11 @@ def test_unknown_items_are_told(item: str, settings: Settings) -> None:
         forget.plan([item], settings=settings)
 
 
+def test_a_name_without_its_source_is_told_whole(settings: Settings) -> None:
+    with pytest.raises(DataError, match=f"its source is missing; give loose/{LOOSE}$"):
+        forget.plan([LOOSE], settings=settings)
+
+
 @pytest.mark.slow
 def test_what_a_kill_left_undone_is_finished_by_the_next_call(settings: Settings) -> None:
     """Killed once the tombstone, the manifest and the version are written, each with another item."""

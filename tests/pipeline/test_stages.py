@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from deepfakestream.errors import ParamsError
-from deepfakestream.pipeline.stages import draw_next_seed, one_at_a_time, renew, reproduce
+from deepfakestream.pipeline.locks import one_at_a_time
+from deepfakestream.pipeline.stages import draw_next_seed, renew, reproduce
 from deepfakestream.settings import Settings, load_settings
 
 
@@ -139,7 +140,7 @@ def test_a_retraining_on_changed_inputs_keeps_the_seed(workspace):
 _HOLD = """
 import sys, time
 from pathlib import Path
-from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.settings import Settings
 with one_at_a_time(Settings(workspace=Path(sys.argv[1]))):
     print("held", flush=True)

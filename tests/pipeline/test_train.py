@@ -30,8 +30,8 @@ from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, Detector
 from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
-from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team
+from deepfakestream.training.start import network_spec
 
 NUM_ITEMS = 24
 SIZE_PX = 64
@@ -123,6 +123,10 @@ def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage, params: Params)
     return _make
 
 
+def _changed(params: Params, section: str, **values: object) -> Params:
+    return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
+
+
 def _client(settings: Settings) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(tracking_uri=settings.mlflow_store_uri)
 
@@ -146,7 +150,7 @@ class TestRefused:
 
     def test_crops_that_were_made_otherwise(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
-        changed = params.model_copy(update={"extract": params.extract.model_copy(update={"crop_scale": 1.3})})
+        changed = _changed(params, "extract", crop_scale=1.3)
         with pytest.raises(DataError, match=r"section extract .* \(crop_scale 1\.0 instead of 1\.3\)"):
             train.run(changed, settings=settings)
 
@@ -164,7 +168,7 @@ def test_computing_leaves_the_cores_of_the_workers(
     make: Callable[..., Settings], params: Params, num_workers: int, num_threads: int
 ) -> None:
     """Whichever command trains: train, ablate or search."""
-    chosen = params.model_copy(update={"train": params.train.model_copy(update={"num_workers": num_workers})})
+    chosen = _changed(params, "train", num_workers=num_workers)
     settings = make()
     table, team = read_usable_crops(settings.artifacts_dir), Team(device=torch.device("cpu"))
     before = torch.get_num_threads()
@@ -192,7 +196,15 @@ class TestRun:
         settings = make()
         report = train.run(params, settings=settings)
         assert report is not None
-        folder = settings.artifacts_dir / "train"
+        assert "validation AUC" in report.describe()
+        self._check_folder(settings, report)
+        self._check_run(settings, report)
+        assert _leftovers(settings) == []
+        assert not any((settings.work_dir / "checkpoints").iterdir())
+        assert [path.suffix for path in (settings.work_dir / "faces").iterdir()] == [".lock"]
+
+    def _check_folder(self, settings: Settings, report: train.TrainReport) -> None:
+        folder = settings.train_dir
         assert sorted(path.name for path in folder.iterdir()) == [
             "history.json",
             "model.onnx",
@@ -205,17 +217,15 @@ class TestRun:
         assert len(history) == report.num_epochs == 2
         assert report.best["val_auc"] == max(epoch["val_auc"] for epoch in history)
         assert np.isfinite(open_scorer(folder).logits(np.zeros((1, SIZE_PX, SIZE_PX, 3), np.uint8))).all()
-        assert "validation AUC" in report.describe()
-        assert _leftovers(settings) == []
-        assert not any((settings.work_dir / "checkpoints").iterdir())
-        assert [path.suffix for path in (settings.work_dir / "faces").iterdir()] == [".lock"]
 
+    def _check_run(self, settings: Settings, report: train.TrainReport) -> None:
         client = _client(settings)
         run = client.get_run(report.run_id)
         assert run.info.status == "FINISHED"
         assert run.data.params["train.backbone"] == "test_efficientnet"
         assert run.data.params["extract.crop_size_px"] == "64"
-        assert run.data.metrics["val_auc"] == pytest.approx(history[-1]["val_auc"])
+        last = json.loads((settings.train_dir / "history.json").read_text())[-1]
+        assert run.data.metrics["val_auc"] == pytest.approx(last["val_auc"])
         assert [m.step for m in client.get_metric_history(report.run_id, "train_loss")] == [0, 1]
         inputs = {data.dataset.name: data.dataset.digest for data in run.inputs.dataset_inputs}
         assert set(inputs) == {"faces-train", "faces-val"}
@@ -224,7 +234,7 @@ class TestRun:
         local = client.download_artifacts(report.run_id, example.path, str(settings.work_dir))
         assert cv2.imread(local) is not None
         logged = {Path(entry.path).name for entry in client.list_artifacts(report.run_id, "model_files")}
-        assert logged == {path.name for path in folder.iterdir()}
+        assert logged == {path.name for path in settings.train_dir.iterdir()}
 
     def test_a_killed_training_leaves_the_old_model_and_goes_on(
         self, make: Callable[..., Settings], params: Params, monkeypatch: pytest.MonkeyPatch
@@ -261,7 +271,7 @@ class TestRun:
 @pytest.mark.slow
 def test_trials_are_child_runs(make: Callable[..., Settings], params: Params) -> None:
     settings = make()
-    quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+    quick = _changed(params, "train", epochs=1)
     report = search.run(quick, settings=settings, num_trials=1)
     assert report.result.num_finished == 1
     fragment = yaml.safe_load(report.describe().split("params.yaml:\n")[1])
@@ -292,7 +302,7 @@ class TestAblate:
     def test_what_cannot_be_trained_is_left_out(self, make: Callable[..., Settings], params: Params) -> None:
         """Version 0 knows larger crops than these, which is no reason to lose the other rows."""
         settings = make()
-        quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+        quick = _changed(params, "train", epochs=1)
         report = ablate.run(quick, settings=settings, only=["as configured", "taught by version 0"])
         assert list(report.rows) == ["as configured"]
         assert "crop_size_px 224" in report.left_out["taught by version 0"]
@@ -302,7 +312,7 @@ class TestAblate:
     @pytest.mark.slow
     def test_each_is_trained_once(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
-        quick = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 1})})
+        quick = _changed(params, "train", epochs=1)
         first = ablate.run(quick, settings=settings, only=["as configured", "stacked"])
         kept = list((settings.work_dir / "ablation").iterdir())
         assert [path.suffix for path in kept] == [".json"]  # both are the same training

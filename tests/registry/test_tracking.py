@@ -194,7 +194,7 @@ class TestOnSqlite:
         with start_run(settings, name="train", tags={}) as run:
             pass
         ended = open_client(settings).get_run(run.run_id).info.end_time
-        with resume_run(settings, run_id=run.run_id, name="other", tags={"t": "1"}) as again:
+        with resume_run(settings, run_id=run.run_id, name="other") as again:
             again.log_metrics({"test_auc": 0.9})
         found = open_client(settings).get_run(run.run_id)
         assert again.run_id == run.run_id
@@ -203,7 +203,7 @@ class TestOnSqlite:
 
     @pytest.mark.parametrize("run_id", [None, "0" * 32])
     def test_unknown_run_is_continued_by_a_new_one(self, settings: Settings, run_id: str | None) -> None:
-        with resume_run(settings, run_id=run_id, name="evaluate x", tags={}) as run:
+        with resume_run(settings, run_id=run_id, name="evaluate x") as run:
             pass
         found = open_client(settings).get_run(run.run_id)
         assert found.info.run_name == "evaluate x"
@@ -213,7 +213,7 @@ class TestOnSqlite:
         with start_run(settings, name="train", tags={}) as run:
             pass
         open_client(settings).delete_run(run.run_id)
-        with resume_run(settings, run_id=run.run_id, name="again", tags={}) as other:
+        with resume_run(settings, run_id=run.run_id, name="again") as other:
             assert other.run_id != run.run_id
 
     def test_lineage_is_that_of_the_training(self, settings: Settings) -> None:

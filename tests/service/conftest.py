@@ -50,17 +50,21 @@ SPEC = DetectorSpec(
 )  # fmt: skip
 
 
+GIVES_NAN, DEPENDS_ON_BATCH = "66", "67"
+"""Versions of models that the canary must refuse."""
+
+
 @dataclass
 class StubScorer:
-    """Scores every crop with its version number; the version decides how it misbehaves."""
+    """Scores every crop with its version number, but for the versions that misbehave."""
 
     version: str
     spec: DetectorSpec = SPEC
 
     def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        if self.version == "66":
+        if self.version == GIVES_NAN:
             return np.full(len(crops), np.nan, np.float32)
-        if self.version == "67":
+        if self.version == DEPENDS_ON_BATCH:
             return np.full(len(crops), len(crops), np.float32)
         return np.full(len(crops), float(self.version), np.float32)
 

@@ -60,7 +60,7 @@ def test_a_champion_that_does_not_answer_shows_until_one_does(served: Any) -> No
     assert seen == [0, 1, 1, 0, 1, 0, 1, 0]
 
 
-@pytest.mark.parametrize("bad", ["66", "67"])
+@pytest.mark.parametrize("bad", ["66", "67"], ids=["gives NaN", "depends on the batch"])
 def test_a_model_that_fails_its_canary_never_answers(served: Any, bad: str) -> None:
     served.source.version = bad
     for _ in range(3):

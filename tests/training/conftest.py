@@ -20,9 +20,10 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import FakeMix, TrainParams
-from deepfakestream.training.detector import TrainingJob, network_spec
+from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.start import network_spec
 
 SIZE_PX = 64
 MIXES = {

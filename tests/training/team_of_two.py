@@ -15,12 +15,12 @@ import torch
 from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team, join_team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+from deepfakestream.training.start import network_spec
 from deepfakestream.training.validation import LabelledImages
 
 LIFETIME_S = 150

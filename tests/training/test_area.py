@@ -13,11 +13,11 @@ from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.area import AreaLearner, area_loss, forged_area
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import Trainer
 from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.start import network_spec
 from deepfakestream.training.validation import LabelledImages
 
 SIZE_PX = 64

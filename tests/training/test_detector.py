@@ -20,8 +20,6 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
     fit_network,
-    network_spec,
-    start_network,
     train_detector,
     training_pairs,
     validation_pictures,
@@ -29,7 +27,8 @@ from deepfakestream.training.detector import (
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
-from deepfakestream.training.validation import score
+from deepfakestream.training.start import network_spec, start_network
+from deepfakestream.training.validation import logits_of
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
@@ -174,9 +173,9 @@ class TestTrainDetector:
             part = fit_network(
                 one, validation, CheckpointStore(directory=tmp_path / name), lambda e, m: None
             ).network
-            alone.append(score(part, faces, job.team.device))
+            alone.append(logits_of(part, faces, job.team.device))
         np.testing.assert_allclose(
-            score(fit.network, faces, job.team.device), np.mean(alone, axis=0), atol=1e-5
+            logits_of(fit.network, faces, job.team.device), np.mean(alone, axis=0), atol=1e-5
         )
 
     def test_separate_streams_go_on_where_they_were_cut_off(

@@ -18,11 +18,11 @@ import torch
 from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
-from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team, join_team, processes_here
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+from deepfakestream.training.start import network_spec
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]

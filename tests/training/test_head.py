@@ -14,7 +14,6 @@ from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
     draws_for_the_head,
-    network_spec,
     train_detector,
     training_pairs,
 )
@@ -22,6 +21,7 @@ from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import PENALTY, refit_head
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+from deepfakestream.training.start import network_spec
 
 ALONE = Team(device=torch.device("cpu"))
 

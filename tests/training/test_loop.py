@@ -12,11 +12,11 @@ from deepfakestream.errors import DataError, DivergedError, ParamsError
 from deepfakestream.model.network import create_network
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.detector import network_spec
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, draws_an_epoch
 from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.start import network_spec
 from deepfakestream.training.validation import LabelledImages
 
 MakeSet = Callable[..., FaceSet]

@@ -15,7 +15,7 @@ from deepfakestream.params import FakeMix, TrainParams
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
-from deepfakestream.training.search import OnEpoch, search, suggest
+from deepfakestream.training.search import NUM_UNPRUNED, search, suggest
 
 
 @pytest.fixture
@@ -39,16 +39,31 @@ class Records:
     def __init__(self) -> None:
         self.changes: dict[int, dict[str, Any]] = {}
         self.epochs: list[tuple[int, int]] = []
+        self.cut_off: set[int] = set()
+        self.failed: set[int] = set()
 
     @contextmanager
-    def open_trial(self, number: int, changes: dict[str, Any]) -> Iterator[OnEpoch]:
+    def open_trial(self, number: int, changes: dict[str, Any]) -> Iterator[Record]:
         self.changes[number] = changes
+        try:
+            yield Record(number, self)
+        except BaseException:
+            self.failed.add(number)
+            raise
 
-        def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
-            assert 0.0 <= metrics["val_auc"] <= 1.0
-            self.epochs.append((number, epoch))
 
-        yield on_epoch
+class Record:
+    """One trial's part of them."""
+
+    def __init__(self, number: int, records: Records) -> None:
+        self._number, self._records = number, records
+
+    def on_epoch(self, epoch: int, metrics: EpochMetrics) -> None:
+        assert 0.0 <= metrics["val_auc"] <= 1.0
+        self._records.epochs.append((self._number, epoch))
+
+    def cut_off(self) -> None:
+        self._records.cut_off.add(self._number)
 
 
 class TestSpace:
@@ -77,7 +92,27 @@ def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_pat
     hopeless = replace(job, params=job.params.model_copy(update={"fake_weight": float("inf")}))
     with pytest.raises(DataError, match="no trial finished"):
         search(hopeless, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
-    assert set(records.changes) == {0, 1}
+    assert set(records.changes) == records.failed == {0, 1}
+
+
+def test_a_trial_that_is_cut_off_did_not_fail(job: TrainingJob, tmp_path: Path) -> None:
+    """The study holds trials that no training can keep up with, so that the median cuts this one off."""
+    database = tmp_path / "s.db"
+    study = optuna.create_study(study_name="x", storage=f"sqlite:///{database}", direction="maximize")
+    for _ in range(NUM_UNPRUNED):
+        better = study.ask()
+        suggest(better, forged_only=False)
+        for epoch in range(3):
+            better.report(2.0, epoch)
+        study.tell(better, 2.0)
+    longer = replace(job, params=job.params.model_copy(update={"epochs": 3}))
+    records = Records()
+    found = search(
+        longer, num_trials=NUM_UNPRUNED + 1, database=database, name="x", open_trial=records.open_trial
+    )
+    assert found.num_pruned == 1
+    assert records.epochs == [(NUM_UNPRUNED, 0), (NUM_UNPRUNED, 1)]
+    assert (records.cut_off, records.failed) == ({NUM_UNPRUNED}, set())
 
 
 def test_a_set_without_fakes_is_searched_with_forgeries(

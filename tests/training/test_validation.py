@@ -9,7 +9,7 @@ import torch
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet, find_meshes
-from deepfakestream.training.validation import measure_kinds, score, validation_sets
+from deepfakestream.training.validation import logits_of, measure_kinds, validation_sets
 
 MakeSet = Callable[..., FaceSet]
 CPU = torch.device("cpu")
@@ -67,7 +67,7 @@ class TestMeasure:
 
     def test_scores_in_order(self, face_set: MakeSet) -> None:
         faces = face_set(num_groups=70, num_faked=70)
-        logits = score(Greenness(), faces.images, CPU)
+        logits = logits_of(Greenness(), faces.images, CPU)
         assert logits.shape == (140,)
         assert logits[faces.fakes].min() > logits[faces.reals].max()
 

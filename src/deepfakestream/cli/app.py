@@ -23,6 +23,12 @@ app = typer.Typer(
 app.add_typer(data_app)
 
 
+ModelFolder = Annotated[
+    Path | None, typer.Option(help="model folder; default: the model that ships with the package")
+]
+PointName = Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -49,10 +55,8 @@ def scan(
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object a line for every file")
     ] = False,
-    model: Annotated[
-        Path | None, typer.Option(help="model folder; default: the model that ships with the package")
-    ] = None,
-    operating_point: Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")] = "balanced",
+    model: ModelFolder = None,
+    operating_point: PointName = "balanced",
 ) -> None:
     """Print a verdict for every file. Works offline; needs no workspace.
 
@@ -75,10 +79,8 @@ def explain(
     faces: Annotated[
         int, typer.Option(min=1, help="faces to explain at most, the most suspicious first")
     ] = 3,
-    model: Annotated[
-        Path | None, typer.Option(help="model folder; default: the model that ships with the package")
-    ] = None,
-    operating_point: Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")] = "balanced",
+    model: ModelFolder = None,
+    operating_point: PointName = "balanced",
     compare: Annotated[
         bool, typer.Option("--compare", help="add KernelSHAP and LIME maps; several times slower")
     ] = False,

@@ -15,6 +15,10 @@ from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
 from deepfakestream.terminal import terminal_safe
 
+EntryReason = Annotated[Reason | None, typer.Option(help="entries with this reason code")]
+EntrySource = Annotated[str | None, typer.Option(help="entries of this set")]
+EntryName = Annotated[str | None, typer.Option(help="the entry with this name in its source")]
+WithoutAsking = Annotated[bool, typer.Option("--yes", help="do not ask")]
 _HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 
 data_app = typer.Typer(
@@ -79,7 +83,7 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would be removed, change nothing")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: WithoutAsking = False,
 ) -> None:
     """Remove items for good: from the set, the face store, the quarantine, DVC's cache and its remotes.
 
@@ -133,11 +137,11 @@ def list_quarantine(
     say(describe_entries(entries))
 
 
-@quarantine_app.command("requeue")
+@quarantine_app.command()
 def requeue(
-    reason: Annotated[Reason | None, typer.Option(help="entries with this reason code")] = None,
-    source: Annotated[str | None, typer.Option(help="entries of this set")] = None,
-    name: Annotated[str | None, typer.Option(help="the entry with this name in its source")] = None,
+    reason: EntryReason = None,
+    source: EntrySource = None,
+    name: EntryName = None,
 ) -> None:
     """Try refused items again: examine them in their source now, or look for faces at the next extraction."""
     from deepfakestream.pipeline import requeue as step
@@ -149,12 +153,12 @@ def requeue(
     say(report.describe())
 
 
-@quarantine_app.command("drop")
+@quarantine_app.command()
 def drop(
-    reason: Annotated[Reason | None, typer.Option(help="entries with this reason code")] = None,
-    source: Annotated[str | None, typer.Option(help="entries of this set")] = None,
-    name: Annotated[str | None, typer.Option(help="the entry with this name in its source")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    reason: EntryReason = None,
+    source: EntrySource = None,
+    name: EntryName = None,
+    yes: WithoutAsking = False,
 ) -> None:
     """Drop entries, e.g. of files that are gone; those about items of the set stay."""
     from deepfakestream.pipeline import drop as step

@@ -51,8 +51,8 @@ def write_card(
     for name, picture in draw_set(manifest, extracted).items():
         _write(directory / f"{name}.png", picture)
     version = f"Version `{data_digest}` of `data/`. " if data_digest else ""
-    lines = ["# Data card", "", f"{version}{headline(statistics)[0].upper()}{headline(statistics)[1:]}."]
-    lines += ["", *_items_sections(manifest, statistics, heading="##", pictures=True)]
+    lines = ["# Data card", "", version + _sentence(headline(statistics)), ""]
+    lines += _items_sections(manifest, statistics, heading="##", pictures=True)
     lines += _faces_section(statistics) if extracted is not None else []
     lines += _gate_section(gate_report, is_current=_is_current(gate_report, manifest, extracted))
     path = directory / CARD_FILE
@@ -75,19 +75,22 @@ def _items_sections(
     rows = [list(row) for row in origin.itertuples(index=False)]
     lines = [f"{heading} Where it comes from", "", *page_table(["source", "licence", "items"], rows), ""]
     lines += [f"{heading} What is in it", "", *page_table(*cells(statistics.by_method)), ""]
-    lines += [*page_table(*cells(statistics.by_split)), "", *_picture("methods", pictures)]
-    is_crop = statistics.measures["measure"].isin(CROP_MEASURES.values())
-    lines += [*page_table(*cells(statistics.measures[~is_crop])), ""]
-    lines += [*page_table(*word_cells(statistics)), "", *_picture("media", pictures)]
+    lines += [*page_table(*cells(statistics.by_split)), "", *(_picture("methods") if pictures else ())]
+    lines += [*page_table(*cells(statistics.measures[~_is_of_crops(statistics)])), ""]
+    lines += [*page_table(*word_cells(statistics)), "", *(_picture("media") if pictures else ())]
     limits = known_limits(manifest) or ["None that the tables tell."]
     return [*lines, f"{heading} Known limits", "", *(f"- {limit}" for limit in limits), ""]
 
 
 def _faces_section(statistics: SetStatistics) -> list[str]:
-    is_crop = statistics.measures["measure"].isin(CROP_MEASURES.values())
-    told = [f"{line[0].upper()}{line[1:]}." for line in faces_lines(statistics)]
-    table = page_table(*cells(statistics.measures[is_crop]))
-    return ["## Faces", "", *told, "", *table, "", *_picture("faces", True), *_picture("light", True)]
+    told = [_sentence(line) for line in faces_lines(statistics)]
+    table = page_table(*cells(statistics.measures[_is_of_crops(statistics)]))
+    return ["## Faces", "", *told, "", *table, "", *_picture("faces"), *_picture("light")]
+
+
+def _is_of_crops(statistics: SetStatistics) -> pd.Series:
+    """Return which rows of the measures are about crops; the others are about items."""
+    return statistics.measures["measure"].isin(CROP_MEASURES.values())
 
 
 def _is_current(
@@ -126,8 +129,12 @@ def _found(rule: Mapping[str, Any]) -> str:
     return f"{rule['num_failed']} rows" if rule["failed_ids"] else str(rule["observed"])
 
 
-def _picture(name: str, shown: bool) -> list[str]:
-    return [f"![{_ALT[name]}]({name}.png)", ""] if shown else []
+def _picture(name: str) -> list[str]:
+    return [f"![{_ALT[name]}]({name}.png)", ""]
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -18,6 +18,8 @@ from deepfakestream.faces.types import ExtractionSpec
 SUMMARY_FILE = "summary.json"
 ITEM_COLUMNS = ("label", "manipulation", "group_id", "identity", "split", "source")
 """Columns of the manifest that each crop carries."""
+_FACE_REASONS = (Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.TOO_MANY_FACES)
+"""Why an item that was read gave no crop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,6 @@ class Summary:
     def unreadable(self) -> list[EmptyItem]:
         """Items that could not be decoded."""
         return [item for item in self.empty if item.reason not in _FACE_REASONS]
-
-
-_FACE_REASONS = (Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.TOO_MANY_FACES)
 
 
 def assemble(

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from hashlib import sha256
-from pathlib import Path
 
 from deepfakestream.data.layouts.labels import Label, read_label
 from deepfakestream.data.layouts.types import SourceItem
@@ -18,8 +17,6 @@ from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.media.digest import sha256_file
 from deepfakestream.media.probe import probe
 from deepfakestream.media.types import MediaBudget, MediaInfo
-
-_MAX_SUFFIX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +141,3 @@ def _probe(item: SourceItem, limits: Limits) -> MediaInfo:
             "give a longer clip or lower the limit in params.yaml",
         )
     return info
-
-
-def suffix_of(item: SourceItem) -> str:
-    """Return the lower-case suffix of the item's file, dot included; none where it is too long for one."""
-    suffix = Path(item.member or item.path.name).suffix.lower()
-    return suffix if len(suffix) <= _MAX_SUFFIX else ""

@@ -29,9 +29,14 @@ class _Part:
     """Items of one kind, and where in the store their results lie."""
 
     items: pd.DataFrame
-    key: str
-    items_per_job: int
+    is_crop: bool
+    store_key: str
     store: FaceStore
+
+    @property
+    def items_per_job(self) -> int:
+        """A face crop is done in no time, a video is not."""
+        return CROPS_PER_JOB if self.is_crop else 1
 
     def without(self, found: Mapping[str, Path]) -> _Part:
         return replace(self, items=self.items[~self.items["media_id"].isin(found)])
@@ -78,18 +83,12 @@ def _parts(
     ordered = manifest.sort_values(["path", "member", "media_id"], kind="stable")
     is_crop = ordered["kind"] == "crop"
     digest = "" if is_crop.all() else factory().digest
-    keys = [store_key(spec, detector_digest=digest, is_crop=kind) for kind in (True, False)]
-    return [
-        _Part(
-            items=items,
-            key=key,
-            items_per_job=items_per_job,
-            store=FaceStore(settings.face_store_dir, key),
-        )
-        for items, key, items_per_job in zip(
-            (ordered[is_crop], ordered[~is_crop]), keys, (CROPS_PER_JOB, 1), strict=True
-        )
-    ]
+    parts = []
+    for kind in (True, False):
+        key = store_key(spec, detector_digest=digest, is_crop=kind)
+        store = FaceStore(settings.face_store_dir, key)
+        parts.append(_Part(items=ordered[is_crop == kind], is_crop=kind, store_key=key, store=store))
+    return parts
 
 
 def _plan(part: _Part, spec: ExtractionSpec, settings: Settings) -> Iterator[FaceJob]:
@@ -103,9 +102,9 @@ def _plan(part: _Part, spec: ExtractionSpec, settings: Settings) -> Iterator[Fac
     while batch := tuple(islice(items, part.items_per_job)):
         yield FaceJob(
             items=batch,
-            is_crop=part.items_per_job > 1,
+            is_crop=part.is_crop,
             store_dir=store_dir,
-            store_key=part.key,
+            store_key=part.store_key,
             spec=spec,
             budget=BUDGET,
         )

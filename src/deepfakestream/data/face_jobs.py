@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.executors import Executor
@@ -24,7 +24,6 @@ DetectorFactory = Callable[[], FaceDetector]
 
 MAX_UNSAVED_S = 1.0
 """A job of many items commits what it has after this time: a kill costs no more than this and one item."""
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,5 +149,5 @@ def _jpeg_of_size(path: Path, size_px: int) -> bytes | None:
     """Return the file's bytes where they are an upright RGB JPEG of the crop's size, else None."""
     with Image.open(path) as image:
         fits = image.format == "JPEG" and image.size == (size_px, size_px) and image.mode == "RGB"
-        upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
     return path.read_bytes() if fits and upright else None

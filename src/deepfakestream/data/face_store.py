@@ -20,29 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfakestream.data.atomic import exclusive, remove_partials, replacing
+from deepfakestream.data.crop_store import CROP_SCHEMA
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 
 ALGORITHM_VERSION = 5
 """Raise it when the same media, spec and weights would give other crops than before."""
 
+_FACE_COLUMNS = (
+    *("frame_index", "time_s", "track_id", "box_xyxy", "landmarks_xy", "score"),
+    *("face_px", "sharpness", "luma", "yaw_deg", "pitch_deg", "roll_deg"),
+)
+"""Columns of the crop table that come from the picture."""
 _FACE_SCHEMA = pa.schema(
-    [
-        ("media_id", pa.string()),
-        ("frame_index", pa.int32()),
-        ("time_s", pa.float64()),
-        ("track_id", pa.int32()),
-        ("box_xyxy", pa.list_(pa.float32())),
-        ("landmarks_xy", pa.list_(pa.float32())),
-        ("score", pa.float32()),
-        ("face_px", pa.float32()),
-        ("sharpness", pa.float32()),
-        ("luma", pa.float32()),
-        ("yaw_deg", pa.float32()),
-        ("pitch_deg", pa.float32()),
-        ("roll_deg", pa.float32()),
-        ("image", pa.binary()),
-    ]
+    [CROP_SCHEMA.field(name) for name in ("media_id", *_FACE_COLUMNS)] + [pa.field("image", pa.binary())]
 )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from deepfakestream.data.atomic import PARTIAL_SUFFIX, remove_partials
 from deepfakestream.data.ingestion import MEDIA_DIR, PACKS_DIR
-from deepfakestream.data.manifest import read_manifest, write_manifest
+from deepfakestream.data.manifest import item_names, read_manifest, write_manifest
 from deepfakestream.data.packs import member_digests, write_without
 from deepfakestream.errors import DataError
 from deepfakestream.media.digest import sha256_file
@@ -32,8 +32,7 @@ def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
     Raises:
         DataError: several items have this name, or begin with these digits.
     """
-    called = manifest["source"] + "/" + manifest["original_name"]
-    exact = manifest.loc[called == item, "media_id"]
+    exact = manifest.loc[item_names(manifest) == item, "media_id"]
     if len(exact) > 1:
         digits = ", ".join(sorted(media_id[:_SHOWN_DIGITS] for media_id in exact))
         raise DataError(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from deepfakestream import __version__
 from deepfakestream.data.atomic import copy_verified
-from deepfakestream.data.examination import ExaminedItem, suffix_of
+from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.held_groups import group_of
 from deepfakestream.data.manifest import to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
@@ -28,6 +28,8 @@ from deepfakestream.media.digest import sha256_file
 
 MEDIA_DIR = "media"
 PACKS_DIR = "packs"
+_MAX_SUFFIX_CHARACTERS = 16
+"""What follows the last dot of a longer one is a part of the name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,7 +198,9 @@ def stored_path(examined: ExaminedItem) -> str:
     """Return where an item's bytes lie, relative to `data/`."""
     if examined.item.member is not None:
         return f"{PACKS_DIR}/{_pack_digest(examined.item.path)}.tar"
-    return f"{MEDIA_DIR}/{examined.media_id[:2]}/{examined.media_id}{suffix_of(examined.item)}"
+    suffix = examined.item.path.suffix.lower()
+    kept = suffix if len(suffix) <= _MAX_SUFFIX_CHARACTERS else ""
+    return f"{MEDIA_DIR}/{examined.media_id[:2]}/{examined.media_id}{kept}"
 
 
 @lru_cache(maxsize=4096)

@@ -69,6 +69,11 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in present.to_dict("records")]
 
 
+def item_names(manifest: pd.DataFrame) -> pd.Series[str]:
+    """Return what people call each item: the set that it came from, and its path there."""
+    return manifest["source"].astype(str) + "/" + manifest["original_name"].astype(str)
+
+
 def write_manifest(data_dir: Path, frame: pd.DataFrame) -> None:
     """Replace the manifest by these items, ordered by `media_id`.
 

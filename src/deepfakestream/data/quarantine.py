@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -61,6 +62,10 @@ ORDER BY source, original_name, reason
 _RELEASE = """
 DELETE FROM quarantine WHERE source = ? AND original_name = ? AND reason = coalesce(?, reason)
 """
+_SUPERSEDE = """
+DELETE FROM quarantine
+WHERE source = ? AND original_name = ? AND root IS NOT NULL AND reason NOT IN (SELECT value FROM json_each(?))
+"""
 _FORGET = """
 DELETE FROM quarantine WHERE media_id = ?
 """
@@ -118,14 +123,20 @@ class Quarantine:
     def add(
         self, refusals: Iterable[Refusal], *, origin: Origin | None = None, seen_at: datetime | None = None
     ) -> None:
-        """Record refusals; one that is known keeps its first date and gets a new last one."""
+        """Record refusals; one that is known keeps its first date and gets a new last one.
+
+        With an origin, what earlier ingestions had against the same names is settled, and dropped.
+        """
         now = (seen_at or datetime.now(UTC)).isoformat(timespec="seconds")
-        told = (None,) * 4 if origin is None else astuple(origin)
+        origin_columns = (None,) * 4 if origin is None else astuple(origin)
         rows = [
-            (*_identity(r), r.message, r.path, r.media_id, now, now, __version__, *told) for r in refusals
+            (*_identity(r), r.message, r.path, r.media_id, now, now, __version__, *origin_columns)
+            for r in refusals
         ]
         if rows:
             with self._open().connection() as connection:
+                if origin is not None:
+                    connection.executemany(_SUPERSEDE, _by_name(row[:3] for row in rows))
                 connection.executemany(_UPSERT, rows)
 
     def list(
@@ -181,12 +192,21 @@ class Quarantine:
         return SqliteFile(self._path, what="quarantine ledger", migrations=_MIGRATIONS)
 
 
+def _by_name(identities: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return each `(source, original_name)` with its reasons as a JSON list."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for source, name, reason in identities:
+        reasons.setdefault((source, name), []).append(reason)
+    return [(*named, json.dumps(those)) for named, those in reasons.items()]
+
+
 def _identity(refusal: Refusal) -> tuple[str, str, str]:
     return refusal.source, refusal.original_name, str(refusal.reason)
 
 
 def _entry(row: tuple[str, ...]) -> LedgerEntry:
-    source, name, reason, message, path, media_id, first_seen, last_seen, version, *told = row
+    source, name, reason, message, path, media_id, first_seen, last_seen, version, *origin_columns = row
+    root, layout, set_name, licence = origin_columns
     refusal = Refusal(
         source=source,
         original_name=name,
@@ -195,14 +215,12 @@ def _entry(row: tuple[str, ...]) -> LedgerEntry:
         path=path,
         media_id=media_id,
     )
-    root, layout, set_name, licence = told
-    known = Origin(root=root, layout=layout, set_name=set_name, licence=licence)
     return LedgerEntry(
         refusal=refusal,
         first_seen=first_seen,
         last_seen=last_seen,
         tool_version=version,
-        origin=known if root else None,
+        origin=Origin(root=root, layout=layout, set_name=set_name, licence=licence) if root else None,
     )
 
 

@@ -14,7 +14,7 @@ from deepfakestream.data.atomic import PARTIAL_SUFFIX
 from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.ingestion import stored_path
 from deepfakestream.data.manifest import MANIFEST_FILE, read_manifest, write_manifest
-from deepfakestream.data.versions import DvcRepo, folder_digest
+from deepfakestream.data.versions import POINTER_FILE, DvcRepo, folder_digest
 from deepfakestream.errors import DataError
 
 
@@ -23,7 +23,7 @@ class RecordedSet:
 
     def __init__(self, workspace: Path, data_dir: Path) -> None:
         self._repo = DvcRepo(workspace)
-        self._pointer = workspace / "data.dvc"
+        self._pointer = workspace / POINTER_FILE
         self._data_dir = data_dir
         self._is_away = (
             self._repo.exists and self._pointer.exists() and not (data_dir / MANIFEST_FILE).exists()

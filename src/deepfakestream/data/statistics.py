@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.crop_assembly import ITEM_COLUMNS
+from deepfakestream.data.manifest import to_rows
 from deepfakestream.data.splits import SPLITS
 
 ITEM_MEASURES = {
@@ -72,7 +73,7 @@ class SetStatistics:
         return {
             "totals": self.totals,
             "words": self.words,
-            **{name: _records(table) for name, table in tables.items()},
+            **{name: to_rows(table) for name, table in tables.items()},
         }
 
 
@@ -175,8 +176,3 @@ def _faces_per_item(items: pd.DataFrame, extracted: Extracted) -> pd.DataFrame:
 
 def _counts(column: pd.Series) -> dict[str, int]:
     return {str(word): int(number) for word, number in column.value_counts().items()}
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    present = table.astype(object).where(table.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in present.to_dict("records")]

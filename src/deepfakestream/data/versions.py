@@ -24,6 +24,7 @@ from deepfakestream.errors import DataError
 LOCAL_REMOTE = "local"
 SHARED_REMOTE = "shared"
 REMOTE_DIR = "work/dvc-remote"
+POINTER_FILE = "data.dvc"
 HELD_FILE = "work/data-version"
 """Digest of the version that this machine recorded or fetched last."""
 
@@ -105,7 +106,7 @@ class DvcRepo:
         Raises:
             DataError: no version was recorded, the remote cannot be read, or it lacks the version.
         """
-        self._run("pull", "data.dvc")
+        self._run("pull", POINTER_FILE)
         self._note_held()
         self._run("pull", "--allow-missing")
 
@@ -126,7 +127,7 @@ class DvcRepo:
         Raises:
             DataError: `data.dvc` names none, e.g. because it holds both sides of a merge.
         """
-        pointer = self._root / "data.dvc"
+        pointer = self._root / POINTER_FILE
         if not pointer.exists():
             return None
         try:
@@ -153,7 +154,7 @@ class DvcRepo:
             return
         if self._digest_of_data() != named:
             raise DataError(
-                f"{self._root / 'data.dvc'}: names another version of the set than data/ holds, as after "
+                f"{self._root / POINTER_FILE}: names another version of the set than data/ holds, as after "
                 "'git pull'; run 'deepfakestream data pull' to get it, or 'dvc add data' to keep what is here"
             )
         self._note_held()
@@ -162,7 +163,7 @@ class DvcRepo:
         from dvc.repo import Repo
 
         with Repo(str(self._root)) as repo:
-            (data,) = repo.stage.load_one(str(self._root / "data.dvc")).outs
+            (data,) = repo.stage.load_one(str(self._root / POINTER_FILE)).outs
             digest: str = data.get_hash().value
         return digest
 

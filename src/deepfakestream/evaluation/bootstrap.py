@@ -19,12 +19,15 @@ def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> I
     """Yield item indices of each resample: as many groups as there are, with replacement.
 
     A drawn group comes with all its items (cluster bootstrap; Davison and Hinkley 1997, section 3.8).
-    The same seed and groups give the same resamples.
+    The same seed and groups give the same resamples. A single group gives none: each would hold the same
+    items, and an interval from them neither width nor meaning.
     """
     if num_bootstrap == 0 or np.size(group_ids) == 0:
         return
     _, codes = np.unique(np.asarray(group_ids, dtype=object).astype(str), return_inverse=True)
     sizes = np.bincount(codes)
+    if len(sizes) == 1:
+        return
     starts = np.cumsum(sizes) - sizes
     order = np.argsort(codes, kind="stable")
     rng = np.random.default_rng(seed)
@@ -33,6 +36,12 @@ def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> I
         lengths = sizes[drawn]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         yield order[np.repeat(starts[drawn], lengths) + within]
+
+
+def resampled_counts(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> Iterator[IntArray]:
+    """Yield how often each item `(N,)` is in each of the resamples that `resample_groups` yields."""
+    for items in resample_groups(group_ids, num_bootstrap=num_bootstrap, seed=seed):
+        yield np.bincount(items, minlength=np.size(group_ids))
 
 
 def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, ...] | None:

@@ -64,9 +64,13 @@ class RankedScores:
         self._is_fake = is_fake[self._order]
         self._tie_starts = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0.0)
 
-    def auc(self, counts: NDArray[np.int64]) -> float:
-        """Return the AUC with each score counted `counts` times (Mann-Whitney); NaN without both classes."""
-        ordered = counts[self._order].astype(np.float64)
+    def auc(self, counts: NDArray[np.int64] | None = None) -> float:
+        """Return the AUC (Mann-Whitney), NaN without both classes.
+
+        Args:
+            counts: how often each score counts, `(N,)`; default: once.
+        """
+        ordered = np.ones(len(self._order)) if counts is None else counts[self._order].astype(np.float64)
         fakes = np.add.reduceat(ordered * self._is_fake, self._tie_starts)
         reals = np.add.reduceat(ordered * ~self._is_fake, self._tie_starts)
         num_pairs = fakes.sum() * reals.sum()

@@ -13,20 +13,17 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.metrics import INTERVAL, Estimate
+from deepfakestream.evaluation.estimate import Estimate, Finding
 from deepfakestream.evaluation.slices import TITLES, Slice, cut
 
 _Statistic = Callable[[NDArray[np.int64]], float]
 
 
-class Gap(BaseModel):
+class Gap(Finding):
     """The two slices of one cut that differ most in one number."""
-
-    model_config = ConfigDict(frozen=True)
 
     column: str
     measure: Literal["auc", "fpr"]
@@ -120,7 +117,6 @@ def _gap(
     pairs = np.array([[statistic(counts) for statistic in statistics] for counts in draws])
     value_worst, value_best = (float(value) for value in pairs[0])
     differences = (pairs[:, 1] - pairs[:, 0]) * (1.0 if measure == "auc" else -1.0)
-    low, high = quantiles(differences[1:], INTERVAL) or (None, None)
     counted = [each.n_real + (each.n_fake if measure == "auc" else 0) for each in (worst, best)]
     return Gap(
         column=worst.column,
@@ -131,14 +127,11 @@ def _gap(
         n_best=counted[1],
         value_worst=value_worst,
         value_best=value_best,
-        gap=Estimate(value=float(differences[0]), low=low, high=high),
+        gap=Estimate.from_resamples(float(differences[0]), differences[1:]),
     )
 
 
 def _draws(scored: pd.DataFrame, *, num_bootstrap: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Yield how often each file counts: once each, then as each resample drew it."""
-    groups = scored["group_id"].to_numpy()
     yield np.ones(len(scored), dtype=np.int64)
-    num_draws = num_bootstrap if len(set(groups)) > 1 else 0
-    for items in resample_groups(groups, num_bootstrap=num_draws, seed=seed):
-        yield np.bincount(items, minlength=len(scored))
+    yield from resampled_counts(scored["group_id"].to_numpy(), num_bootstrap=num_bootstrap, seed=seed)

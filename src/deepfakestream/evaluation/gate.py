@@ -11,11 +11,11 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.bootstrap import quantiles, resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
+from deepfakestream.evaluation.estimate import Finding
 from deepfakestream.evaluation.metrics import Metrics, check_scores, measure
 from deepfakestream.evaluation.slices import is_sufficient
 from deepfakestream.params import PromoteParams
@@ -33,10 +33,8 @@ class Outcome(StrEnum):
     REJECT = "REJECT"
 
 
-class Rule(BaseModel):
+class Rule(Finding):
     """One rule, its numbers, and what it says alone."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     outcome: Outcome
@@ -46,10 +44,8 @@ class Rule(BaseModel):
     bound: float | None = None
 
 
-class Difference(BaseModel):
+class Difference(Finding):
     """AUC of the challenger minus AUC of the champion on the same files, with one-sided bounds."""
-
-    model_config = ConfigDict(frozen=True)
 
     n: int
     challenger_auc: float
@@ -61,10 +57,8 @@ class Difference(BaseModel):
     """The difference is at most this, at the confidence asked for."""
 
 
-class Decision(BaseModel):
+class Decision(Finding):
     """The gate's outcome with every rule."""
-
-    model_config = ConfigDict(frozen=True)
 
     outcome: Outcome
     rules: tuple[Rule, ...]
@@ -124,22 +118,17 @@ def auc_difference(pairs: pd.DataFrame, *, confidence: float, seed: int) -> Diff
     ours, theirs = (
         RankedScores(is_fake, pairs[name].to_numpy(dtype=np.float64)) for name in ("challenger", "champion")
     )
-    groups = pairs["group_id"].to_numpy()
-    draws = NUM_RESAMPLES if len(set(groups)) > 1 else 0
-    deltas = []
-    for items in resample_groups(groups, num_bootstrap=draws, seed=seed):
-        counts = np.bincount(items, minlength=len(pairs))
-        deltas.append(ours.auc(counts) - theirs.auc(counts))
-    bounds = quantiles(np.array(deltas), (1.0 - confidence, confidence)) or (None, None)
-    once = np.ones(len(pairs), dtype=np.int64)
-    challenger_auc, champion_auc = ours.auc(once), theirs.auc(once)
+    draws = resampled_counts(pairs["group_id"].to_numpy(), num_bootstrap=NUM_RESAMPLES, seed=seed)
+    deltas = [ours.auc(counts) - theirs.auc(counts) for counts in draws]
+    low, high = quantiles(np.array(deltas), (1.0 - confidence, confidence)) or (None, None)
+    challenger_auc, champion_auc = ours.auc(), theirs.auc()
     return Difference(
         n=len(pairs),
         challenger_auc=challenger_auc,
         champion_auc=champion_auc,
         delta=challenger_auc - champion_auc,
-        low=bounds[0],
-        high=bounds[1],
+        low=low,
+        high=high,
     )
 
 

@@ -11,17 +11,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.bootstrap import quantiles, quantiles_around, resample_groups
+from deepfakestream.evaluation.bootstrap import quantiles_around, resample_groups
 from deepfakestream.evaluation.curves import calibration_error, calibration_error_of_chance, roc_curve
+from deepfakestream.evaluation.estimate import INTERVAL, Estimate, Finding
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 FPR_LEVELS = (0.01, 0.05)
-INTERVAL = (0.025, 0.975)
 RAISED_BY_NOISE = ("ece",)
 """Metrics, 0 or more, that the noise of resampling itself raises; their intervals are corrected for it."""
 REQUIRED_COLUMNS = ("label", "group_id", "p_fake")
@@ -32,26 +31,8 @@ Status = Literal["ok", "one_class", "empty"]
 Unit = Literal["file", "face"]
 
 
-class Estimate(BaseModel):
-    """A number and its 95 % interval; None where it is undefined, or too few groups give an interval."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "not defined"
-        bounds = "no interval" if self.low is None or self.high is None else f"{self.low:.3f}–{self.high:.3f}"
-        return f"{self.value:.3f} ({bounds})"
-
-
-class Metrics(BaseModel):
+class Metrics(Finding):
     """What was measured on which files. `metrics["auc"]` gives one estimate by name."""
-
-    model_config = ConfigDict(frozen=True)
 
     status: Status
     """`ok`; `one_class`: only reals or only fakes have a score; `empty`: no file has one."""
@@ -122,26 +103,24 @@ def measure(
     is_fake = (scored["label"] == "fake").to_numpy()
     p_fake = scored["p_fake"].to_numpy(dtype=np.float64)
     groups = scored["group_id"].to_numpy()
-    num_groups = len(set(groups))
 
     def compute(chosen: NDArray[np.int64] | slice) -> dict[str, float]:
         return _numbers(is_fake[chosen], p_fake[chosen], threshold=threshold, fpr_levels=fpr_levels)
 
-    # Resampling a single group gives the same items every time: an interval without width or meaning.
-    draws = num_bootstrap if num_groups > 1 else 0
-    resamples = resample_groups(groups, num_bootstrap=draws, seed=seed)
+    resamples = resample_groups(groups, num_bootstrap=num_bootstrap, seed=seed)
+    resampled = [compute(items) for items in resamples]
     return Metrics(
         status=_status(is_fake),
         unit=unit,
         n=len(scored),
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
-        num_groups=num_groups,
+        num_groups=len(set(groups)),
         share_not_applicable=1.0 - len(scored) / len(scores) if len(scores) else None,
         threshold=threshold,
-        num_bootstrap=draws,
+        num_bootstrap=len(resampled),
         ece_of_chance=calibration_error_of_chance(p_fake, seed=seed) if len(p_fake) else None,
-        estimates=_estimates(compute(slice(None)), [compute(items) for items in resamples]),
+        estimates=_estimates(compute(slice(None)), resampled),
     )
 
 
@@ -222,19 +201,16 @@ def _status(is_fake: BoolArray) -> Status:
 
 def _estimates(values: dict[str, float], resampled: list[dict[str, float]]) -> dict[str, Estimate]:
     return {
-        name: _estimate(name, value, np.array([each[name] for each in resampled]))
-        for name, value in values.items()
+        name: _estimate(name, value, [each[name] for each in resampled]) for name, value in values.items()
     }
 
 
-def _estimate(name: str, value: float, resampled: FloatArray) -> Estimate:
+def _estimate(name: str, value: float, resampled: list[float]) -> Estimate:
     if not np.isfinite(value):
         return Estimate(value=None)
-    if name in RAISED_BY_NOISE:
-        bounds = quantiles_around(value, resampled, INTERVAL)
-    else:
-        bounds = quantiles(resampled, INTERVAL)
+    if name not in RAISED_BY_NOISE:
+        return Estimate.from_resamples(value, resampled)
+    bounds = quantiles_around(value, np.array(resampled), INTERVAL)
     if bounds is None:
         return Estimate(value=value)
-    low = max(bounds[0], 0.0) if name in RAISED_BY_NOISE else bounds[0]
-    return Estimate(value=value, low=low, high=bounds[1])
+    return Estimate(value=value, low=max(bounds[0], 0.0), high=bounds[1])

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.evaluation.metrics import Estimate
+from deepfakestream.evaluation.estimate import Estimate, Finding, share
 from deepfakestream.model.spec import OperatingPoint
 
-Z_95 = 1.959964
 
-
-class MeasuredPoint(BaseModel):
+class MeasuredPoint(Finding):
     """One operating point and its rates; a rate is None where there is no file of that class."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     threshold: float
@@ -45,16 +39,6 @@ def measure_points(scores: pd.DataFrame, points: Mapping[str, OperatingPoint]) -
         )
         for name, point in points.items()
     )
-
-
-def share(count: int, n: int) -> Estimate:
-    """Return a share with its Wilson 95 % interval (Wilson 1927), which stays honest at 0 of n and n of n."""
-    if n == 0:
-        return Estimate(value=None)
-    rate, z2 = count / n, Z_95**2
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Estimate(value=rate, low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
 def _share_between(p_fake: pd.Series[float], low: float, high: float) -> float | None:

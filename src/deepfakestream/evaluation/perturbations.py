@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepfakestream.forge.degrade import h264
+from deepfakestream.forge.degrade import h264, jpeg
 from deepfakestream.media.types import RGBImage
 
 Change = Callable[[RGBImage, np.random.Generator], RGBImage]
@@ -44,15 +44,6 @@ def perturbations() -> tuple[Perturbation, ...]:
         for kind, ladder in ladders.items()
         for level, change in ladder.items()
     )
-
-
-def jpeg(rgb: RGBImage, *, quality: int) -> RGBImage:
-    """Return the picture after JPEG compression with 4:2:0 chroma; `quality` 1-100."""
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), settings)
-    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    assert decoded is not None, "what OpenCV wrote it can read"
-    return _uint8(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
 def resize_and_back(rgb: RGBImage, *, share: float) -> RGBImage:

@@ -19,7 +19,7 @@ from deepfakestream.evaluation.canvas import (
     say,
 )
 from deepfakestream.evaluation.curves import mass_bins, roc_curve
-from deepfakestream.evaluation.metrics import Estimate
+from deepfakestream.evaluation.estimate import Estimate
 
 DET_TICKS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 DET_RANGE = (0.004, 0.96)

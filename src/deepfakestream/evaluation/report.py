@@ -6,8 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import groupby
-from typing import Any
 
 import pandas as pd
 
@@ -117,12 +115,8 @@ def render(content: ReportContent) -> str:
         rows=[(*METRIC_MEANINGS.get(name, (name, "")), name) for name in content.metrics.estimates],
         worst=worst_slices(tuple(content.slices), limit=NUM_WORST_SLICES),
         gaps=content.gaps[:NUM_GAPS],
-        ladders=_ladders(content.robustness),
+        ladders=content.robustness.ladders(),
         mistakes=content.mistakes.to_dict("records"),
         images={name: base64.b64encode(png).decode() for name, png in content.plots.items()},
         captions=PICTURES,
     )
-
-
-def _ladders(card: RobustnessCard) -> list[tuple[str, list[Any]]]:
-    return [(kind, list(group)) for kind, group in groupby(card.conditions, key=lambda each: each.kind)]

@@ -7,16 +7,16 @@ faces hard cancels out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.metrics import INTERVAL, Estimate
+from deepfakestream.evaluation.estimate import Estimate, Finding
 from deepfakestream.evaluation.perturbations import Perturbation, perturbations
 from deepfakestream.evaluation.scoring import BATCH_SIZE, Scorer
 from deepfakestream.media.types import RGBImage
@@ -27,10 +27,8 @@ MIN_PER_CLASS = 5
 """Faces of a class, below which there is no AUC to compare."""
 
 
-class Condition(BaseModel):
+class Condition(Finding):
     """The faces under one perturbation, against the same faces as they are."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: str
     level: str
@@ -45,10 +43,8 @@ class Condition(BaseModel):
     tpr: float | None
 
 
-class RobustnessCard(BaseModel):
+class RobustnessCard(Finding):
     """What perturbations do to the scores of a sample of faces."""
-
-    model_config = ConfigDict(frozen=True)
 
     status: Literal["ok", "off", "insufficient"]
     """`off`: no faces were asked for; `insufficient`: fewer than `MIN_PER_CLASS` of a class."""
@@ -60,6 +56,10 @@ class RobustnessCard(BaseModel):
     tpr: float | None
     threshold: float
     conditions: tuple[Condition, ...]
+
+    def ladders(self) -> list[tuple[str, list[Condition]]]:
+        """Return the conditions of each kind of perturbation, the mildest first."""
+        return [(kind, list(ladder)) for kind, ladder in groupby(self.conditions, key=lambda each: each.kind)]
 
 
 def sample_faces(faces: pd.DataFrame, *, num_faces: int, seed: int) -> pd.DataFrame:
@@ -101,14 +101,15 @@ def measure_robustness(
     if min(counts.values()) < MIN_PER_CLASS:
         return empty_card("insufficient", threshold=threshold, **counts)
     before = _score(scorer, list(images))
-    draws = _draws(faces["group_id"].to_numpy(), num_bootstrap=num_bootstrap, seed=seed)
+    groups = faces["group_id"].to_numpy()
+    draws = list(resampled_counts(groups, num_bootstrap=num_bootstrap, seed=seed))
     conditions = [
         _compare(each, is_fake, before, _score(scorer, _changed(each, images, seed)), draws, threshold)
         for each in track(perturbations(), description="robustness", unit="condition")
     ]
     return RobustnessCard(
         status="ok",
-        auc=RankedScores(is_fake, before).auc(np.ones(len(is_fake), dtype=np.int64)),
+        auc=RankedScores(is_fake, before).auc(),
         fpr=float((before[~is_fake] >= threshold).mean()),
         tpr=float((before[is_fake] >= threshold).mean()),
         threshold=threshold,
@@ -145,13 +146,6 @@ def _score(scorer: Scorer, images: list[RGBImage]) -> NDArray[np.float64]:
     return calibrate(np.concatenate(parts), scorer.spec.calibration)
 
 
-def _draws(groups: NDArray[np.object_], *, num_bootstrap: int, seed: int) -> list[NDArray[np.int64]]:
-    if len(set(groups)) < 2:
-        return []
-    resamples = resample_groups(groups, num_bootstrap=num_bootstrap, seed=seed)
-    return [np.bincount(items, minlength=len(groups)) for items in resamples]
-
-
 def _compare(
     each: Perturbation,
     is_fake: NDArray[np.bool_],
@@ -161,15 +155,13 @@ def _compare(
     threshold: float,
 ) -> Condition:
     then, now = RankedScores(is_fake, before), RankedScores(is_fake, after)
-    once = np.ones(len(is_fake), dtype=np.int64)
-    changes = np.array([now.auc(counts) - then.auc(counts) for counts in draws])
-    low, high = quantiles(changes, INTERVAL) or (None, None)
+    auc_changes = [now.auc(counts) - then.auc(counts) for counts in draws]
     change = after - before
     return Condition(
         kind=each.kind,
         level=each.level,
-        auc=now.auc(once),
-        auc_change=Estimate(value=now.auc(once) - then.auc(once), low=low, high=high),
+        auc=now.auc(),
+        auc_change=Estimate.from_resamples(now.auc() - then.auc(), auc_changes),
         real_p_fake_change=float(change[~is_fake].mean()),
         fake_p_fake_change=float(change[is_fake].mean()),
         fpr=float((after[~is_fake] >= threshold).mean()),

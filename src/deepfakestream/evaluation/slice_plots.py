@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from deepfakestream.evaluation.canvas import FAKE_COLOUR, REAL_COLOUR, SOFT, new_axes, png_bytes, say
-from deepfakestream.evaluation.metrics import Estimate
+from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.evaluation.slices import Slice
 
 

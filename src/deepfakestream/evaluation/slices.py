@@ -8,12 +8,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.metrics import INTERVAL, Estimate
-from deepfakestream.evaluation.operating import share
+from deepfakestream.evaluation.estimate import Estimate, Finding, share
 from deepfakestream.evaluation.skin_tone import GROUPS as TONE_GROUPS
 
 MIN_N = 30
@@ -42,10 +40,8 @@ _YAW_GROUPS = {"frontal": 15.0, "half turned": 30.0, "turned away": 90.0 + 1e-9}
 _GROUPS = {"ita_deg": TONE_GROUPS, "abs_yaw_deg": _YAW_GROUPS}
 
 
-class Slice(BaseModel):
+class Slice(Finding):
     """One part of the set; every number has an interval, or is undefined where the files are too few."""
-
-    model_config = ConfigDict(frozen=True)
 
     column: str
     """What it is cut by: a key of `TITLES`."""
@@ -175,24 +171,17 @@ def _measure_slice(
         status="ok" if enough else "insufficient",
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
-        auc=auc_estimate(rows, num_bootstrap=num_bootstrap, seed=seed) if enough else Estimate(value=None),
+        auc=_auc(rows, num_bootstrap=num_bootstrap, seed=seed) if enough else Estimate(value=None),
         fpr=_rate(called[~is_fake]),
         tpr=_rate(called[is_fake]),
     )
 
 
-def auc_estimate(rows: pd.DataFrame, *, num_bootstrap: int, seed: int) -> Estimate:
+def _auc(rows: pd.DataFrame, *, num_bootstrap: int, seed: int) -> Estimate:
     """Return the AUC of rows with both classes, its interval from resampled source groups."""
     ranked = RankedScores((rows["label"] == "fake").to_numpy(), rows["p_fake"].to_numpy(dtype=np.float64))
-    groups = rows["group_id"].to_numpy()
-    draws = num_bootstrap if len(set(groups)) > 1 else 0
-    found = [
-        ranked.auc(np.bincount(items, minlength=len(rows)))
-        for items in resample_groups(groups, num_bootstrap=draws, seed=seed)
-    ]
-    value = ranked.auc(np.ones(len(rows), dtype=np.int64))
-    low, high = quantiles(np.array(found), INTERVAL) or (None, None)
-    return Estimate(value=value, low=low, high=high)
+    draws = resampled_counts(rows["group_id"].to_numpy(), num_bootstrap=num_bootstrap, seed=seed)
+    return Estimate.from_resamples(ranked.auc(), [ranked.auc(counts) for counts in draws])
 
 
 def _rate(called: NDArray[np.bool_]) -> Estimate:

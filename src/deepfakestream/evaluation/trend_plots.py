@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,7 +24,7 @@ KIND_COLOURS = ("#2a6f97", "#d1495b", "#3a7d44", "#8d5a97", "#c98a1b", "#4d6a6d"
 
 def draw_robustness(card: RobustnessCard) -> bytes:
     """Return a panel for each kind of perturbation: AUC, reals called fake, fakes caught, mild to harsh."""
-    ladders = [(kind, list(group)) for kind, group in groupby(card.conditions, key=lambda each: each.kind)]
+    ladders = card.ladders()
     if not ladders:
         figure = new_figure(width=11, height=2.2)
         axes = figure.add_subplot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from deepfakestream.terminal import one_line
 
 JSON_FILE = "explanation.json"
 PAGE_FILE = "index.html"
+_PICTURE_NAME = re.compile(r"face-[0-9]{2,}\.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ def explain_file(
         records.append(_write_face(explanation, number, directory, engine))
     record = {**_file_record(path, faces, score, engine), "faces": records}
     with _writing_to(directory):
+        for left_over in _earlier_pictures(directory) - {directory / each["picture"] for each in records}:
+            left_over.unlink(missing_ok=True)
         (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
         (directory / PAGE_FILE).write_text(page(record), "utf-8")
     return Written(directory=directory, record=record)
@@ -148,6 +152,16 @@ def _writing_to(directory: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DataError(f"--out {directory}: cannot be written to ({reason}); name another folder") from error
+
+
+def _earlier_pictures(directory: Path) -> set[Path]:
+    """Return the pictures that an earlier run's record names; others of such a name are not ours."""
+    try:
+        faces = json.loads((directory / JSON_FILE).read_bytes())["faces"]
+        names = {str(face["picture"]) for face in faces}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+    return {directory / name for name in names if _PICTURE_NAME.fullmatch(name)}
 
 
 def _write_face(

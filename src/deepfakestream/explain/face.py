@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +21,10 @@ from deepfakestream.explain.face_region import FaceMask, RegionFrom, energy_insi
 from deepfakestream.explain.faithfulness import Faithfulness, FaithfulnessTest, blurred
 from deepfakestream.explain.residual import noise_residual
 from deepfakestream.faces.types import FaceCrop
+from deepfakestream.forge.degrade import jpeg
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.aggregation import calibrate
+from deepfakestream.model.aggregation import calibrate, probability
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.scan.engine import Scorer
 
@@ -115,7 +115,8 @@ class Explainer:
         logit = float(self.scorer.logits(face.rgb[None])[0])
         mask, region_from = face_region(face.rgb, face.box_xyxy, spec.extraction, self.mesh)
         test = FaithfulnessTest(face.rgb, self._p_fake)
-        again = {(method, stream): cells for method, stream, cells in self._maps(jpeg(face.rgb), compare)}
+        coded = jpeg(face.rgb, quality=JPEG_QUALITY)
+        again = {(method, stream): cells for method, stream, cells in self._maps(coded, compare)}
         maps = tuple(
             FaceMap(
                 method=method,
@@ -130,7 +131,7 @@ class Explainer:
         return FaceExplanation(
             face=face,
             logit=logit,
-            p_fake=float(calibrate(np.array([logit]), spec.calibration)[0]),
+            p_fake=probability(logit, spec.calibration),
             stream_logits=stream_logits(self.network, face.rgb),
             region=mask,
             region_from=region_from,
@@ -147,14 +148,6 @@ class Explainer:
 
     def _p_fake(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         return calibrate(self.scorer.logits(crops).astype(np.float64), self.scorer.spec.calibration)
-
-
-def jpeg(rgb: RGBImage, *, quality: int = JPEG_QUALITY) -> RGBImage:
-    """Return the picture after one round of JPEG."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def correlation(one: Map, other: Map) -> float | None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from deepfakestream.faces.types import BoxXYXY
+from typing import cast
+
+from deepfakestream.faces.types import BoxXYXY, Floats
+
+
+def as_box(corners_xyxy: Floats) -> BoxXYXY:
+    """Return the four corners that an array holds as a box."""
+    return cast(BoxXYXY, tuple(corners_xyxy.tolist()))
 
 
 def width(box_xyxy: BoxXYXY) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from deepfakestream.errors import Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face, resize_square
-from deepfakestream.faces.pose import head_pose
+from deepfakestream.faces.pose import HeadPose, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
@@ -92,7 +92,7 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
         landmarks_xy=np.full((5, 2), np.nan, dtype=np.float32),
         score=1.0,
     )
-    crop = _describe(frame, face, resize_square(frame.rgb, spec.crop_size_px), track_id=0)
+    crop = _describe(frame, face, resize_square(frame.rgb, spec.crop_size_px), pose=None)
     return ExtractedFaces(info=sample.info, num_frames=1, crops=(crop,), notes=sample.notes)
 
 
@@ -115,22 +115,23 @@ def _cut(frame: Frame, face: Detection, spec: ExtractionSpec) -> FaceCrop:
         shift_y=spec.crop_shift_y,
         quarter_turns=pose.quarter_turns if pose else 0,
     )
-    return _describe(frame, face, rgb, track_id=-1)
+    return _describe(frame, face, rgb, pose)
 
 
-def _describe(frame: Frame, face: Detection, rgb: RGBImage, track_id: int) -> FaceCrop:
+def _describe(frame: Frame, face: Detection, rgb: RGBImage, pose: HeadPose | None) -> FaceCrop:
+    """Return the crop with all that is known of it but its track, which is 0 until tracks are assigned."""
     return FaceCrop(
         rgb=rgb,
         frame_index=frame.index,
         time_s=frame.time_s,
-        track_id=track_id,
+        track_id=0,
         box_xyxy=face.box_xyxy,
         landmarks_xy=face.landmarks_xy,
         score=face.score,
         face_px=shorter_side(face.box_xyxy),
         sharpness=sharpness(rgb),
         luma=luma(rgb),
-        pose=head_pose(face.landmarks_xy),
+        pose=pose,
     )
 
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from deepfakestream.faces import mtcnn_boxes
 from deepfakestream.faces.area_sampling import AreaSampler
-from deepfakestream.faces.boxes import longer_side
+from deepfakestream.faces.boxes import as_box, longer_side
 from deepfakestream.faces.identity import detector_digest
-from deepfakestream.faces.mtcnn_boxes import Floats, corrected, inside, squared, suppress_nested
+from deepfakestream.faces.mtcnn_boxes import corrected, inside, squared, suppress_nested
 from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
-from deepfakestream.faces.retinaface_heads import suppress
-from deepfakestream.faces.types import BoxXYXY, Detection
+from deepfakestream.faces.suppression import suppress
+from deepfakestream.faces.types import Detection, Floats
 from deepfakestream.faces.working_size import SIZE_FACTS, batches
 from deepfakestream.media.types import RGBImage
 
@@ -169,7 +169,7 @@ def _best(scores: Floats, min_score: float) -> Any:
 def _detections(boxes: Floats, scores: Floats, points: Floats) -> list[Detection]:
     faces = [
         Detection(
-            box_xyxy=cast(BoxXYXY, tuple(float(v) for v in box)),
+            box_xyxy=as_box(box),
             landmarks_xy=point.astype(np.float32),
             score=float(score),
         )

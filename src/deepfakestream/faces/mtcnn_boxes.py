@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.faces.area_sampling import Corners
-
-Floats = NDArray[np.float32]
+from deepfakestream.faces.types import Floats
 
 STRIDE_PX = 2
 CELL_PX = 12

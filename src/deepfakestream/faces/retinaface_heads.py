@@ -1,4 +1,4 @@
-"""From RetinaFace's raw outputs to faces: priors, box and landmark decoding, non-maximum suppression.
+"""From RetinaFace's raw outputs to faces: priors, and the decoding of boxes and landmarks.
 
 Both backbones share this code. Deng et al., "RetinaFace: Single-stage Dense Face Localisation in the Wild",
 CVPR 2020 (arXiv:1905.00641); prior sizes, strides and variances as in the PyTorch re-implementations that the
@@ -11,11 +11,10 @@ from functools import lru_cache
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepfakestream.faces.types import BoxXYXY, Detection
-
-Floats = NDArray[np.float32]
+from deepfakestream.faces.boxes import as_box
+from deepfakestream.faces.suppression import suppress
+from deepfakestream.faces.types import Detection, Floats
 
 STRIDES_PX = (8, 16, 32)
 PRIOR_SIDES_PX = ((16, 32), (64, 128), (256, 512))
@@ -78,11 +77,11 @@ def faces_from_heads(
     points_xy = decode_landmarks(landmarks[chosen], prior) * zoom_xy
     return [
         Detection(
-            box_xyxy=cast(BoxXYXY, tuple(float(v) for v in boxes_xyxy[i])),
+            box_xyxy=as_box(boxes_xyxy[i]),
             landmarks_xy=points_xy[i].astype(np.float32),
             score=float(scores[chosen[i]]),
         )
-        for i in suppress(boxes_xyxy)
+        for i in suppress(boxes_xyxy, NMS_IOU)
     ]
 
 
@@ -97,28 +96,3 @@ def decode_landmarks(landmarks: Floats, prior: Floats) -> Floats:
     """Return `(N, 5, 2)` landmark positions in input pixels."""
     offsets = landmarks.reshape(-1, 5, 2) * CENTRE_VARIANCE
     return cast(Floats, prior[:, None, :2] + offsets * prior[:, None, 2:])
-
-
-def suppress(boxes_xyxy: Floats, max_iou: float = NMS_IOU) -> list[int]:
-    """Return which boxes stay when each removes the later ones that overlap it by more than `max_iou`.
-
-    The boxes come best score first; the order is kept.
-    """
-    kept: list[int] = []
-    alive = np.ones(len(boxes_xyxy), dtype=bool)
-    for i, box in enumerate(boxes_xyxy):
-        if not alive[i]:
-            continue
-        kept.append(i)
-        alive &= iou_with(box, boxes_xyxy) <= max_iou
-    return kept
-
-
-def iou_with(box_xyxy: Floats, boxes_xyxy: Floats) -> Floats:
-    """Return the `(N,)` intersection over union of one box with each other one; 0 where both are empty."""
-    top_left = np.maximum(box_xyxy[:2], boxes_xyxy[:, :2])
-    bottom_right = np.minimum(box_xyxy[2:], boxes_xyxy[:, 2:])
-    inter = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
-    areas = np.prod(np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None), axis=1)
-    own = np.prod(np.clip(box_xyxy[2:] - box_xyxy[:2], 0, None))
-    return cast(Floats, inter / np.maximum(own + areas - inter, 1e-9))

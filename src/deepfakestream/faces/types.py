@@ -13,6 +13,7 @@ from deepfakestream.errors import Reason
 from deepfakestream.faces.pose import HeadPose
 from deepfakestream.media.types import MediaInfo, RGBImage
 
+Floats = NDArray[np.float32]
 BoxXYXY = tuple[float, float, float, float]
 """Box corners `(x_min, y_min, x_max, y_max)` in pixels of the full frame; may reach over its border."""
 

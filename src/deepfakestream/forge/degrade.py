@@ -1,4 +1,4 @@
-"""H.264 as videos carry it: a picture goes through a real encoder and comes back."""
+"""Lossy coding as files carry it: a picture goes through a real encoder, JPEG or H.264, and comes back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import cv2
 import numpy as np
 
 from deepfakestream.media.types import RGBImage
+
+
+def jpeg(rgb: RGBImage, *, quality: int) -> RGBImage:
+    """Return the picture after JPEG compression with 4:2:0 chroma; `quality` 1-100."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), settings)
+    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert decoded is not None, "what OpenCV wrote it can read"
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def h264(rgb: RGBImage, *, crf: int, shift_px: tuple[int, int] = (0, 0)) -> RGBImage:

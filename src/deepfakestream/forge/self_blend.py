@@ -15,7 +15,7 @@ import numpy as np
 from deepfakestream.forge.masks import blending_mask
 from deepfakestream.forge.mesh import Points
 from deepfakestream.forge.regions import Mask, random_region
-from deepfakestream.forge.traces import leave_traces
+from deepfakestream.forge.traces import leave_traces, to_uint8
 from deepfakestream.media.types import RGBImage
 
 
@@ -54,7 +54,7 @@ def blend(source: RGBImage, target: RGBImage, mask: Mask) -> RGBImage:
     """Return `mask * source + (1 - mask) * target`."""
     weight = mask[..., None]
     mixed = weight * source.astype(np.float32) + (1.0 - weight) * target.astype(np.float32)
-    return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    return to_uint8(mixed)
 
 
 def _moved(source: RGBImage, mask: Mask, rng: np.random.Generator) -> tuple[RGBImage, Mask]:

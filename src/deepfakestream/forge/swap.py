@@ -15,7 +15,7 @@ from deepfakestream.forge.masks import blending_mask
 from deepfakestream.forge.mesh import NUM_POINTS, Points
 from deepfakestream.forge.regions import Mask, region
 from deepfakestream.forge.self_blend import Forgery, blend
-from deepfakestream.forge.traces import leave_traces
+from deepfakestream.forge.traces import leave_traces, to_uint8
 from deepfakestream.media.types import RGBImage
 
 MAP_SIZE_PX = 56
@@ -103,7 +103,7 @@ def _recoloured(face: RGBImage, target: RGBImage, hull: Mask, rng: np.random.Gen
     wanted_mean, wanted_std = target_lab[inside].mean(0), target_lab[inside].std(0)
     matched = (face_lab - mean) * np.clip(wanted_std / std, 0.5, 2.0) + wanted_mean
     share = np.float32(rng.uniform(0.6, 1.0))
-    mixed = np.clip(np.round(share * matched + (1.0 - share) * face_lab), 0, 255).astype(np.uint8)
+    mixed = to_uint8(share * matched + (1.0 - share) * face_lab)
     return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB), dtype=np.uint8)
 
 

@@ -22,7 +22,7 @@ def colour_shift(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     image = rgb.astype(np.float32)
     image = image * rng.uniform(0.88, 1.12) + rng.uniform(-16, 16)
     image = image + rng.uniform(-12, 12, 3).astype(np.float32) * (rng.random() < 0.5)
-    hsv = cv2.cvtColor(_to_uint8(image), cv2.COLOR_RGB2HSV).astype(np.int16)
+    hsv = cv2.cvtColor(to_uint8(image), cv2.COLOR_RGB2HSV).astype(np.int16)
     hsv[..., 0] = (hsv[..., 0] + int(rng.integers(-5, 6))) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.8, 1.2), 0, 255)
     return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), dtype=np.uint8)
@@ -59,7 +59,7 @@ def upsampling_grid(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     tile = rng.normal(0.0, float(rng.uniform(0.6, 2.5)), (period, period, 3))
     repeats = -(-size // period)
     pattern = np.tile(tile, (repeats, repeats, 1))[:size, :size]
-    return _to_uint8(rgb.astype(np.float32) + pattern.astype(np.float32))
+    return to_uint8(rgb.astype(np.float32) + pattern.astype(np.float32))
 
 
 def foreign_coding(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
@@ -75,7 +75,7 @@ def foreign_coding(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 def noise(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     """Add sensor-like noise of another strength."""
     sigma = float(rng.uniform(1.0, 6.0))
-    return _to_uint8(rgb.astype(np.float32) + rng.normal(0.0, sigma, rgb.shape).astype(np.float32))
+    return to_uint8(rgb.astype(np.float32) + rng.normal(0.0, sigma, rgb.shape).astype(np.float32))
 
 
 TEXTURE_TRACES: tuple[Callable[[RGBImage, np.random.Generator], RGBImage], ...] = (
@@ -97,5 +97,6 @@ def leave_traces(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
     return image
 
 
-def _to_uint8(image: np.ndarray) -> RGBImage:
+def to_uint8(image: np.ndarray) -> RGBImage:
+    """Return grey levels of any range as a picture: rounded, and cut at 0 and 255."""
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

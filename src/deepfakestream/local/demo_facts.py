@@ -13,8 +13,9 @@ from deepfakestream.data.gate.report import REPORT_FILE as VALIDATE_FILE
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.pipeline.evaluate import METRICS_FILE
+from deepfakestream.pipeline.evaluation_files import METRICS_FILE
 from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, read_entries
+from deepfakestream.scan.result import Verdict
 from deepfakestream.settings import Settings
 
 
@@ -51,11 +52,16 @@ class Answer(Fact):
 
     file: str
     label: str
-    verdict: str
+    verdict: Verdict
     p_fake: float | None
     model_version: str
     curl: str
     """The same request on a command line."""
+
+    @property
+    def score(self) -> str:
+        """The score in words."""
+        return "no score" if self.p_fake is None else f"p_fake {self.p_fake:.3f}"
 
 
 class Gate(Fact):
@@ -103,8 +109,8 @@ class Facts(Fact):
 
 def read_checked(settings: Settings) -> Checked:
     """Return what extract and validate wrote."""
-    extracted = _read(settings.artifacts_dir / "extract" / SUMMARY_FILE)
-    validated = _read(settings.artifacts_dir / "validate" / VALIDATE_FILE)
+    extracted = _read(settings.extract_dir / SUMMARY_FILE)
+    validated = _read(settings.validate_dir / VALIDATE_FILE)
     return Checked(
         num_items=extracted["num_items"],
         num_crops=extracted["num_crops"],
@@ -117,7 +123,7 @@ def read_checked(settings: Settings) -> Checked:
 
 def read_metrics(settings: Settings) -> Metrics:
     """Return what evaluate measured last."""
-    return Metrics.model_validate(_read(settings.artifacts_dir / "evaluate" / METRICS_FILE)["metrics"])
+    return Metrics.model_validate(_read(settings.evaluate_dir / METRICS_FILE)["metrics"])
 
 
 def read_drift(settings: Settings) -> DriftReport:

@@ -20,9 +20,9 @@ from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.params import Params
 from deepfakestream.pipeline import ingest as ingest_step
-from deepfakestream.pipeline.drift import champion_version
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.progress import track
+from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 
 SET_NAME = "demo-faces"
@@ -101,19 +101,19 @@ class Steps:
         url = self._endpoint(path)
         curl = f"curl -F file=@{path} {url}"
         self.story.say(f"$ {curl}")
-        answer = post_file(url, path)
-        score = "no score" if answer["p_fake"] is None else f"p_fake {answer['p_fake']:.3f}"
-        self.story.show(
-            f"{answer['verdict']}, {score}, model version {answer['model']['version']}; in truth {label}"
-        )
-        return Answer(
+        result = post_file(url, path)
+        answer = Answer(
             file=path.name,
             label=label,
-            verdict=answer["verdict"],
-            p_fake=answer["p_fake"],
-            model_version=answer["model"]["version"],
+            verdict=result["verdict"],
+            p_fake=result["p_fake"],
+            model_version=result["model"]["version"],
             curl=curl,
         )
+        self.story.show(
+            f"{answer.verdict}, {answer.score}, model version {answer.model_version}; in truth {label}"
+        )
+        return answer
 
     def send(self, files: Sequence[Path], description: str) -> None:
         """Send files to the service one after the other."""
@@ -122,10 +122,7 @@ class Steps:
 
     def check_drift(self) -> DriftReport:
         """Run the drift flow and return what it found."""
-        run_id = self._flows.start("drift/drift")
-        with self.story.waiting("drift flow"):
-            for _ in self._flows.wait(run_id):
-                pass
+        self._run_quietly("drift flow", self._flows.start("drift/drift"))
         report = read_drift(self._settings)
         self.story.show(report.describe())
         return report
@@ -158,10 +155,15 @@ class Steps:
     def _ask_again(self) -> tuple[str, ...]:
         """Start the retrain flow once more: the governor's cooldown must refuse it."""
         before = self._num_refusals()
-        with self.story.waiting("the same again"):
-            for _ in self._flows.wait(self._flows.start("retrain/retrain", reason="asked again by the demo")):
-                pass
+        run_id = self._flows.start("retrain/retrain", reason="asked again by the demo")
+        self._run_quietly("the same again", run_id)
         return self._last_refusal() if self._num_refusals() > before else ()
+
+    def _run_quietly(self, what: str, run_id: str) -> None:
+        """Wait for the end of a flow run without telling of its tasks."""
+        with self.story.waiting(what):
+            for _ in self._flows.wait(run_id):
+                pass
 
     def _watch(self, run_id: str, what: str) -> None:
         self.story.watch(self._flows.wait(run_id), num_tasks=_NUM_TASKS, what=what)

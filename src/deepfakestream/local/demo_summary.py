@@ -6,18 +6,13 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from deepfakestream.local.demo_console import WIDTH
 from deepfakestream.local.demo_facts import Answer, Facts, Gate, Retraining
 from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.scan.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
 
-WIDTH = 96
 _LABEL_WIDTH = 13
-_VERDICTS = {
-    "likely_fake": "likely fake",
-    "likely_real": "likely real",
-    "inconclusive": "inconclusive",
-    "not_applicable": "not applicable",
-}
 
 
 def render(facts: Facts, settings: Settings) -> str:
@@ -97,9 +92,8 @@ def _gate(gate: Gate) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    score = "no score" if answer.p_fake is None else f"p_fake {answer.p_fake:.3f}"
-    verdict = _VERDICTS.get(answer.verdict, answer.verdict)
-    return f"{answer.file} (in truth {answer.label}): {verdict}, {score}, by version {answer.model_version}"
+    said = f"{VERDICT_WORDS[answer.verdict]}, {answer.score}, by version {answer.model_version}"
+    return f"{answer.file} (in truth {answer.label}): {said}"
 
 
 def _drift(report: DriftReport) -> str:

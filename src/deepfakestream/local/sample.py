@@ -22,10 +22,10 @@ from deepfakestream.local.sample_people import PEOPLE, WITHOUT_FACE, Person, med
 from deepfakestream.local.sample_views import GOOD, POOR, Look
 from deepfakestream.progress import track
 
-NORMAL, DRIFTED = "traffic-normal", "traffic-drifted"
+LABELLED, NORMAL, DRIFTED = "labelled", "traffic-normal", "traffic-drifted"
 MANIFEST = "manifest.csv"
 _COLUMNS = ("file", "label", "group_id", "identity", "manipulation", "split", "source", "licence")
-_SEEDS = {"": 1, NORMAL: 2, DRIFTED: 3}
+_SEEDS = {LABELLED: 1, NORMAL: 2, DRIFTED: 3}
 _NUM_THREADS = 2
 
 Row = tuple[str, ...]
@@ -80,11 +80,11 @@ def build(directory: Path) -> Sample:
 
 def _is_sample(directory: Path) -> bool:
     parts = (directory / NORMAL, directory / DRIFTED)
-    return (directory / "labelled" / MANIFEST).is_file() and all(part.is_dir() for part in parts)
+    return (directory / LABELLED / MANIFEST).is_file() and all(part.is_dir() for part in parts)
 
 
 def _found(directory: Path, *, was_there: bool) -> Sample:
-    labelled = directory / "labelled"
+    labelled = directory / LABELLED
     person = next(person for person in PEOPLE if person.split == "test")
     fake = next(path for path in sorted(labelled.glob(f"{person.name}-*.mp4")) if "real" not in path.name)
     return Sample(
@@ -97,8 +97,8 @@ def _found(directory: Path, *, was_there: bool) -> Sample:
 
 
 def _make(directory: Path, folder: Path) -> None:
-    labelled = directory / "labelled"
-    jobs = [_Job(person, labelled, GOOD, _SEEDS[""]) for person in PEOPLE]
+    labelled = directory / LABELLED
+    jobs = [_Job(person, labelled, GOOD, _SEEDS[LABELLED]) for person in PEOPLE]
     for name, look in ((NORMAL, GOOD), (DRIFTED, POOR)):
         jobs += [
             _Job(person, directory / name, look, _SEEDS[name]) for person in PEOPLE if person.split == "test"

@@ -29,6 +29,7 @@ class Made:
     person: Person
     label: str
     manipulation: str
+    """Kind of the forgery; `none` for a real."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,27 +48,29 @@ class Studio:
             DataError: no face could be forged in this person's pictures.
         """
         number = PEOPLE.index(person)
-        for index, kind in enumerate(["none", KINDS[number % 2]]):
+        clip_kinds: tuple[Kind | None, ...] = (None, KINDS[number % 2])
+        for index, kind in enumerate(clip_kinds):
             rng = np.random.default_rng([seed, number, index])
             frames = self._pictures(person, kind, rng, num_frames=CLIP_FRAMES)
             path = directory / f"{_stem(person, kind)}.mp4"
             write_clip(path, frames, look)
             yield _made(path, person, kind)
         for index in range(2 * STILLS_PER_LABEL):
-            kind = "none" if index < STILLS_PER_LABEL else KINDS[index % 2]
+            kind = None if index < STILLS_PER_LABEL else KINDS[index % 2]
             rng = np.random.default_rng([seed, number, 2 + index])
             path = directory / f"{_stem(person, kind)}-{index:02}.jpg"
             write_still(path, self._pictures(person, kind, rng, num_frames=1)[0], look, rng)
             yield _made(path, person, kind)
 
     def _pictures(
-        self, person: Person, kind: str, rng: np.random.Generator, *, num_frames: int
+        self, person: Person, kind: Kind | None, rng: np.random.Generator, *, num_frames: int
     ) -> list[RGBImage]:
+        """Return pictures of the person, forged unless the kind is None."""
         real = views(self.stages[person.name], rng, num_frames=num_frames)
-        if kind == "none":
+        if kind is None:
             return real
         for _ in range(_ATTEMPTS):
-            fake = self._forge(person, real, KINDS[kind == "swap"], rng)
+            fake = self._forge(person, real, kind, rng)
             if fake is not None:
                 return fake
         raise DataError(f"{person.file}: no face could be forged in it; install the sample media again")
@@ -93,9 +96,9 @@ class Studio:
         return find_face(views(self.stages[donor.name], rng, num_frames=1)[0], self.detector, self.mesh)
 
 
-def _stem(person: Person, kind: str) -> str:
-    return f"{person.name}-{'real' if kind == 'none' else kind.replace('_', '-')}"
+def _stem(person: Person, kind: Kind | None) -> str:
+    return f"{person.name}-{'real' if kind is None else kind.replace('_', '-')}"
 
 
-def _made(path: Path, person: Person, kind: str) -> Made:
-    return Made(path=path, person=person, label="real" if kind == "none" else "fake", manipulation=kind)
+def _made(path: Path, person: Person, kind: Kind | None) -> Made:
+    return Made(path=path, person=person, label="fake" if kind else "real", manipulation=kind or "none")

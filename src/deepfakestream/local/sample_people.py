@@ -8,6 +8,7 @@ hidden face or a watermark, and `single_face.jpg`, which may show the man of `si
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -119,11 +120,6 @@ def _astronaut() -> RGBImage:
 
 def _film(path: Path) -> list[RGBImage]:
     """Return every second frame from the beginning: 12 to 15 a second."""
-    frames: list[RGBImage] = []
     with av.open(str(path)) as container:
-        for position, frame in enumerate(container.decode(video=0)):
-            if position % 2 == 0:
-                frames.append(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
-            if len(frames) == _MAX_FRAMES:
-                break
-    return frames
+        every_second = islice(container.decode(video=0), 0, 2 * _MAX_FRAMES, 2)
+        return [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in every_second]

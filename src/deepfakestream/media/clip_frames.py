@@ -12,7 +12,7 @@ import numpy as np
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.clip_index import ClipIndex, read_index
-from deepfakestream.media.clips import open_clip
+from deepfakestream.media.clips import open_clip, quarter_turns
 from deepfakestream.media.limits import check_duration, check_pixels
 from deepfakestream.media.schedule import spread
 from deepfakestream.media.stopwatch import Stopwatch
@@ -60,8 +60,7 @@ def upright_rgb(picture: Any) -> RGBImage:
 
     The stream's colour matrix and range apply; where it states none, BT.601, as common decoders assume.
     """
-    quarter_turns = round(picture.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns))
+    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns(picture)))
 
 
 def _affordable(index: ClipIndex, num_frames: int, budget: MediaBudget) -> list[int]:
@@ -113,12 +112,14 @@ class _Reader:
             if self._reached is not None and self._reached >= time:
                 continue
             self._seek_if_nearer(time)
-            picture = self._advance_to(time)
-            if picture is None:
+            found = self._advance_to(time)
+            if found is None:
                 return
-            yield self._reached if self._reached is not None else time, picture
+            self._reached, _ = found
+            yield found
 
-    def _advance_to(self, time: int) -> Any | None:
+    def _advance_to(self, time: int) -> tuple[int, Any] | None:
+        """Return time and picture of the first whole frame from there on; None where no more can be had."""
         for picture in self._pictures:
             if self._num_decoded >= self._budget.max_decoded_frames or self._is_late():
                 self._notes.add(Reason.TIME_BUDGET)
@@ -130,8 +131,7 @@ class _Reader:
             if picture.is_corrupt:
                 self._notes.add(Reason.TRUNCATED)
                 continue
-            self._reached = int(shown)
-            return picture
+            return int(shown), picture
         self._notes.add(Reason.TRUNCATED)
         return None
 

@@ -90,6 +90,12 @@ def stated_duration_s(container: Any, stream: Any) -> float | None:
     return None
 
 
+def quarter_turns(picture: Any) -> int:
+    """Return how often a decoded frame is turned by 90 degrees against the clock to stand upright, 0-3."""
+    turns: int = round(picture.rotation / 90) % 4
+    return turns
+
+
 def _picture_stream(path: Path, container: Any) -> Any:
     covers = int(av.stream.Disposition.attached_pic)
     streams = [stream for stream in container.streams.video if not int(stream.disposition) & covers]

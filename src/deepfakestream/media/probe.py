@@ -10,7 +10,7 @@ import av.error
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.animation import animation_info
-from deepfakestream.media.clips import clip_info, open_clip
+from deepfakestream.media.clips import clip_info, open_clip, quarter_turns
 from deepfakestream.media.stills import is_animated, open_picture, still_info
 from deepfakestream.media.types import MediaBudget, MediaInfo
 
@@ -32,7 +32,7 @@ def probe(path: Path, budget: MediaBudget) -> MediaInfo:
             )
     with open_clip(path, budget) as (container, stream):
         info = clip_info(path, container, stream, budget)
-        if _quarter_turns(container, stream) % 2:
+        if _lies_on_its_side(container, stream):
             info = replace(info, width_px=info.height_px, height_px=info.width_px)
         return info
 
@@ -55,15 +55,14 @@ def _check_is_file(path: Path) -> None:
         ) from error
 
 
-def _quarter_turns(container: Any, stream: Any) -> int:
-    """Return the first frame's rotation; PyAV gives the display matrix with frames only."""
+def _lies_on_its_side(container: Any, stream: Any) -> bool:
+    """Tell by the first frame, as PyAV gives the display matrix with frames only."""
     try:
         for number, packet in enumerate(container.demux(stream)):
             for picture in packet.decode():
-                turns: int = round(picture.rotation / 90)
-                return turns
+                return quarter_turns(picture) % 2 == 1
             if number >= _PACKETS_FOR_ROTATION:
                 break
     except (av.error.FFmpegError, OSError):
         pass  # the damage is reported where frames are read
-    return 0
+    return False

@@ -34,6 +34,11 @@ def calibrate(logits: FloatArray, spec: CalibrationSpec) -> FloatArray:
     return probabilities
 
 
+def probability(logit: float, spec: CalibrationSpec) -> float:
+    """Return the probability of being fake that belongs to one logit."""
+    return float(calibrate(np.array([logit]), spec)[0])
+
+
 def aggregate(logits: NDArray[np.floating], track_ids: NDArray[np.integer], spec: DetectorSpec) -> MediaScore:
     """Return the score of a file from the logits `(N,)` of its faces and the track `(N,)` of each.
 
@@ -44,15 +49,15 @@ def aggregate(logits: NDArray[np.floating], track_ids: NDArray[np.integer], spec
     tracks = np.asarray(track_ids)
     if len(values) == 0:
         raise ValueError("a file without faces has no score")
-    by_track = {int(track): values[tracks == track] for track in np.unique(tracks)}
+    by_track = _by_track(values, tracks)
     track_logits = {track: _over_frames(frames, spec.aggregation) for track, frames in by_track.items()}
     deciding = _deciding_track(by_track, track_logits, spec.aggregation)
     return MediaScore(
         logit=track_logits[deciding],
-        p_fake=_probability(track_logits[deciding], spec.calibration),
+        p_fake=probability(track_logits[deciding], spec.calibration),
         interval=_interval(by_track[deciding], spec),
         deciding_track=deciding,
-        track_p_fake={t: _probability(logit, spec.calibration) for t, logit in track_logits.items()},
+        track_p_fake={t: probability(logit, spec.calibration) for t, logit in track_logits.items()},
         face_p_fake=calibrate(values, spec.calibration),
     )
 
@@ -64,15 +69,13 @@ def media_logit(logits: FloatArray, track_ids: NDArray[np.integer], spec: Aggreg
 
 def deciding_frames(logits: FloatArray, track_ids: NDArray[np.integer], spec: AggregationSpec) -> FloatArray:
     """Return the logits of the track that decides about a file with at least one face."""
-    by_track: dict[int, FloatArray] = {
-        int(track): logits[track_ids == track] for track in np.unique(track_ids)
-    }
+    by_track = _by_track(logits, track_ids)
     track_logits = {track: _over_frames(frames, spec) for track, frames in by_track.items()}
     return by_track[_deciding_track(by_track, track_logits, spec)]
 
 
-def _probability(logit: float, spec: CalibrationSpec) -> float:
-    return float(calibrate(np.array([logit]), spec)[0])
+def _by_track(logits: FloatArray, track_ids: NDArray[np.integer]) -> dict[int, FloatArray]:
+    return {int(track): logits[track_ids == track] for track in np.unique(track_ids)}
 
 
 def _deciding_track(
@@ -84,11 +87,12 @@ def _deciding_track(
 
 
 def _over_frames(frames: FloatArray, spec: AggregationSpec) -> float:
-    """Reduce the last axis of `frames` to the track's logit."""
+    """Return a track's logit from those of its frames, `(F,)`."""
     return float(_reduce(frames[None], spec)[0])
 
 
 def _reduce(frames: FloatArray, spec: AggregationSpec) -> FloatArray:
+    """Return the logits `(N,)` of tracks from those of their frames, `(N, F)`."""
     match spec.frames:
         case "median":
             return np.asarray(np.median(frames, axis=1))

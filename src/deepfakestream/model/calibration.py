@@ -45,7 +45,7 @@ def _fit(
     if min(num_fake, num_real) < MIN_PER_CLASS:
         return IDENTITY
     sign = np.where(is_fake, 1.0, -1.0)
-    weight = np.where(is_fake, 0.5 / num_fake, 0.5 / num_real)
+    weight = class_weights(is_fake)
 
     def loss(parameters: FloatArray) -> float:
         intercept = parameters[1] if len(parameters) > 1 else 0.0
@@ -56,6 +56,12 @@ def _fit(
     best = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).x
     intercept = float(best[1]) if method == "platt" else 0.0
     return CalibrationSpec(slope=float(np.exp(best[0])), intercept=intercept, method=method)
+
+
+def class_weights(is_fake: BoolArray) -> FloatArray:
+    """Return a weight of each file, `(N,)`: they add up to 1, and to a half over either class."""
+    num_fake = int(is_fake.sum())
+    return np.where(is_fake, 0.5 / num_fake, 0.5 / (len(is_fake) - num_fake))
 
 
 def operating_points(

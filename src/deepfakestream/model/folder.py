@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.media.digest import sha256_file
 
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
@@ -20,7 +20,7 @@ def weights_sha256(directory: Path) -> str:
     """
     path = directory / WEIGHTS_FILE
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_file(path)
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be read ({error.strerror}); a model folder holds {WEIGHTS_FILE}, {ONNX_FILE} "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from deepfakestream.model.aggregation import deciding_frames, media_logit, track_quantiles
-from deepfakestream.model.calibration import MIN_PER_CLASS, fit_platt, fit_temperature
+from deepfakestream.model.calibration import MIN_PER_CLASS, class_weights, fit_platt, fit_temperature
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec
 
 FloatArray = NDArray[np.float64]
@@ -86,7 +86,7 @@ def fit_quantile_weights(quantiles: FloatArray, is_fake: BoolArray) -> tuple[flo
     one face keeps its logit.
     """
     sign = np.where(is_fake, 1.0, -1.0)
-    weight = _class_weights(is_fake)
+    weight = class_weights(is_fake)
     num_quantiles = quantiles.shape[1]
 
     def loss(parameters: FloatArray) -> float:
@@ -116,7 +116,7 @@ def _best_aggregation(files: _Files, labels: BoolArray) -> AggregationSpec:
         fitted = [fit_quantile_weights(table[folds != k], labels[folds != k]) for k in range(NUM_FOLDS)]
         losses["learned", length] = _losses(labels, [table @ np.array(each) for each in fitted], fit_platt)
     plain = losses[PLAIN.frames, PLAIN.min_track_frames]
-    weight = _class_weights(labels)
+    weight = class_weights(labels)
     best = min(losses, key=lambda key: float(weight @ losses[key]))
     numbers = f"cross-validated log-loss {weight @ losses[best]:.4f}, {PLAIN.frames} {weight @ plain:.4f}"
     if best == (PLAIN.frames, PLAIN.min_track_frames) or not _is_surely_better(losses[best], plain, labels):
@@ -171,12 +171,7 @@ def _folds(labels: BoolArray) -> NDArray[np.int64]:
 
 def _is_surely_better(ours: FloatArray, theirs: FloatArray, labels: BoolArray) -> bool:
     gain = theirs - ours
-    weight = _class_weights(labels)
+    weight = class_weights(labels)
     mean = float(weight @ gain)
     error = float(np.sqrt((weight**2) @ (gain - mean) ** 2))
     return mean > 1e-6 and mean > MIN_SIGMAS * error
-
-
-def _class_weights(is_fake: BoolArray) -> FloatArray:
-    num_fake = int(is_fake.sum())
-    return np.where(is_fake, 0.5 / num_fake, 0.5 / (len(is_fake) - num_fake))

@@ -18,18 +18,19 @@ from deepfakestream.data.atomic import exclusive, replacing
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.estimate import INTERVAL
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
 from deepfakestream.pipeline.ablation_report import AblationReport, AblationRow, Interval, compare
 from deepfakestream.pipeline.train import open_job
 from deepfakestream.pipeline.training_key import table_digest, training_key
-from deepfakestream.registry.tracking import start_run
+from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.distributed import Team
-from deepfakestream.training.validation import LabelledImages, score
+from deepfakestream.training.validation import LabelledImages, logits_of
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "as configured": {},
@@ -101,7 +102,7 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
                     whole,
                     settings=settings,
                     name=name,
-                    parent_id=parent.run_id,
+                    parent=parent,
                 )
             except (DataError, ParamsError, WeightsError) as error:
                 if not rows:
@@ -130,11 +131,10 @@ def _trained(
     *,
     settings: Settings,
     name: str,
-    parent_id: str,
+    parent: TrackedRun,
 ) -> AblationRow:
     """Train a configuration as a child run, and keep its row under the path."""
-    tags = {"step": "ablate", "mlflow.parentRunId": parent_id}
-    with start_run(settings, name=name, tags=tags) as child:
+    with start_run(settings, name=name, tags={"step": "ablate"}, parent=parent) as child:
         child.log_params({"train": job.params.model_dump()})
         row = _row(job, validation, path.with_suffix(""), params)
         child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})
@@ -148,7 +148,7 @@ def _row(
 ) -> AblationRow:
     checkpoints = CheckpointStore(directory=checkpoint_dir)
     network = fit_network(job, validation, checkpoints, lambda *_: None).network
-    logits = {kind: score(network, part.images, job.team.device) for kind, part in validation.items()}
+    logits = {kind: logits_of(network, part.images, job.team.device) for kind, part in validation.items()}
     row = AblationRow(
         auc={kind: _auc(logits[kind], part, params) for kind, part in validation.items()},
         logits={kind: of_kind.tolist() for kind, of_kind in logits.items()},
@@ -171,7 +171,7 @@ def _auc(logits: NDArray[np.float64], part: LabelledImages, params: Params) -> I
             )
         ]
     )
-    low, high = quantiles(resampled, (0.025, 0.975)) or (None, None)
+    low, high = quantiles(resampled, INTERVAL) or (None, None)
     return float(roc_auc_score(part.is_fake, logits)), low, high
 
 
@@ -181,6 +181,6 @@ def _ms_per_face(network: DetectorNetwork, job: TrainingJob) -> float:
     times = []
     for _ in range(NUM_TIMINGS):
         started = time.perf_counter()
-        score(network, images, job.team.device)
+        logits_of(network, images, job.team.device)
         times.append(time.perf_counter() - started)
     return float(np.median(times)) * 1000 / TIMED_BATCH

@@ -76,7 +76,7 @@ def card_text(settings: Settings) -> str:
 
 def _tables(settings: Settings) -> tuple[pd.DataFrame, Extracted | None]:
     manifest = read_named_items(settings.workspace, settings.data_dir)
-    extract_dir = settings.artifacts_dir / "extract"
+    extract_dir = settings.extract_dir
     if not (extract_dir / TABLE_FILE).exists():
         return manifest, None
     return manifest, Extracted(crops=read_crop_table(extract_dir), empty=_empty_items(extract_dir))
@@ -94,7 +94,7 @@ def _empty_items(extract_dir: Path) -> frozenset[str]:
 
 
 def _gate_report(settings: Settings) -> dict[str, Any] | None:
-    path = settings.artifacts_dir / "validate" / REPORT_FILE
+    path = settings.validate_dir / REPORT_FILE
     if not path.exists():
         return None
     try:

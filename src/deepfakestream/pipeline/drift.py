@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,26 +9,17 @@ import pandas as pd
 
 from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError
-from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import DriftParams
-from deepfakestream.pipeline.evaluate import REFERENCE_FILE
-from deepfakestream.registry import versions
+from deepfakestream.pipeline.evaluation_files import REFERENCE_FILE
+from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 
 _LOCK_FILE = "drift.lock"
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The version that is served, and its files on this machine."""
-
-    version: str
-    directory: Path
 
 
 def run(params: DriftParams, *, settings: Settings, champion: Champion | None = None) -> DriftReport:
@@ -69,20 +59,6 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
     if governor.record_window(report, now) and report.status == "drift":
         _alert(report, settings, now)
     return report
-
-
-def champion_version(settings: Settings) -> str:
-    """Return the champion's version; that of the model inside the package where there is no champion."""
-    number = versions.get_alias(settings, versions.CHAMPION)
-    return PACKAGED_VERSION if number is None else str(number)
-
-
-def find_champion(settings: Settings) -> Champion:
-    """Return the registry's champion, fetched and verified, or the model inside the package."""
-    version = champion_version(settings)
-    if version == PACKAGED_VERSION:
-        return Champion(version, packaged_model_dir())
-    return Champion(version, versions.fetch(settings, int(version)))
 
 
 def read_reference(directory: Path) -> pd.DataFrame:

@@ -27,32 +27,13 @@ from deepfakestream.evaluation.scoring import Scorer, score_faces, score_media
 from deepfakestream.evaluation.slices import measure_slices, worst_slices
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.params import EvaluateParams
-from deepfakestream.pipeline.evaluation_files import (
-    METRICS_FILE,
-    REFERENCE_FILE,
-    SCORES_FILE,
-    EvaluateReport,
-    write_files,
-)
+from deepfakestream.pipeline.evaluation_files import EvaluateReport, write_files
 from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, read_entries
 from deepfakestream.pipeline.scoring import TEST_SPLIT, read_items, score_stored_faces, set_sha256
 from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
 
-__all__ = [
-    "EVALUATE_DIR",
-    "METRICS_FILE",
-    "REFERENCE_FILE",
-    "SCORES_FILE",
-    "TRAIN_DIR",
-    "EvaluateReport",
-    "read_run_id",
-    "run",
-]
-
-TRAIN_DIR = "train"
-EVALUATE_DIR = "evaluate"
 SPLITS = (TEST_SPLIT, "val")
 BOOTSTRAP_SEED = 0
 """Fixed, so that the intervals of two models differ by the models alone."""
@@ -75,22 +56,27 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
 
     if split not in SPLITS:
         raise DataError(f"split '{split}' cannot be measured; choose {' or '.join(SPLITS)}")
-    train_dir = settings.artifacts_dir / TRAIN_DIR
-    digest = model_sha256(train_dir)
-    with resume_run(
-        settings, run_id=read_run_id(train_dir), name=f"evaluate {digest[:8]}", tags={}
-    ) as tracked:
+    train_dir = settings.train_dir
+    name = f"evaluate {model_sha256(train_dir)[:8]}"
+    with resume_run(settings, run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings, split=split)
         scorer = open_scorer(train_dir, device=settings.device, version="candidate")
-        faces = score_stored_faces(items, scorer, settings)
-        scores = score_media(items, faces, faces["logit"].to_numpy(), scorer.spec)
-        card = _robustness(faces, scorer, params, settings)
-        measured = _measure(scores, faces, card, scorer.spec, params, split)
-        report = EvaluateReport(
-            **measured, split=split, directory=_directory(settings, split), run_id=tracked.run_id
+        crops = score_stored_faces(items, scorer, settings)
+        logits = crops["logit"].to_numpy()
+        tables = {
+            "scores": score_media(items, crops, logits, scorer.spec),
+            "faces": score_faces(crops, logits, scorer.spec),
+        }
+        report = _measure(
+            tables,
+            _robustness(crops, scorer, params, settings),
+            scorer.spec,
+            params,
+            split=split,
+            directory=_directory(settings, split),
+            run_id=tracked.run_id,
         )
         facts = {"split": split, **_facts(items, settings), "run_id": tracked.run_id}
-        tables = {"scores": scores, "faces": score_faces(faces, faces["logit"].to_numpy(), scorer.spec)}
         write_files(
             report,
             tables,
@@ -108,10 +94,9 @@ def _facts(items: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Return the digests of model and data."""
     from deepfakestream.model.folder import weights_sha256
 
-    train_dir = settings.artifacts_dir / TRAIN_DIR
     return {
-        "weights_sha256": weights_sha256(train_dir),
-        "model_sha256": model_sha256(train_dir),
+        "weights_sha256": weights_sha256(settings.train_dir),
+        "model_sha256": model_sha256(settings.train_dir),
         "test_set_sha256": set_sha256(items),
         "dvc_data_md5": DvcRepo(settings.workspace).data_digest(),
     }
@@ -127,21 +112,19 @@ def read_run_id(train_dir: Path) -> str | None:
 
 
 def _directory(settings: Settings, split: str) -> Path:
-    if split == TEST_SPLIT:
-        return settings.artifacts_dir / EVALUATE_DIR
-    return settings.work_dir / f"{EVALUATE_DIR}-{split}"
+    return settings.evaluate_dir if split == TEST_SPLIT else settings.work_dir / f"evaluate-{split}"
 
 
 def _robustness(
-    faces: pd.DataFrame, scorer: Scorer, params: EvaluateParams, settings: Settings
+    crops: pd.DataFrame, scorer: Scorer, params: EvaluateParams, settings: Settings
 ) -> RobustnessCard:
     threshold = _main_threshold(scorer.spec)
     if params.robustness_faces == 0:
         return empty_card("off", threshold=threshold)
-    sample = sample_faces(faces, num_faces=params.robustness_faces, seed=BOOTSTRAP_SEED)
+    sample = sample_faces(crops, num_faces=params.robustness_faces, seed=BOOTSTRAP_SEED)
     return measure_robustness(
         sample,
-        list(read_images(settings.artifacts_dir / "extract", sample)),
+        list(read_images(settings.extract_dir, sample)),
         scorer,
         threshold=threshold,
         num_bootstrap=params.num_bootstrap,
@@ -150,41 +133,45 @@ def _robustness(
 
 
 def _measure(
-    scores: pd.DataFrame,
-    faces: pd.DataFrame,
-    card: RobustnessCard,
+    tables: Mapping[str, pd.DataFrame],
+    robustness: RobustnessCard,
     spec: DetectorSpec,
     params: EvaluateParams,
+    *,
     split: str,
-) -> dict[str, Any]:
-    """Return the fields of the report that are numbers, by name."""
+    directory: Path,
+    run_id: str,
+) -> EvaluateReport:
+    scores, faces = tables["scores"], tables["faces"]
     threshold = _main_threshold(spec)
     levels = tuple(sorted({params.low_fpr, *FPR_LEVELS}))
     seed, draws = BOOTSTRAP_SEED, params.num_bootstrap
-    per_face = score_faces(faces, faces["logit"].to_numpy(), spec)
     metrics = measure(scores, threshold=threshold, fpr_levels=levels, num_bootstrap=draws, seed=seed)
     points = measure_points(scores, spec.operating_points)
     slices = measure_slices(scores, threshold=threshold, num_bootstrap=draws, seed=seed)
     gaps = measure_gaps(scores, slices, threshold=threshold, num_bootstrap=draws, seed=seed)
-    return {
-        "metrics": metrics,
-        "face_metrics": measure(
-            per_face, threshold=threshold, fpr_levels=levels, unit="face", num_bootstrap=draws, seed=seed
+    return EvaluateReport(
+        split=split,
+        metrics=metrics,
+        face_metrics=measure(
+            faces, threshold=threshold, fpr_levels=levels, unit="face", num_bootstrap=draws, seed=seed
         ),
-        "points": points,
-        "slices": slices,
-        "gaps": gaps,
-        "robustness": card,
-        "caveats": caveats(
+        points=points,
+        slices=slices,
+        gaps=gaps,
+        robustness=robustness,
+        caveats=caveats(
             split=split,
             metrics=metrics,
             points=points,
             promised=spec.operating_points,
             slices=slices,
             gaps=gaps,
-            card=card,
+            card=robustness,
         ),
-    }
+        directory=directory,
+        run_id=run_id,
+    )
 
 
 def _history(train_dir: Path) -> Sequence[Mapping[str, float]]:

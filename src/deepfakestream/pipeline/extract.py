@@ -23,7 +23,6 @@ from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.params import ExtractParams
 from deepfakestream.settings import Settings
 
-EXTRACT_DIR = "extract"
 ROWS_AT_ONCE = 1024
 
 
@@ -77,7 +76,7 @@ def run(
     )
     stored, num_reused = fill_store(manifest, spec, factory, settings)
     summary = assemble(
-        settings.artifacts_dir / EXTRACT_DIR,
+        settings.extract_dir,
         ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in _rows(manifest)),
         shard_size=params.shard_size,
         spec=spec,

@@ -12,13 +12,7 @@ import pandas as pd
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.model.folder import CARD_FILE
-from deepfakestream.pipeline.evaluate import (
-    EVALUATE_DIR,
-    METRICS_FILE,
-    REFERENCE_FILE,
-    SCORES_FILE,
-    TRAIN_DIR,
-)
+from deepfakestream.pipeline.evaluation_files import METRICS_FILE, REFERENCE_FILE, SCORES_FILE
 from deepfakestream.pipeline.scoring import read_test_items, set_sha256
 from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.settings import Settings
@@ -49,7 +43,7 @@ def read_evaluation(settings: Settings) -> Evaluation:
         DataError: there is none, it is of another model, or the test split or its labels changed since.
         WeightsError: the model folder is incomplete.
     """
-    directory = settings.artifacts_dir / EVALUATE_DIR
+    directory = settings.evaluate_dir
     try:
         facts = json.loads((directory / METRICS_FILE).read_text(encoding="utf-8"))
         evaluation = Evaluation(
@@ -63,7 +57,7 @@ def read_evaluation(settings: Settings) -> Evaluation:
         raise DataError(f"{directory}: no readable evaluation ({why}); run 'dvc repro evaluate'") from error
     if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
         raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro evaluate'")
-    if evaluation.facts["model_sha256"] != model_sha256(settings.artifacts_dir / TRAIN_DIR):
+    if evaluation.facts["model_sha256"] != model_sha256(settings.train_dir):
         raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
     items = read_test_items(settings)
     if evaluation.facts["test_set_sha256"] != set_sha256(items):

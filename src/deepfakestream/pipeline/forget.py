@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.face_store import drop_everywhere
 from deepfakestream.data.forgetting import MIN_PREFIX, remove_from_data, resolve_item
 from deepfakestream.data.object_stores import open_stores
@@ -22,7 +21,7 @@ from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombs
 from deepfakestream.data.traces import find_traces, mentions
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
-from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
 _LISTED = 10
@@ -115,15 +114,23 @@ def plan(items: Sequence[str], *, settings: Settings) -> ForgetPlan:
             continue
         known = [stone for stone in tombstones.values() if stone.media_id.startswith(item.lower())]
         if len(item) < MIN_PREFIX or not known:
-            raise DataError(
-                f"{item}: no item of the set is called that; give source/name or the first {MIN_PREFIX} or "
-                "more digits of its sha256 (what is forgotten has no name any more)"
-            )
+            raise DataError(_not_found(item, manifest))
         forgotten += known
     is_chosen = manifest["media_id"].isin(chosen)
     shares_group = manifest["group_id"].isin(manifest.loc[is_chosen, "group_id"])
     return ForgetPlan(
         items=manifest[is_chosen], companions=manifest[shares_group & ~is_chosen], forgotten=forgotten
+    )
+
+
+def _not_found(item: str, manifest: pd.DataFrame) -> str:
+    """Return why an item is unknown; a name without its source is told with the sources that have it."""
+    sources = sorted(manifest.loc[manifest["original_name"] == item, "source"].unique())
+    if sources:
+        return f"{item}: its source is missing; give {' or '.join(f'{source}/{item}' for source in sources)}"
+    return (
+        f"{item}: no item of the set is called that; give source/name or the first {MIN_PREFIX} or "
+        "more digits of its sha256 (what is forgotten has no name any more)"
     )
 
 
@@ -149,10 +156,7 @@ def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> Forge
             next call finishes the work.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    with (
-        exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
-        one_at_a_time(settings),
-    ):
+    with ingesting(settings), one_at_a_time(settings):
         DvcRepo(settings.workspace).require_named_data()
         add_tombstones(
             settings.data_dir,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.atomic import exclusive, remove_partials
+from deepfakestream.data.atomic import remove_partials
 from deepfakestream.data.examination import Limits, examine_all
 from deepfakestream.data.held_groups import join_held_groups
 from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, relabel, select
@@ -23,7 +23,7 @@ from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.params import IngestParams
-from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.progress import track
 from deepfakestream.settings import Settings
 
@@ -92,7 +92,7 @@ def run(source: Path, *, params: IngestParams, settings: Settings, request: Inge
     name = request.name or _set_name(source)
     if request.dry_run:
         return _take(source, layout, name, params, settings, request)
-    with exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"):
+    with ingesting(settings):
         remove_partials(settings.data_dir)
         return _take(source, layout, name, params, settings, request)
 

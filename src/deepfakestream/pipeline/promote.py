@@ -18,8 +18,8 @@ import pandas as pd
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.gate import Decision, Outcome, decide
 from deepfakestream.params import PromoteParams
-from deepfakestream.pipeline.evaluate import TRAIN_DIR
 from deepfakestream.pipeline.finished_evaluation import ATTACHED, Evaluation, read_evaluation
+from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.promotion_ledger import (
     LEDGER_FILE,
     Entry,
@@ -30,7 +30,6 @@ from deepfakestream.pipeline.promotion_ledger import (
 )
 from deepfakestream.pipeline.promotion_note import DECISION_TAG, note_decision
 from deepfakestream.pipeline.scoring import read_test_items, score_items
-from deepfakestream.pipeline.stages import one_at_a_time
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
 from deepfakestream.registry.model_files import model_sha256
@@ -39,6 +38,9 @@ from deepfakestream.settings import Settings
 
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
+MANY_USES = 20
+"""After so many decisions a test set has been looked at too often to be unseen."""
+_MARKS = {Outcome.PROMOTE: "ok  ", Outcome.HOLD: "hold", Outcome.REJECT: "no  "}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,6 @@ class Promotion:
         return "\n".join(lines)
 
 
-MANY_USES = 20
-"""After so many decisions a test set has been looked at too often to be unseen."""
-_MARKS = {Outcome.PROMOTE: "ok  ", Outcome.HOLD: "hold", Outcome.REJECT: "no  "}
-
-
 def run(params: PromoteParams, *, settings: Settings) -> Promotion:
     """Register `artifacts/train` as challenger and make it champion if the gate says so.
 
@@ -94,12 +91,11 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
 
 
 def _promote(params: PromoteParams, settings: Settings) -> Promotion:
-    train_dir = settings.artifacts_dir / TRAIN_DIR
+    train_dir = settings.train_dir
     evaluation = read_evaluation(settings)
     champion = versions.get_alias(settings, versions.CHAMPION)
-    with resume_run(
-        settings, run_id=evaluation.facts["run_id"], name=f"promote {model_sha256(train_dir)[:8]}", tags={}
-    ) as tracked:
+    name = f"promote {model_sha256(train_dir)[:8]}"
+    with resume_run(settings, run_id=evaluation.facts["run_id"], name=name) as tracked:
         version = _register(settings, train_dir, evaluation, tracked)
         entries = read_entries(settings.work_dir / LEDGER_FILE)
         decided = pairs_decided(entries, evaluation.facts["test_set_sha256"])

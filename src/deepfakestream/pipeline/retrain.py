@@ -11,9 +11,9 @@ from deepfakestream.monitoring.governor import Decision, Outcome, RetrainGoverno
 from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.params import RetrainParams, load_params
 from deepfakestream.pipeline import promote
-from deepfakestream.pipeline.drift import champion_version
 from deepfakestream.pipeline.stages import STAGES, renew
 from deepfakestream.progress import track
+from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 
 

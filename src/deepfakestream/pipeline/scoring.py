@@ -22,7 +22,8 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.settings import Settings
 
 TEST_SPLIT = "test"
-FACE_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma"]
+SCORED_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma"]
+"""Of faces from the store: what `score_media` reads of them."""
 
 
 def read_test_items(settings: Settings) -> pd.DataFrame:
@@ -73,7 +74,7 @@ def score_stored_faces(
     Raises:
         DataError: the crops are missing, or were made otherwise than the model expects.
     """
-    extract_dir = settings.artifacts_dir / "extract"
+    extract_dir = settings.extract_dir
     differences = spec_differences(scorer.spec.extraction, extract_dir)
     if differences:
         raise DataError(
@@ -107,7 +108,7 @@ def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, desc
         WeightsError: the weights of the face detector that the model expects are missing.
     """
     spec = scorer.spec.extraction
-    if not spec_differences(spec, settings.artifacts_dir / "extract"):
+    if not spec_differences(spec, settings.extract_dir):
         return score_from_store(items, scorer, settings, description=description)
     factory = partial(
         open_detector, spec.detector, weights=settings.retinaface_r50_weights, device=settings.device
@@ -120,4 +121,4 @@ def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, desc
     ]
     images = (decode_image(face["image"], name=f"face of item {face['media_id']}") for face in faces)
     logits = score_crops(scorer, images, total=len(faces), description=description)
-    return score_media(items, pd.DataFrame(faces, columns=FACE_COLUMNS), logits, scorer.spec)
+    return score_media(items, pd.DataFrame(faces, columns=SCORED_COLUMNS), logits, scorer.spec)

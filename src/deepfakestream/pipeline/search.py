@@ -16,12 +16,11 @@ from deepfakestream.model.device import resolve_device
 from deepfakestream.params import Params
 from deepfakestream.pipeline.train import open_job
 from deepfakestream.pipeline.training_key import table_digest, training_key
-from deepfakestream.registry.tracking import start_run
+from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
-from deepfakestream.training.search import OnEpoch, SearchResult, search
-
-PARENT_TAG = "mlflow.parentRunId"
+from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.search import SearchResult, TrialRecord, search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,19 @@ class SearchReport:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _ChildRun:
+    """A trial's record in MLflow; one that is cut off is a finished run with a tag."""
+
+    run: TrackedRun
+
+    def on_epoch(self, epoch: int, metrics: EpochMetrics) -> None:
+        self.run.log_metrics(metrics, epoch)
+
+    def cut_off(self) -> None:
+        self.run.set_tags({"cut_off": "true"})
+
+
 def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     """Search until the study of these crops and parameters has `num_trials` trials; log them to MLflow.
 
@@ -64,11 +76,11 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
         parent.log_params({"seed": params.seed, "train": params.train.model_dump(), "trials": num_trials})
 
         @contextmanager
-        def open_trial(number: int, changes: dict[str, Any]) -> Iterator[OnEpoch]:
-            tags = {"step": "search", PARENT_TAG: parent.run_id}
-            with start_run(settings, name=f"trial {number}", tags=tags) as child:
+        def open_trial(number: int, changes: dict[str, Any]) -> Iterator[TrialRecord]:
+            name = f"trial {number}"
+            with start_run(settings, name=name, tags={"step": "search"}, parent=parent) as child:
                 child.log_params({"train": changes})
-                yield lambda epoch, metrics: child.log_metrics(metrics, epoch)
+                yield _ChildRun(child)
 
         with open_job(table, params, settings=settings, team=team, digest=digest) as job:
             result = search(job, num_trials=num_trials, database=database, name=key, open_trial=open_trial)

@@ -1,15 +1,14 @@
-"""The stages of `dvc.yaml`, run one at a time and shared by the commands and the flows."""
+"""The stages of `dvc.yaml`, shared by the commands and the flows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from deepfakestream.data.atomic import in_turn
+from deepfakestream.data.atomic import replacing
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import ParamsError
+from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.settings import Settings
 
 STAGES = ("extract", "validate", "train", "evaluate")
@@ -53,19 +52,6 @@ def draw_next_seed(path: Path) -> int:
     if not found:
         raise ParamsError(f"{path}: no line 'seed: <number>' at top level; add one")
     seed = int(found[1]) + 1
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text[: found.start(1)] + str(seed) + text[found.end(1) :], encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text[: found.start(1)] + str(seed) + text[found.end(1) :], encoding="utf-8")
     return seed
-
-
-@contextmanager
-def one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Hold the workspace's stages, `data/` and DVC for the block; wait for whoever holds them.
-
-    Whatever runs a stage, changes `data/` or reads what stages write does so inside: DVC cannot work twice in
-    one workspace, and takes a process in another container for dead.
-    """
-    notice = "another process is running a stage or changing the data of this workspace; waiting for it"
-    with in_turn(settings.work_dir / "stages.lock", notice=notice):
-        yield

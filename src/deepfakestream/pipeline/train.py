@@ -33,7 +33,6 @@ from deepfakestream.training.detector import (
     TrainedDetector,
     TrainingJob,
     fit_network,
-    network_spec,
     train_detector,
     training_pairs,
     validation_pictures,
@@ -42,8 +41,7 @@ from deepfakestream.training.distributed import Team, join_team, processes_here
 from deepfakestream.training.heap import keep_freed_memory
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
-
-TRAIN_DIR = "train"
+from deepfakestream.training.start import network_spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,7 @@ def open_job(
     cores = (os.cpu_count() or 1) // processes_here()
     torch.set_num_threads(max(1, cores - params.train.num_workers))
     extraction = spec_from_params(params.extract)
-    if differences := spec_differences(extraction, settings.artifacts_dir / "extract"):
+    if differences := spec_differences(extraction, settings.extract_dir):
         raise DataError(
             "params.yaml: section extract is not what the crops were made with "
             f"({'; '.join(differences)}), so the model would claim crops that it never saw; make them anew "
@@ -200,7 +198,7 @@ def _report(
         num_epochs=len(detector.fit.history),
         best_epoch=detector.fit.best_epoch,
         best=detector.fit.history[detector.fit.best_epoch],
-        directory=settings.artifacts_dir / TRAIN_DIR,
+        directory=settings.train_dir,
         run_id=tracked.run_id,
     )
 

@@ -49,7 +49,7 @@ def face_sets(table: pd.DataFrame, settings: Settings, *, crop_scale: float) -> 
 def _write_faces(table: pd.DataFrame, settings: Settings, crop_scale: float, folder: Path) -> None:
     for split in SPLITS:
         rows = table[table["split"] == split]
-        pictures = read_images(settings.artifacts_dir / "extract", rows)
+        pictures = read_images(settings.extract_dir, rows)
         path = folder / f"{split}-images.npy"
         write_stacked(path, pictures, count=len(rows))
         is_real = (rows["label"] == "real").to_numpy()

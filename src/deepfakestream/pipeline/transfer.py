@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
-from deepfakestream.pipeline.stages import one_at_a_time
+from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
 
@@ -50,10 +49,7 @@ def pull(settings: Settings) -> TransferReport:
         DataError: nothing is recorded, the remote cannot be read or lacks the version, or `data/` holds
             something else that would be lost.
     """
-    with (
-        exclusive(settings.work_dir / "ingest.lock", doing="ingesting into this workspace"),
-        one_at_a_time(settings),
-    ):
+    with ingesting(settings), one_at_a_time(settings):
         repo, digest = _recorded(settings)
         repo.pull()
     return _report("from", repo, digest, settings)

@@ -48,7 +48,6 @@ from deepfakestream.errors import GateError
 from deepfakestream.params import ValidateParams
 from deepfakestream.settings import Settings
 
-VALIDATE_DIR = "validate"
 SHEET_FILE = "near_duplicates.png"
 
 
@@ -97,9 +96,9 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
         GateError: a critical rule is broken; the message names rule, rows and remedy.
     """
     manifest = read_named_items(settings.workspace, settings.data_dir)
-    extract_dir = settings.artifacts_dir / "extract"
+    extract_dir = settings.extract_dir
     crops = read_crop_table(extract_dir)
-    directory = settings.artifacts_dir / VALIDATE_DIR
+    directory = settings.validate_dir
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     duplicates = find_near_duplicates(

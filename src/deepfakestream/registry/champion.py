@@ -1,19 +1,24 @@
-"""Moving the champion: under a lock, only if it is still the one that was compared against.
+"""The champion: which version it is, and how it is moved.
 
-MLflow's aliases know no compare-and-swap. The lock file serialises promotions from one workspace; between
-machines the check just before the move leaves a window of milliseconds.
+It is moved under a lock, only if it is still the one that was compared against: MLflow's aliases know no
+compare-and-swap. The lock file serialises promotions from one workspace; between machines the check just
+before the move leaves a window of milliseconds.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import GateError
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.registry.versions import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    fetch,
     get_alias,
     get_version,
     set_alias,
@@ -23,6 +28,37 @@ from deepfakestream.settings import Settings
 
 PREVIOUS_TAG = "previous_champion"
 _LOCK_FILE = "promotion.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The version that is served, and its files on this machine."""
+
+    version: str
+    directory: Path
+
+
+def champion_version(settings: Settings) -> str:
+    """Return the champion's version; that of the model inside the package where there is no champion.
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    number = get_alias(settings, CHAMPION)
+    return PACKAGED_VERSION if number is None else str(number)
+
+
+def find_champion(settings: Settings) -> Champion:
+    """Return the registry's champion, fetched and verified, or the model inside the package.
+
+    Raises:
+        WeightsError: the files are not those that were registered.
+        ServerError: the registry or its file store does not answer.
+    """
+    version = champion_version(settings)
+    if version == PACKAGED_VERSION:
+        return Champion(version, packaged_model_dir())
+    return Champion(version, fetch(settings, int(version)))
 
 
 def make_champion(settings: Settings, version: int, *, expected: int | None) -> None:

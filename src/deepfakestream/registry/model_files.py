@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.media.digest import sha256_file
 from deepfakestream.model.folder import CARD_FILE, ONNX_FILE, WEIGHTS_FILE
 from deepfakestream.model.spec import SPEC_FILE
 
@@ -41,8 +42,7 @@ def model_sha256(directory: Path) -> str:
     files = model_files(directory)
     digest = hashlib.sha256()
     for name in REQUIRED:
-        with files[name].open("rb") as stream:
-            digest.update(f"{name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{name}:{sha256_file(files[name])}\n".encode())
     return digest.hexdigest()
 
 

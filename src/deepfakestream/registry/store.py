@@ -6,10 +6,10 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from deepfakestream.errors import ParamsError, ServerError
@@ -31,6 +31,8 @@ _SWITCHES = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+Answer = TypeVar("Answer")
 
 
 def open_client(settings: Settings) -> MlflowClient:
@@ -134,9 +136,21 @@ def as_server_error(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def is_missing(error: Exception) -> bool:
-    """Tell whether an MLflow error says that the thing asked for does not exist."""
-    return getattr(error, "error_code", None) in _MISSING
+def answer_or_none(settings: Settings, ask: Callable[[], Answer]) -> Answer | None:
+    """Return what MLflow answers, or None where it says that the thing asked for does not exist.
+
+    Raises:
+        ServerError: MLflow refuses for another reason, or does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with as_server_error(settings):
+        try:
+            return ask()
+        except MlflowException as error:
+            if error.error_code in _MISSING:
+                return None
+            raise
 
 
 def redacted(uri: str) -> str:

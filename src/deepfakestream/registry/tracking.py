@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepfakestream.errors import DataError, ServerError
 from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
 from deepfakestream.registry.store import (
+    answer_or_none,
     as_server_error,
     check_answers,
     ensure_experiment,
-    is_missing,
     open_client,
     redacted,
 )
@@ -37,6 +37,7 @@ MAX_BATCH = 100
 """Params in one request: MLflow's limit."""
 MAX_VALUE_CHARS = 6000
 MAX_DIGEST_CHARS = 36
+_PARENT_TAG = "mlflow.parentRunId"
 _LOST_CONNECTION = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
@@ -160,14 +161,23 @@ class TrackedRun:
 
 
 @contextmanager
-def start_run(settings: Settings, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+def start_run(
+    settings: Settings, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+) -> Iterator[TrackedRun]:
     """Give a new run with the workspace's lineage tags; it ends with the block: finished, failed or killed.
+
+    Args:
+        settings: where runs are logged to.
+        name: of the run.
+        tags: more tags.
+        parent: the run under which MLflow's pages show this one.
 
     Raises:
         ServerError: the tracking server does not answer when the run is to start. Nothing has been done then.
     """
     client = open_client(settings)
-    run = _create(client, settings, name=name, tags=tags)
+    own = {_PARENT_TAG: parent.run_id} if parent else {}
+    run = _create(client, settings, name=name, tags={**own, **tags})
     try:
         yield run
     except KeyboardInterrupt:
@@ -180,13 +190,11 @@ def start_run(settings: Settings, *, name: str, tags: Mapping[str, str]) -> Iter
 
 
 @contextmanager
-def resume_run(
-    settings: Settings, *, run_id: str | None, name: str, tags: Mapping[str, str]
-) -> Iterator[TrackedRun]:
+def resume_run(settings: Settings, *, run_id: str | None, name: str) -> Iterator[TrackedRun]:
     """Give the run again, e.g. to add test metrics to it; its state is left as it is.
 
-    Where this store does not know the run (trained elsewhere and pulled with DVC), a new one is made that
-    names it in the tag `continues_run`.
+    Where this store does not know the run (trained elsewhere and pulled with DVC), a new one of this name is
+    made that names it in the tag `continues_run`.
 
     Raises:
         ServerError: the tracking server does not answer.
@@ -194,10 +202,9 @@ def resume_run(
     client = open_client(settings)
     known = None if run_id is None else _find(client, settings, run_id)
     if known is None:
-        with start_run(settings, name=name, tags={**tags, "continues_run": run_id or UNKNOWN}) as run:
+        with start_run(settings, name=name, tags={"continues_run": run_id or UNKNOWN}) as run:
             yield run
         return
-    known.set_tags(tags)
     try:
         yield known
     finally:
@@ -230,16 +237,8 @@ def _create(client: MlflowClient, settings: Settings, *, name: str, tags: Mappin
 
 
 def _find(client: MlflowClient, settings: Settings, run_id: str) -> TrackedRun | None:
-    from mlflow.exceptions import MlflowException
-
-    with as_server_error(settings):
-        try:
-            run = client.get_run(run_id)
-        except MlflowException as error:
-            if is_missing(error):
-                return None
-            raise
-    if run.info.lifecycle_stage == "deleted":
+    run = answer_or_none(settings, lambda: client.get_run(run_id))
+    if run is None or run.info.lifecycle_stage == "deleted":
         return None
     return TrackedRun(client, run_id=run_id, experiment_id=run.info.experiment_id)
 

@@ -17,7 +17,7 @@ from deepfakestream.data.atomic import in_turn, replace_folder
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.registry.model_card import DESCRIPTION
 from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
-from deepfakestream.registry.store import as_server_error, ensure_experiment, is_missing, open_client
+from deepfakestream.registry.store import answer_or_none, as_server_error, ensure_experiment, open_client
 from deepfakestream.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,18 +106,14 @@ def get_version(settings: Settings, version: int) -> ModelVersion:
         DataError: there is no such version.
         ServerError: the registry does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
     client = open_client(settings)
-    with as_server_error(settings):
-        try:
-            found = client.get_model_version(settings.registered_model, str(version))
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            raise DataError(
-                f"{settings.registered_model}: the registry has no version {version}; name one that it has"
-            ) from error
+    found = answer_or_none(
+        settings, lambda: client.get_model_version(settings.registered_model, str(version))
+    )
+    if found is None:
+        raise DataError(
+            f"{settings.registered_model}: the registry has no version {version}; name one that it has"
+        )
     return ModelVersion(
         number=int(found.version), run_id=found.run_id, tags=dict(found.tags), aliases=tuple(found.aliases)
     )
@@ -137,16 +133,11 @@ def get_alias(settings: Settings, alias: str) -> int | None:
     Raises:
         ServerError: the registry does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
     client = open_client(settings)
-    with as_server_error(settings):
-        try:
-            return int(client.get_model_version_by_alias(settings.registered_model, alias).version)
-        except MlflowException as error:
-            if is_missing(error):
-                return None
-            raise
+    found = answer_or_none(
+        settings, lambda: client.get_model_version_by_alias(settings.registered_model, alias)
+    )
+    return None if found is None else int(found.version)
 
 
 def set_alias(settings: Settings, alias: str, version: int | None) -> None:

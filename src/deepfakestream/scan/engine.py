@@ -19,7 +19,7 @@ from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.spec import DetectorSpec, OperatingPoint
 from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
-from deepfakestream.scan.result import ModelInfo, ScanResult, Verdict
+from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult, Verdict
 from deepfakestream.scan.wording import message_for
 from deepfakestream.settings import Settings
 
@@ -121,8 +121,7 @@ class ScanEngine:
         features = crop_features(faces)
         if not faces.crops:
             reasons = reasons_without_face(faces.notes)
-            result = self._without_score(file, reasons, message="")
-            result = result.model_copy(update={"media": media, "features": features})
+            result = self._without_score(file, reasons, media=media, features=features)
             return result.model_copy(update={"message": message_for(result)})
         score = aggregate(
             self._logits(faces), np.array([crop.track_id for crop in faces.crops]), self.scorer.spec
@@ -151,7 +150,15 @@ class ScanEngine:
             )
         return logits
 
-    def _without_score(self, file: str, reasons: tuple[Reason, ...], *, message: str) -> ScanResult:
+    def _without_score(
+        self,
+        file: str,
+        reasons: tuple[Reason, ...],
+        *,
+        media: MediaFacts | None = None,
+        features: dict[str, float] | None = None,
+        message: str = "",
+    ) -> ScanResult:
         return ScanResult(
             file=file,
             verdict="not_applicable",
@@ -162,8 +169,8 @@ class ScanEngine:
             model=self.model,
             operating_point=self.operating_point,
             threshold=self.threshold,
-            media=None,
-            features={},
+            media=media,
+            features=features or {},
             message=message,
         )
 

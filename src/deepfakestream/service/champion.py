@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.settings import Settings
 
 
@@ -17,7 +18,7 @@ class ModelChoice:
     source: Literal["registry", "package"]
 
 
-PACKAGED = ModelChoice(version="0", source="package")
+PACKAGED = ModelChoice(version=PACKAGED_VERSION, source="package")
 
 
 class ModelSource(Protocol):
@@ -44,7 +45,7 @@ class RegistrySource:
         Raises:
             ServerError: the registry does not answer.
         """
-        if self._settings.tracking_uri is None and not (self._settings.work_dir / "mlflow.db").exists():
+        if self._settings.tracking_uri is None and not self._settings.mlflow_db.exists():
             return None  # asking would make an empty registry
         from deepfakestream.registry.versions import CHAMPION, get_alias
 
@@ -60,8 +61,6 @@ class RegistrySource:
             ServerError: the registry does not answer.
         """
         if choice.source == "package":
-            from deepfakestream.model.packaged import packaged_model_dir
-
             return packaged_model_dir()
         from deepfakestream.registry.versions import fetch
 

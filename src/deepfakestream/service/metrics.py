@@ -42,11 +42,11 @@ class ServiceMetrics:
             "deepfakestream_refused", "Files that could not be scanned", ["reason"], registry=registry
         )
         self._nan = Counter("deepfakestream_nan", "Scores that were not numbers", registry=registry)
-        self._swaps = Counter(
+        self._loads = Counter(
             "deepfakestream_model_loads", "Attempts to load a model", ["outcome"], registry=registry
         )
         for outcome in ("served", "failed"):  # at 0 from the start, or the first would be no increase
-            self._swaps.labels(outcome)
+            self._loads.labels(outcome)
         self._champion_waits = Gauge(
             "deepfakestream_champion_waits",
             "1 while the registry's champion is not the model that answers",
@@ -84,7 +84,7 @@ class ServiceMetrics:
 
     def model_failed(self) -> None:
         """Count a model that could not be loaded or failed its canary."""
-        self._swaps.labels("failed").inc()
+        self._loads.labels("failed").inc()
 
     def champion_waits(self, *, waits: bool) -> None:
         """Record whether the registry has a champion that does not answer."""
@@ -92,7 +92,7 @@ class ServiceMetrics:
 
     def model_serves(self, model: ModelInfo, previous: ModelInfo | None) -> None:
         """Record which model answers from now on."""
-        self._swaps.labels("served").inc()
+        self._loads.labels("served").inc()
         if previous is not None:
             self._model.labels(previous.name, previous.version, previous.weights_sha256).set(0)
         self._model.labels(model.name, model.version, model.weights_sha256).set(1)

@@ -1,4 +1,4 @@
-"""From faces to a finished detector: start weights, training, calibration, operating points, spec."""
+"""From faces to a finished detector: training, calibration, operating points, spec."""
 
 from __future__ import annotations
 
@@ -13,18 +13,9 @@ from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.aggregation import media_logit
 from deepfakestream.model.calibration import IDENTITY, operating_points
-from deepfakestream.model.files import load_network
-from deepfakestream.model.network import (
-    NORMALISATION,
-    STREAMS,
-    DetectorNetwork,
-    create_network,
-    head_of_streams,
-    join_networks,
-)
-from deepfakestream.model.packaged import named_model_dir
+from deepfakestream.model.network import NORMALISATION, STREAMS, DetectorNetwork, join_networks
 from deepfakestream.model.selection import choose_aggregation, choose_calibration
-from deepfakestream.model.spec import DetectorSpec, NetworkSpec, Variant
+from deepfakestream.model.spec import DetectorSpec, Variant
 from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import open_teacher
@@ -33,7 +24,8 @@ from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
-from deepfakestream.training.validation import LabelledImages, measure_kinds, score, validation_sets
+from deepfakestream.training.start import network_spec, start_network
+from deepfakestream.training.validation import LabelledImages, logits_of, measure_kinds, validation_sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,62 +185,11 @@ def validation_pictures(job: TrainingJob) -> dict[str, LabelledImages]:
     return validation
 
 
-def network_spec(params: TrainParams) -> NetworkSpec:
-    """Return the network that the parameters describe."""
-    return NetworkSpec(
-        variant=params.variant,
-        backbone=params.backbone,
-        pooling=params.pooling,
-        srm_learnable=params.srm_learnable,
-        dropout=params.dropout,
-        drop_path=params.drop_path,
-        mirrored=params.mirrored,
-    )
-
-
-def start_network(params: TrainParams) -> DetectorNetwork:
-    """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
-
-    Where a model folder holds another variant, the streams that both have are taken over, and their parts of
-    the head where all are; a stream that it lacks starts from ImageNet weights, and so does everything where
-    it holds another backbone.
-
-    Raises:
-        ParamsError: timm knows no such backbone.
-        WeightsError: the weights cannot be had.
-    """
-    spec = network_spec(params)
-    if params.start_from == "imagenet":
-        return create_network(spec, imagenet=True)
-    donor, donor_spec = load_network(named_model_dir(params.start_from))
-    if donor_spec.network.backbone != spec.backbone:
-        return create_network(spec, imagenet=True)
-    return _started_from(donor, spec)
-
-
-def _started_from(donor: DetectorNetwork, spec: NetworkSpec) -> DetectorNetwork:
-    """Return a network with the donor's streams, and ImageNet's weights in those that it lacks."""
-    names = STREAMS[spec.variant]
-    shared = [name for name in names if name in donor.streams]
-    network = create_network(spec, imagenet=len(shared) < len(names))
-    given = {
-        name: tensor
-        for name, tensor in donor.state_dict().items()
-        if name.startswith(tuple(f"streams.{stream}." for stream in shared))
-    }
-    if len(shared) == len(names):
-        given |= head_of_streams(donor, names)
-    own = network.state_dict()
-    fits = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
-    network.load_state_dict(fits, strict=False)
-    return network
-
-
 def _finish_spec(
     job: TrainingJob, network: DetectorNetwork, validation: dict[str, LabelledImages]
 ) -> DetectorSpec:
     faces = job.val
-    face_logits = score(network, faces.images, job.team.device)
+    face_logits = logits_of(network, faces.images, job.team.device)
     spec = DetectorSpec(
         network=network_spec(job.params),
         normalisation=NORMALISATION,
@@ -258,7 +199,7 @@ def _finish_spec(
         operating_points={},
         trained_on=job.trained_on,
     )
-    logits, is_fake, conditions = calibration_scores(job, network, validation, spec, face_logits)
+    logits, is_fake, conditions = _calibration_scores(job, network, validation, spec, face_logits)
     calibration = choose_calibration(logits, is_fake)
     measured_on = (
         f"validation: {int((~is_fake).sum())} real and {int(is_fake.sum())} fake, {'+'.join(validation)}"
@@ -267,7 +208,7 @@ def _finish_spec(
     return spec.model_copy(update={"calibration": calibration, "operating_points": points})
 
 
-def calibration_scores(
+def _calibration_scores(
     job: TrainingJob,
     network: DetectorNetwork,
     validation: dict[str, LabelledImages],
@@ -278,7 +219,7 @@ def calibration_scores(
     parts = {"dataset": _media_logits(job.val, face_logits, spec)}
     for kind, images in validation.items():
         if kind != "dataset":
-            parts[kind] = score(network, images.images, job.team.device), images.is_fake
+            parts[kind] = logits_of(network, images.images, job.team.device), images.is_fake
     logits, labels = zip(*parts.values(), strict=True)
     conditions = np.repeat(list(parts), [len(each) for each in labels])
     return np.concatenate(logits), np.concatenate(labels), conditions

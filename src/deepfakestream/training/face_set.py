@@ -46,9 +46,19 @@ class FaceSet:
         return np.asarray(np.isfinite(self.points[:, 0, 0]))
 
     @property
+    def forgeable(self) -> NDArray[np.intp]:
+        """Positions of the real faces with a mesh: what self-blends and swaps are made of."""
+        return np.flatnonzero(~self.is_fake & self.has_mesh)
+
+    @property
     def has_fakes_in_source(self) -> NDArray[np.bool_]:
         """Which faces come from a set that holds fakes too."""
         return np.asarray(np.isin(self.sources, np.unique(self.sources[self.is_fake])))
+
+    @property
+    def is_beside_fakes(self) -> NDArray[np.bool_]:
+        """Which reals may meet fakes of the data set: elsewhere the set would become the label."""
+        return ~self.is_fake & self.has_fakes_in_source
 
     def __len__(self) -> int:
         return len(self.images)

@@ -59,9 +59,9 @@ class PairDataset(Dataset[Tensor]):
         self._transform = pair_augmentation(
             spec.augment, size_px=faces.images.shape[1], seed=spec.seed, without=spec.without
         )
-        self._donors = np.flatnonzero(~faces.is_fake & faces.has_mesh)
+        self._donors = faces.forgeable
         self._fakes_by_group = _by_group(faces, faces.fakes)
-        self._reals_by_group = _by_group(faces, np.flatnonzero(_beside_fakes(faces)))
+        self._reals_by_group = _by_group(faces, np.flatnonzero(faces.is_beside_fakes))
         has_real = np.isin(faces.groups[faces.fakes], list(self._reals_by_group))
         self._siblings = faces.fakes[has_real]
         self._orphans = _orphans_by_source(faces, faces.fakes[~has_real])
@@ -141,20 +141,13 @@ class PairDataset(Dataset[Tensor]):
 
 def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
     """Return what the mix gives each kind of fake, 0 where a face cannot have it: `(kinds, faces)`."""
-    beside_fakes = _beside_fakes(faces)
-    has_donors = (~faces.is_fake & faces.has_mesh).sum() > 1
     can_have = {
-        "dataset": beside_fakes,
-        "partial": beside_fakes,
+        "dataset": faces.is_beside_fakes,
+        "partial": faces.is_beside_fakes,
         "self_blend": faces.has_mesh,
-        "swap": faces.has_mesh & has_donors,
+        "swap": faces.has_mesh & (len(faces.forgeable) > 1),
     }
     return np.array([getattr(mix, kind) * can_have[kind] for kind in KINDS])
-
-
-def _beside_fakes(faces: FaceSet) -> NDArray[np.bool_]:
-    """Tell which reals may meet fakes of the data set: elsewhere the set would become the label."""
-    return ~faces.is_fake & faces.has_fakes_in_source
 
 
 def _orphans_by_source(

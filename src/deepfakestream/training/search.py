@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deepfakestream.data.atomic import exclusive
 from deepfakestream.errors import DataError, DivergedError
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 NUM_UNPRUNED = 4
 """Trials that run to their end before the median of the finished ones may cut others off."""
 
-OnEpoch = Callable[[int, EpochMetrics], None]
-TrialRun = Callable[[int, dict[str, Any]], AbstractContextManager[OnEpoch]]
+
+class TrialRecord(Protocol):
+    """Where a trial is noted while it runs."""
+
+    def on_epoch(self, epoch: int, metrics: EpochMetrics) -> None:
+        """Note what an epoch came to."""
+
+    def cut_off(self) -> None:
+        """Note that the trial ends early, as others did better by then: no failure."""
+
+
+TrialRun = Callable[[int, dict[str, Any]], AbstractContextManager[TrialRecord]]
 """Opens the record of a trial, given its number and what it changes."""
 
 
@@ -117,7 +127,7 @@ def _worth(
 
         def on_epoch(epoch: int, metrics: EpochMetrics) -> None:
             nonlocal best
-            record(epoch, metrics)
+            record.on_epoch(epoch, metrics)
             best = max(best, metrics["val_auc"])
             trial.report(best, epoch)
             if trial.should_prune():
@@ -126,9 +136,14 @@ def _worth(
         checkpoints = CheckpointStore(directory=Path(folder))
         try:
             fit = fit_network(replace(job, params=params), validation, checkpoints, on_epoch)
+        except optuna.TrialPruned as error:
+            record.cut_off()
+            pruned = error
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
-    return fit.history[fit.best_epoch]["val_auc"]
+        else:
+            return fit.history[fit.best_epoch]["val_auc"]
+    raise pruned  # here, as the record of a trial that did not fail ends without an error
 
 
 @contextmanager

@@ -24,10 +24,11 @@ from deepfakestream.training.pairs import PairDataset, PairSpec
 
 MAX_FORGED = 400
 SCORE_BATCH = 64
-KINDS = {
+FORGED_KINDS = {
     "self_blend": FakeMix(dataset=0.0, self_blend=1.0, swap=0.0),
     "swap": FakeMix(dataset=0.0, self_blend=0.0, swap=1.0),
 }
+"""Of fakes that are made here from reals: each with the mix that holds nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +44,15 @@ class LabelledImages:
 def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
     """Return the pictures to validate on, by kind; kinds that the split cannot show are left out."""
     sets = {}
-    if len(faces.fakes) and (~faces.is_fake & faces.has_fakes_in_source).any():
+    if len(faces.fakes) and faces.is_beside_fakes.any():
         labelled = faces.has_fakes_in_source
         plain = LabelledImages(
             images=faces.images[labelled], is_fake=faces.is_fake[labelled], groups=faces.groups[labelled]
         )
         sets["dataset"] = plain
         sets["dataset_coded"] = _coded(plain, seed)
-    forgeable = len(np.flatnonzero(~faces.is_fake & faces.has_mesh))
-    for kind, mix in KINDS.items():
-        if forgeable > 1:
+    if len(faces.forgeable) > 1:
+        for kind, mix in FORGED_KINDS.items():
             sets[kind] = _forged(faces, mix, seed)
     return sets
 
@@ -64,18 +64,19 @@ def _coded(plain: LabelledImages, seed: int) -> LabelledImages:
 
 def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
     pairs = PairDataset(faces, PairSpec(mix=mix, augment="none", seed=seed))
-    forgeable = np.flatnonzero(~faces.is_fake & faces.has_mesh)
-    forgeable = np.random.default_rng(seed).permutation(forgeable)[:MAX_FORGED]
-    made = [pairs.pair(int(p), np.random.default_rng([seed, int(p)])) for p in forgeable]
+    chosen = np.random.default_rng(seed).permutation(faces.forgeable)[:MAX_FORGED]
+    made = [pairs.pair(int(p), np.random.default_rng([seed, int(p)])) for p in chosen]
     images = np.stack([real for real, _ in made] + [fake for _, fake in made])
     return LabelledImages(
         images=images,
         is_fake=np.repeat([False, True], len(made)),
-        groups=np.tile(faces.groups[forgeable], 2),
+        groups=np.tile(faces.groups[chosen], 2),
     )
 
 
-def score(network: DetectorNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.float64]:
+def logits_of(
+    network: DetectorNetwork, images: NDArray[np.uint8], device: torch.device
+) -> NDArray[np.float64]:
     """Return the logits `(N,)` of uint8 RGB pictures `(N, S, S, 3)`."""
     network.eval()
     parts = []
@@ -95,7 +96,7 @@ def measure_kinds(network: DetectorNetwork, sets: dict[str, LabelledImages], tea
     """
 
     def by_network(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return score(network, images, team.device)
+        return logits_of(network, images, team.device)
 
     metrics = {}
     for kind, part in sets.items():

@@ -18,6 +18,7 @@ from deepfakestream.data.crop_store import CropReader
 from deepfakestream.data.gate.alignment import similarity
 from deepfakestream.data.gate.fingerprints import NUM_VIEWS, NUM_WORDS, Bits, Gray, fingerprints
 from deepfakestream.data.gate.near_pairs import candidate_pairs
+from deepfakestream.data.manifest import item_names
 from deepfakestream.data.splits import SPLITS
 from deepfakestream.errors import DataError
 
@@ -103,7 +104,7 @@ def _by_item(
 ) -> pd.DataFrame:
     """Return one row a pair of items."""
     items = manifest.drop_duplicates("media_id").set_index("media_id")
-    names = (items["source"].astype(str) + "/" + items["original_name"].astype(str)).to_dict()
+    names = item_names(items).to_dict()
     columns: dict[str, Any] = {}
     for side, place in (("aside", 0), ("kept", 1)):
         chosen = crops.iloc[pairs[:, place]]

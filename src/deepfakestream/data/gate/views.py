@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from deepfakestream.data.gate.shortcuts import Shortcut
+from deepfakestream.data.manifest import item_names
 from deepfakestream.data.splits import SPLITS
 from deepfakestream.params import ValidateParams
 
@@ -28,7 +29,7 @@ def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
         method_fits_label=is_fake == (view["manipulation"] != "none"),
         group_crosses_splits=_crosses(view, "group_id"),
         identity_crosses_splits=_crosses(view, "identity"),
-        shown_as=_shown_as(view),
+        shown_as=item_names(view),
     )
 
 
@@ -40,7 +41,7 @@ def crops_view(crops: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """
     view = crops.reset_index(drop=True)
     columns = ["label", "split", "group_id"]
-    named = manifest.assign(shown_as=_shown_as(manifest)).drop_duplicates("media_id").set_index("media_id")
+    named = manifest.assign(shown_as=item_names(manifest)).drop_duplicates("media_id").set_index("media_id")
     item = named[[*columns, "shown_as"]].reindex(view["media_id"]).reset_index(drop=True)
     first_shown_by = view.groupby("crop_sha256")["media_id"].transform("first")
     return view.drop(columns=["box_xyxy", "landmarks_xy"]).assign(
@@ -146,10 +147,6 @@ def splits_view(
 
 def _share(items: pd.DataFrame, wanted: set[str]) -> float:
     return float(items["media_id"].isin(wanted).mean()) if len(items) else 0.0
-
-
-def _shown_as(manifest: pd.DataFrame) -> pd.Series[str]:
-    return manifest["source"].astype(str) + "/" + manifest["original_name"].astype(str)
 
 
 def _crosses(view: pd.DataFrame, column: str) -> pd.Series[bool]:

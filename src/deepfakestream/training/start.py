@@ -1,0 +1,60 @@
+"""What a training starts from: the network that the parameters describe, and the weights that it is given."""
+
+from __future__ import annotations
+
+from deepfakestream.model.files import load_network
+from deepfakestream.model.network import STREAMS, DetectorNetwork, create_network, head_of_streams
+from deepfakestream.model.packaged import named_model_dir
+from deepfakestream.model.spec import NetworkSpec
+from deepfakestream.params import TrainParams
+
+
+def network_spec(params: TrainParams) -> NetworkSpec:
+    """Return the network that the parameters describe."""
+    return NetworkSpec(
+        variant=params.variant,
+        backbone=params.backbone,
+        pooling=params.pooling,
+        srm_learnable=params.srm_learnable,
+        dropout=params.dropout,
+        drop_path=params.drop_path,
+        mirrored=params.mirrored,
+    )
+
+
+def start_network(params: TrainParams) -> DetectorNetwork:
+    """Return the network to train: with ImageNet weights, or those of the packaged or another model folder.
+
+    Where a model folder holds another variant, the streams that both have are taken over, and their parts of
+    the head where all are; a stream that it lacks starts from ImageNet weights, and so does everything where
+    it holds another backbone.
+
+    Raises:
+        ParamsError: timm knows no such backbone.
+        WeightsError: the weights cannot be had.
+    """
+    spec = network_spec(params)
+    if params.start_from == "imagenet":
+        return create_network(spec, imagenet=True)
+    donor, donor_spec = load_network(named_model_dir(params.start_from))
+    if donor_spec.network.backbone != spec.backbone:
+        return create_network(spec, imagenet=True)
+    return _started_from(donor, spec)
+
+
+def _started_from(donor: DetectorNetwork, spec: NetworkSpec) -> DetectorNetwork:
+    """Return a network with the donor's streams, and ImageNet's weights in those that it lacks."""
+    names = STREAMS[spec.variant]
+    shared = [name for name in names if name in donor.streams]
+    network = create_network(spec, imagenet=len(shared) < len(names))
+    given = {
+        name: tensor
+        for name, tensor in donor.state_dict().items()
+        if name.startswith(tuple(f"streams.{stream}." for stream in shared))
+    }
+    if len(shared) == len(names):
+        given |= head_of_streams(donor, names)
+    own = network.state_dict()
+    fits = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fits, strict=False)
+    return network
