@@ -46,8 +46,8 @@ def resampled_counts(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> 
 
 def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, ...] | None:
     """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN)."""
-    defined = _defined(resampled)
-    if defined is None:
+    defined = resampled[np.isfinite(resampled)]
+    if len(defined) == 0 or len(defined) < MIN_DEFINED_SHARE * len(resampled):
         return None
     found: Any = np.quantile(defined, levels)
     return tuple(float(value) for value in found)
@@ -61,13 +61,8 @@ def quantiles_around(
     A resample repeats items, which adds noise of its own. To a statistic that noise can only raise, such as a
     calibration error, the quantiles alone are too high: they often leave out the value itself.
     """
-    found, defined = quantiles(resampled, levels), _defined(resampled)
-    if found is None or defined is None:
+    found = quantiles(resampled, levels)
+    if found is None:
         return None
-    return tuple(each + value - float(defined.mean()) for each in found)
-
-
-def _defined(resampled: FloatArray) -> FloatArray | None:
-    """Return the resamples in which the statistic is defined; None where they are too few."""
-    defined = resampled[np.isfinite(resampled)]
-    return defined if len(defined) and len(defined) >= MIN_DEFINED_SHARE * len(resampled) else None
+    mean = float(resampled[np.isfinite(resampled)].mean())
+    return tuple(each + value - mean for each in found)

@@ -89,8 +89,7 @@ def calibration_error(is_fake: BoolArray, p_fake: FloatArray, *, max_bins: int =
     bins = mass_bins(p_fake, max_bins=max_bins)
     if len(bins) == 0:
         return float("nan")
-    gaps = np.bincount(bins, weights=p_fake) - np.bincount(bins, weights=is_fake.astype(float))
-    return float(np.abs(gaps).sum() / len(bins))
+    return _mean_gap(bins, p_fake - is_fake)
 
 
 def calibration_error_of_chance(p_fake: FloatArray, *, seed: int, max_bins: int = 15) -> float:
@@ -103,9 +102,14 @@ def calibration_error_of_chance(p_fake: FloatArray, *, seed: int, max_bins: int 
         return float("nan")
     bins = mass_bins(p_fake, max_bins=max_bins)
     rng = np.random.default_rng(seed)
-    surplus = (p_fake - (rng.random(len(p_fake)) < p_fake) for _ in range(NUM_CHANCE_DRAWS))
-    errors = [np.abs(np.bincount(bins, weights=each)).sum() / len(bins) for each in surplus]
+    drawn = (rng.random(len(p_fake)) < p_fake for _ in range(NUM_CHANCE_DRAWS))
+    errors = [_mean_gap(bins, p_fake - is_fake) for is_fake in drawn]
     return float(np.quantile(errors, 0.95))
+
+
+def _mean_gap(bins: NDArray[np.int64], surplus: FloatArray) -> float:
+    """Return the calibration error of items in bins, from what each score has more than its label."""
+    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(bins))
 
 
 def mass_bins(p_fake: FloatArray, *, max_bins: int = 15) -> NDArray[np.int64]:
