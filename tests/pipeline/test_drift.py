@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,22 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
     (kept,) = settings.alerts_dir.glob("*.html")
     assert alert["facts"]["html"] == str(kept.resolve())
     assert "<h1>Drift: drift</h1>" in kept.read_text(encoding="utf-8")
+
+
+def test_an_alert_survives_a_check_that_ends_before_its_record(settings, champion):
+    append(settings, scores(60, seed=2, shift=0.6))
+    RetrainGovernor(settings.governor_db)
+    with closing(sqlite3.connect(settings.governor_db)) as connection:
+        connection.execute(
+            "CREATE TRIGGER cut BEFORE INSERT ON windows BEGIN SELECT RAISE(ABORT, 'cut'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="cut"):
+            run(PARAMS, settings=settings, champion=champion)
+        assert len(alerts(settings)) == 1
+        connection.execute("DROP TRIGGER cut")
+    for _ in range(2):
+        run(PARAMS, settings=settings, champion=champion)
+    assert len(alerts(settings)) == 2
 
 
 def test_a_page_does_not_outlive_its_finding(settings, champion):

@@ -64,7 +64,13 @@ class DriftReport(Finding):
             f"against {self.n_reference} of the reference): {self.reason}"
         )
         lines = [head, *(f"  {_line(column)}" for column in self.drifted)]
-        return "\n".join([*lines, f"  report: {self.html}"] if self.html else lines)
+        if self.html:
+            lines.append(f"  report: {self.html}")
+        if self.status == "drift":
+            lines.append(
+                "next: read the report; 'deepfakestream retrain' trains anew where the rules allow it"
+            )
+        return "\n".join(lines)
 
     def as_markdown(self) -> str:
         """Return the findings as a heading, a sentence and a table of the judged columns."""

@@ -82,6 +82,14 @@ class RetrainGovernor:
             )
             return cursor.rowcount == 1
 
+    def knows_window(self, model_version: str, window_id: str) -> bool:
+        """Return whether this window of this model version is recorded."""
+        with self._store.connection() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM windows WHERE model_version = ? AND window_id = ?", (model_version, window_id)
+            ).fetchone()
+        return found is not None
+
     def last_window_id(self, model_version: str) -> str | None:
         """Return the id of the newest recorded window of this model version."""
         with self._store.transaction() as connection:

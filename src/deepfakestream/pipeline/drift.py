@@ -56,8 +56,9 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
     )
     now = datetime.now(UTC)
-    if governor.record_window(report, now) and report.status == "drift":
-        _alert(report, settings, now)
+    if report.status == "drift" and not governor.knows_window(version, report.window_id):
+        _alert(report, settings, now)  # before the record: a kill between the two alerts twice, not never
+    governor.record_window(report, now)
     return report
 
 
