@@ -50,6 +50,23 @@ def test_no_model(make_workspace: Make) -> None:
         evaluate.run(PARAMS, settings=settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("run.json", b'{"run_id": "a', "damaged"),
+        ("run.json", b"[]", "no dict"),
+        ("history.json", b"\xff", "damaged"),
+    ],
+)
+def test_a_damaged_file_of_the_training_is_named(
+    make_workspace: Make, name: str, content: bytes, words: str
+) -> None:
+    settings = make_workspace()
+    (settings.train_dir / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name}: .*{words}.*; run 'dvc repro --force train'"):
+        evaluate.run(PARAMS, settings=settings)
+
+
 def test_crops_of_other_extraction_are_refused(make_workspace: Make) -> None:
     settings = make_workspace()
     _change_spec(settings.artifacts_dir / "train", crop_scale=1.3)

@@ -112,14 +112,14 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
 
 
 def _kept(path: Path) -> AblationRow | None:
-    """Return a row that is done, or None; one of an earlier version, with other fields, is done anew."""
+    """Return a row that is done, or None; a damaged one, or one of other fields, is done anew."""
     if not path.exists():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    kept["auc"] = {kind: (value, low, high) for kind, (value, low, high) in kept["auc"].items()}
     try:
+        kept = json.loads(path.read_bytes())
+        kept["auc"] = {kind: (value, low, high) for kind, (value, low, high) in kept["auc"].items()}
         return AblationRow(**kept)
-    except TypeError:
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from deepfakestream.data.crop_store import read_images
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versions import DvcRepo
-from deepfakestream.errors import DataError
+from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.gaps import measure_gaps
 from deepfakestream.evaluation.metrics import FPR_LEVELS, measure
@@ -103,12 +103,26 @@ def _facts(items: pd.DataFrame, settings: Settings) -> dict[str, Any]:
 
 
 def read_run_id(train_dir: Path) -> str | None:
-    """Return the MLflow run that trained the model of a folder, or None where it does not say."""
-    path = train_dir / "run.json"
+    """Return the MLflow run that trained the model of a folder, or None where it does not say.
+
+    Raises:
+        WeightsError: the file that says it is damaged.
+    """
+    facts = _training_facts(train_dir / "run.json", kind=dict)
+    return None if facts is None or facts.get("run_id") is None else str(facts["run_id"])
+
+
+def _training_facts(path: Path, *, kind: type) -> Any:
+    """Return what a file that training left beside its weights holds, or None where there is no such file."""
     if not path.is_file():
         return None
-    found = json.loads(path.read_text(encoding="utf-8")).get("run_id")
-    return None if found is None else str(found)
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise WeightsError(f"{path}: damaged ({error}); run 'dvc repro --force train'") from error
+    if not isinstance(found, kind):
+        raise WeightsError(f"{path}: holds no {kind.__name__}; run 'dvc repro --force train'")
+    return found
 
 
 def _directory(settings: Settings, split: str) -> Path:
@@ -176,9 +190,7 @@ def _measure(
 
 def _history(train_dir: Path) -> Sequence[Mapping[str, float]]:
     """Return the epochs of the training, or none where the folder does not tell them."""
-    path = train_dir / "history.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return found if isinstance(found, list) else []
+    return _training_facts(train_dir / "history.json", kind=list) or []
 
 
 def _licences(settings: Settings) -> dict[str, str]:
