@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.errors import DataError, MediaError, ParamsError, Reason
+from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.explain.face import Explainer, FaceExplanation
 from deepfakestream.explain.figure import draw
 from deepfakestream.explain.record import face_record, page
@@ -25,12 +25,10 @@ from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
-from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.progress import track
-from deepfakestream.scan.command import CUSTOM_VERSION
-from deepfakestream.scan.engine import ScanEngine, open_engine, verdict_of
+from deepfakestream.scan.engine import ScanEngine, verdict_of
+from deepfakestream.scan.model_option import open_chosen
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
-from deepfakestream.settings import load_settings
 from deepfakestream.terminal import one_line
 
 JSON_FILE = "explanation.json"
@@ -85,7 +83,7 @@ def explain_file(
         WeightsError: the model folder is incomplete or damaged.
         DataError: nothing can be written to `out_dir`.
     """
-    model_dir, engine = _open(model_dir, operating_point)
+    model_dir, engine = open_chosen(model_dir, operating_point)
     faces = _faces(path, engine)
     network, _ = load_network(model_dir)
     explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
@@ -117,17 +115,6 @@ def most_suspicious(
     ]
     turns = chain.from_iterable(zip_longest(*queues))
     return [index for index in turns if index is not None][:num_faces]
-
-
-def _open(model_dir: Path | None, operating_point: str) -> tuple[Path, ScanEngine]:
-    if model_dir is not None and not model_dir.is_dir():
-        raise ParamsError(
-            f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
-        )
-    directory, version = (
-        (packaged_model_dir(), PACKAGED_VERSION) if model_dir is None else (model_dir, CUSTOM_VERSION)
-    )
-    return directory, open_engine(directory, version, load_settings(), operating_point)
 
 
 def _faces(path: Path, engine: ScanEngine) -> ExtractedFaces:

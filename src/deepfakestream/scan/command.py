@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from deepfakestream.errors import DataError, ParamsError
+from deepfakestream.errors import DataError
 from deepfakestream.media.find import find_media, is_folder
 from deepfakestream.progress import track
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.scan.model_option import open_chosen
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
-from deepfakestream.settings import load_settings
 from deepfakestream.terminal import one_line
 
 _COLOURS: dict[Verdict, str] = {
@@ -23,8 +23,6 @@ _COLOURS: dict[Verdict, str] = {
     "not_applicable": "2",
 }
 _MAX_TRACKS = 5
-CUSTOM_VERSION = "unregistered"
-"""Version that a model folder given by hand has in results."""
 
 
 def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, operating_point: str) -> int:
@@ -45,7 +43,7 @@ def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, 
         WeightsError: the model folder is incomplete or damaged.
     """
     files = _expand(paths)
-    engine = _engine(model_dir, operating_point)
+    _, engine = open_chosen(model_dir, operating_point)
     colour = not as_json and sys.stdout.isatty()
     unreadable = 0
     for result in _results(engine, files):
@@ -84,18 +82,6 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
             raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
         files += found
     return files
-
-
-def _engine(model_dir: Path | None, operating_point: str) -> ScanEngine:
-    from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-
-    if model_dir is None:
-        return open_engine(packaged_model_dir(), PACKAGED_VERSION, load_settings(), operating_point)
-    if not model_dir.is_dir():
-        raise ParamsError(
-            f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
-        )
-    return open_engine(model_dir, CUSTOM_VERSION, load_settings(), operating_point)
 
 
 def _results(engine: ScanEngine, files: Sequence[Path]) -> Iterator[ScanResult]:
