@@ -42,6 +42,7 @@ def test_the_graph_names_folders_and_verbs_that_exist() -> None:
 def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     report = workspace.create(tmp_path / "deep" / "ws")
     assert "made params.yaml, dvc.yaml" in report.describe()
+    assert "deepfakestream ingest SOURCE; dvc repro" in report.describe()
     root = report.directory
     load_params(root / "params.yaml")
     assert (root / workspace.CODE_LINK).resolve() == Path(deepfakestream.__file__).parent
@@ -56,6 +57,11 @@ def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     again = workspace.create(root)
     assert again.created == [workspace.CODE_LINK]
     assert (root / "params.yaml").read_text() == "mine"
+
+
+def test_a_clone_is_sent_for_its_data(tmp_path: Path) -> None:
+    (tmp_path / "data.dvc").write_text("outs:\n- path: data\n")
+    assert "deepfakestream data pull; dvc repro" in workspace.create(tmp_path).describe()
 
 
 def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:

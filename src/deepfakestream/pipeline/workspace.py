@@ -32,6 +32,8 @@ class WorkspaceReport:
     directory: Path
     created: list[str]
     kept: list[str]
+    lacks_its_data: bool
+    """Whether git brought a version of the data that is not here yet, as in a clone."""
 
     def describe(self) -> str:
         """Return the report as a few lines."""
@@ -41,7 +43,8 @@ class WorkspaceReport:
         ]
         if self.kept:
             lines.append(f"kept as they were: {', '.join(self.kept)}")
-        lines.append(f"next: cd {self.directory}; deepfakestream ingest SOURCE; dvc repro")
+        get_data = "data pull" if self.lacks_its_data else "ingest SOURCE"
+        lines.append(f"next: cd {self.directory}; deepfakestream {get_data}; dvc repro")
         return "\n".join(lines)
 
 
@@ -68,7 +71,8 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
         (created if _write_new(directory / name, content) else kept).append(name)
     (created if _link_code(directory) else kept).append(CODE_LINK)
     (created if _init_dvc(DvcRepo(directory), remote) else kept).append(".dvc")
-    return WorkspaceReport(directory=directory, created=created, kept=kept)
+    lacks_its_data = (directory / "data.dvc").exists() and not (directory / "data").exists()
+    return WorkspaceReport(directory=directory, created=created, kept=kept, lacks_its_data=lacks_its_data)
 
 
 def _init_dvc(repo: DvcRepo, remote: RemoteAddress | None) -> bool:
