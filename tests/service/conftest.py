@@ -80,15 +80,19 @@ class BlindDetector:
 
 
 class StubEngine:
-    """Answers by the first pixel's red: 0 no face, else that share as p_fake; waits until `hold` is set."""
+    """Answers by the first pixel's red: 0 no face, else that share as p_fake.
+
+    It waits until `hold` is set, and for clips until `hold_clips` is.
+    """
 
     operating_point = "balanced"
 
-    def __init__(self, version: str, hold: threading.Event) -> None:
+    def __init__(self, version: str, hold: threading.Event, hold_clips: threading.Event) -> None:
         self.model = ModelInfo(name="stub", version=version, weights_sha256="ff" + version)
         self.scorer = StubScorer(version)
         self.detector = BlindDetector()
         self._hold = hold
+        self._hold_clips = hold_clips
 
     def scan(self, path: Path, *, name: str, times: dict[str, float]) -> ScanResult:
         assert self._hold.wait(timeout=20)
@@ -97,6 +101,7 @@ class StubEngine:
         if not content:
             return self._result(name, None, (Reason.EMPTY_FILE,), media=False)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None or self._hold_clips.wait(timeout=20)
         if image is None and b"ftyp" not in content[:64]:
             return self._result(name, None, (Reason.UNREADABLE,), media=False)
         red = 128 if image is None else int(image[0, 0, 2])
@@ -152,6 +157,7 @@ class Service:
     source: FakeSource
     registry: CollectorRegistry
     hold: threading.Event
+    hold_clips: threading.Event
 
     def post(self, route: str, content: bytes, **options: Any) -> Any:
         return self.client.post(route, files={"file": ("holiday.jpg", content, "image/jpeg")}, **options)
@@ -174,12 +180,13 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             params = params.replace(line, f"  {name}: {value}")
         (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
         source = source or FakeSource(folder=tmp_path)
-        registry, hold = CollectorRegistry(), threading.Event()
+        registry, hold, hold_clips = CollectorRegistry(), threading.Event(), threading.Event()
         hold.set()
+        hold_clips.set()
         runtime = Runtime(
             settings=lambda: Settings(workspace=tmp_path, model_poll_s=3600.0),
             source=lambda _: source,
-            open_engine=lambda _, version: StubEngine(version, hold),
+            open_engine=lambda _, version: StubEngine(version, hold, hold_clips),
             metrics=lambda: ServiceMetrics(registry),
             scan_timeout_s=scan_timeout_s,
         )
@@ -198,7 +205,7 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
                 if runtime.ready:
                     break
                 threading.Event().wait(0.02)
-        return Service(client, runtime, source, registry, hold)
+        return Service(client, runtime, source, registry, hold, hold_clips)
 
     yield start
     for client in clients:

@@ -255,6 +255,21 @@ def test_many_at_once_all_get_their_own_answer(start_service: Starter, picture: 
     assert len({answer["prediction_id"] for answer in answers}) == len(reds)
 
 
+def test_a_picture_does_not_queue_behind_videos(
+    start_service: Starter, picture: Picture, clip: bytes
+) -> None:
+    service = start_service(max_concurrency=3)
+    service.hold_clips.clear()
+    with ThreadPoolExecutor(2) as pool:
+        clips = [pool.submit(service.post, "/v1/videos", clip) for _ in range(2)]
+        while service.runtime.gate.in_work < 2:
+            time.sleep(0.01)
+        assert service.post("/v1/images", picture(51)).status_code == 200
+        assert not any(each.done() for each in clips)
+        service.hold_clips.set()
+        assert [each.result().status_code for each in clips] == [200, 200]
+
+
 def test_the_model_is_described(start_service: Starter) -> None:
     answer = start_service().client.get("/v1/model").json()
     assert (answer["name"], answer["version"], answer["source"]) == ("stub", "3", "registry")

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.monitoring.prediction_log import PredictionLog
@@ -112,9 +112,12 @@ class Runtime:
         return Predictor(log=log, metrics=self.metrics, budget=self._budget)
 
     @cached_property
-    def _workers(self) -> ThreadPoolExecutor:
+    def _workers(self) -> Mapping[MediaKind, ThreadPoolExecutor]:
+        """Threads of each kind: a picture takes a moment and does not queue behind videos."""
         count = max(1, min(self.params.max_concurrency, len(os.sched_getaffinity(0))))
-        return ThreadPoolExecutor(count, thread_name_prefix="scan")
+        return {
+            kind: ThreadPoolExecutor(count, thread_name_prefix=f"scan-{kind}") for kind in get_args(MediaKind)
+        }
 
     @property
     def ready(self) -> bool:
@@ -145,7 +148,8 @@ class Runtime:
     def stop(self) -> None:
         """End the threads; scans that run are waited for."""
         self.provider.stop()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        for workers in self._workers.values():
+            workers.shutdown(wait=True, cancel_futures=True)
 
     async def predict(
         self,
@@ -178,7 +182,7 @@ class Runtime:
                     path, kind=kind, model=model, request_id=request_id, accepted_at=accepted_at
                 )
 
-        work = self._workers.submit(scan)
+        work = self._workers[kind].submit(scan)
         answer = asyncio.wrap_future(work)
         while True:
             left_s = self.scan_timeout_s - (time.perf_counter() - accepted_at)
