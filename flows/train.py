@@ -7,7 +7,7 @@ from typing import Any
 from prefect import State, flow, get_run_logger, task
 
 from deepfakestream.errors import ServerError
-from deepfakestream.monitoring.governor import Outcome
+from deepfakestream.monitoring.governor import RetrainOutcome
 from deepfakestream.pipeline.retrain import promote_if_better
 from deepfakestream.pipeline.stages import STAGES, reproduce
 from flows.workspace import workspace
@@ -26,7 +26,7 @@ def registry_is_away(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 
 @task(retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=registry_is_away)
-def promote() -> tuple[Outcome, str]:
+def promote() -> tuple[RetrainOutcome, str]:
     """Register the trained model and move the alias if the gate agrees; safe to repeat."""
     _, settings = workspace()
     return promote_if_better(settings)

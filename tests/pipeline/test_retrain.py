@@ -7,7 +7,7 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.monitoring.governor import Outcome, RetrainGovernor
+from deepfakestream.monitoring.governor import RetrainGovernor, RetrainOutcome
 from deepfakestream.params import RetrainParams
 from deepfakestream.pipeline.retrain import Work, run
 from deepfakestream.pipeline.stages import STAGES
@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> Settings:
 class Workshop:
     """A workspace whose stages only note that they ran."""
 
-    def __init__(self, *, outcome: Outcome = "promoted", fails_at: str = "") -> None:
+    def __init__(self, *, outcome: RetrainOutcome = "promoted", fails_at: str = "") -> None:
         self.done: list[str] = []
         self._outcome = outcome
         self._fails_at = fails_at
@@ -37,7 +37,7 @@ class Workshop:
             raise DataError(f"{stage} failed")
         self.done.append(stage)
 
-    def _promote(self, _settings: Settings) -> tuple[Outcome, str]:
+    def _promote(self, _settings: Settings) -> tuple[RetrainOutcome, str]:
         self.done.append("promote")
         return self._outcome, f"the gate says {self._outcome}"
 

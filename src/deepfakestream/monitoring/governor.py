@@ -27,13 +27,13 @@ from deepfakestream.monitoring.governor_rules import objections_to
 from deepfakestream.monitoring.governor_store import GovernorStore, as_text
 from deepfakestream.params import RetrainParams
 
-Outcome = Literal["promoted", "held", "failed"]
+RetrainOutcome = Literal["promoted", "held", "failed"]
 LEASE = timedelta(minutes=10)
 """How long a claim outlives its last sign of life."""
 
 
 @dataclass(frozen=True)
-class Decision:
+class ClaimAnswer:
     """The governor's answer; `claim_id` is set exactly when it is yes."""
 
     allowed: bool
@@ -101,7 +101,7 @@ class RetrainGovernor:
 
     def claim(
         self, model_version: str, rules: RetrainParams, now: datetime, *, force: bool = False
-    ) -> Decision:
+    ) -> ClaimAnswer:
         """Decide, and take the claim or record the "no", in one transaction.
 
         Args:
@@ -118,7 +118,7 @@ class RetrainGovernor:
                     "INSERT INTO refusals (refused_at, model_version, reasons) VALUES (?, ?, ?)",
                     (as_text(now), model_version, json.dumps(objections)),
                 )
-                return Decision(False, objections)
+                return ClaimAnswer(False, objections)
             claim_id = uuid.uuid4().hex
             newest = connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM windows").fetchone()[0]
             connection.execute(
@@ -127,7 +127,7 @@ class RetrainGovernor:
                 (claim_id, model_version, force, as_text(now), as_text(now + LEASE), newest),
             )
         reason = "forced" if force else f"enough of the last windows of version {model_version} drifted"
-        return Decision(True, (reason,), claim_id)
+        return ClaimAnswer(True, (reason,), claim_id)
 
     @staticmethod
     def _cut_to_now(connection: sqlite3.Connection, now: datetime) -> None:
@@ -158,7 +158,7 @@ class RetrainGovernor:
                 f"retrain claim {claim_id} ran out and another retraining has started; let that one finish"
             )
 
-    def finish(self, claim_id: str, outcome: Outcome, now: datetime) -> None:
+    def finish(self, claim_id: str, outcome: RetrainOutcome, now: datetime) -> None:
         """Give a claim back with what came of it; the first outcome stays."""
         with self._store.transaction() as connection:
             connection.execute(

@@ -29,7 +29,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RequeuedItem:
     """One requeued entry."""
 
     entry: LedgerEntry
@@ -42,16 +42,16 @@ class Outcome:
 class RequeueReport:
     """What became of all requeued entries."""
 
-    outcomes: Sequence[Outcome]
+    items: Sequence[RequeuedItem]
 
     def describe(self) -> str:
         """Return the report as a few lines."""
-        if not self.outcomes:
+        if not self.items:
             return "no entry of the quarantine is like that; see 'deepfakestream data quarantine list'"
-        counts = Counter(outcome.result for outcome in self.outcomes)
+        counts = Counter(item.result for item in self.items)
         told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-        lines = [f"{len(self.outcomes)} requeued: {told}"]
-        lines += [f"{o.result}: {o.message}" for o in self.outcomes if o.message]
+        lines = [f"{len(self.items)} requeued: {told}"]
+        lines += [f"{item.result}: {item.message}" for item in self.items if item.message]
         if counts[Result.WAITING]:
             lines.append("next: 'dvc repro --force extract' opens the waiting items again")
         return "\n".join(lines)
@@ -82,11 +82,11 @@ def run(
         [entry for entry in chosen if not entry.is_about_one_of(in_set)], ledger.list()
     )
     drop_everywhere(settings.face_store_dir, {entry.refusal.media_id or "" for entry in held})
-    outcomes = [Outcome(entry=entry, result=Result.WAITING) for entry in held]
+    items = [RequeuedItem(entry=entry, result=Result.WAITING) for entry in held]
     for origin in dict.fromkeys(entry.origin for entry in refused):
         group = [entry for entry in refused if entry.origin == origin]
-        outcomes += _ask_source(group, origin, params, settings, ledger)
-    return RequeueReport(outcomes=outcomes)
+        items += _ask_source(group, origin, params, settings, ledger)
+    return RequeueReport(items=items)
 
 
 def _with_same_content(chosen: list[LedgerEntry], everything: list[LedgerEntry]) -> list[LedgerEntry]:
@@ -108,7 +108,7 @@ def _ask_source(
     params: IngestParams,
     settings: Settings,
     ledger: Quarantine,
-) -> list[Outcome]:
+) -> list[RequeuedItem]:
     if origin is None:
         told = "an older version did not note where it came from; ingest its source again"
         return [_not_tried(entry, told) for entry in group]
@@ -119,29 +119,31 @@ def _ask_source(
         layout=origin.layout, name=origin.set_name, licence=origin.licence, only=keys
     )
     report = ingest.run(Path(origin.root), params=params, settings=settings, request=request)
-    return [_outcome(entry, report, origin, settings, ledger) for entry in group]
+    return [_requeued(entry, report, origin, settings, ledger) for entry in group]
 
 
-def _outcome(
+def _requeued(
     entry: LedgerEntry,
     report: ingest.IngestReport,
     origin: Origin,
     settings: Settings,
     ledger: Quarantine,
-) -> Outcome:
+) -> RequeuedItem:
     key = (entry.refusal.source, entry.refusal.original_name)
     for refusal in report.refused:
         if (refusal.source, refusal.original_name) == key:
             if refusal.reason != entry.refusal.reason:
                 ledger.release([key], reason=entry.refusal.reason)
-            return Outcome(entry=entry, result=Result.REFUSED, message=f"{refusal.reason}: {refusal.message}")
+            return RequeuedItem(
+                entry=entry, result=Result.REFUSED, message=f"{refusal.reason}: {refusal.message}"
+            )
     manifest = read_manifest_or_empty(settings.data_dir)
     if key in set(zip(manifest["source"], manifest["original_name"], strict=True)):
         ledger.release([key], reason=entry.refusal.reason)
-        return Outcome(entry=entry, result=Result.TAKEN)
+        return RequeuedItem(entry=entry, result=Result.TAKEN)
     return _not_tried(entry, f"{origin.root} no longer names it")
 
 
-def _not_tried(entry: LedgerEntry, why: str) -> Outcome:
+def _not_tried(entry: LedgerEntry, why: str) -> RequeuedItem:
     name = f"{entry.refusal.source}/{entry.refusal.original_name}"
-    return Outcome(entry=entry, result=Result.NOT_TRIED, message=f"{name}: {why}")
+    return RequeuedItem(entry=entry, result=Result.NOT_TRIED, message=f"{name}: {why}")

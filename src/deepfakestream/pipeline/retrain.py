@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from deepfakestream.monitoring.governor import Decision, Outcome, RetrainGovernor
+from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.params import RetrainParams, load_params
 from deepfakestream.pipeline import promote
@@ -21,9 +21,9 @@ from deepfakestream.settings import Settings
 class Attempt:
     """A retraining that may go on or not; set `outcome` when it is known."""
 
-    decision: Decision
+    decision: ClaimAnswer
     lease: Lease = field(default_factory=Lease)
-    outcome: Outcome = "failed"
+    outcome: RetrainOutcome = "failed"
     """What the governor is told at the end; stays `failed` where the work stops half-way."""
 
 
@@ -31,7 +31,7 @@ class Attempt:
 class RetrainReport:
     """What came of asking for a retraining."""
 
-    decision: Decision
+    decision: ClaimAnswer
     promotion: str = ""
     """What the promotion gate said; empty where nothing was trained."""
 
@@ -40,7 +40,7 @@ class RetrainReport:
         return "\n".join(filter(None, [self.decision.describe(), self.promotion]))
 
 
-def promote_if_better(settings: Settings) -> tuple[Outcome, str]:
+def promote_if_better(settings: Settings) -> tuple[RetrainOutcome, str]:
     """Let the gate decide about `artifacts/train`; return the outcome and what it said."""
     params = load_params(settings.workspace / "params.yaml")
     decision = promote.run(params.promote, settings=settings)
@@ -53,7 +53,7 @@ class Work:
 
     model_version: Callable[[Settings], str] = champion_version
     run_stage: Callable[[Settings, str], None] = renew
-    promote: Callable[[Settings], tuple[Outcome, str]] = promote_if_better
+    promote: Callable[[Settings], tuple[RetrainOutcome, str]] = promote_if_better
 
 
 def run(

@@ -6,10 +6,10 @@ import os
 
 from deepfakestream.data.executors.process_pool import ProcessPool
 from deepfakestream.data.executors.ray_cluster import RayCluster
-from deepfakestream.data.executors.seam import Executor, Job, Outcome, ThisProcess, Work
+from deepfakestream.data.executors.seam import Executor, Job, JobOutcome, ThisProcess, Work
 from deepfakestream.settings import Settings
 
-__all__ = ["Executor", "Job", "Outcome", "Work", "open_executor"]
+__all__ = ["Executor", "Job", "JobOutcome", "Work", "open_executor"]
 
 
 def open_executor(settings: Settings) -> Executor:

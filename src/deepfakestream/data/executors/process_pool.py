@@ -12,7 +12,7 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any
 
-from deepfakestream.data.executors.seam import Job, Outcome, Work
+from deepfakestream.data.executors.seam import Job, JobOutcome, Work
 
 _work: Callable[[Any], None] | None = None
 
@@ -23,7 +23,7 @@ class ProcessPool:
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
 
-    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
         """Yield every job once its work has ended.
 
         When a worker dies, every job in hand may be why: each is run again in a process of its own.
@@ -31,11 +31,11 @@ class ProcessPool:
         queue = iter(jobs)
         while suspects := (yield from self._until_broken(work, queue)):
             for job in suspects:
-                yield Outcome(job, crashed=not _survives(work, job))
+                yield JobOutcome(job, crashed=not _survives(work, job))
 
     def _until_broken(
         self, work: Work[Job], queue: Iterator[Job]
-    ) -> Generator[Outcome[Job], None, list[Job]]:
+    ) -> Generator[JobOutcome[Job], None, list[Job]]:
         """Take jobs until there are none or a worker dies; return the jobs that were in hand then."""
         running: dict[Future[None], Job] = {}
         with _pool(work, self._num_workers) as pool:
@@ -49,7 +49,7 @@ class ProcessPool:
                     if isinstance(future.exception(), BrokenProcessPool):
                         return list(running.values())
                     future.result()
-                    yield Outcome(running.pop(future))
+                    yield JobOutcome(running.pop(future))
 
 
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[None]:

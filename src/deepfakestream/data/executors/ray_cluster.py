@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic
 
-from deepfakestream.data.executors.seam import Job, Outcome, Work
+from deepfakestream.data.executors.seam import Job, JobOutcome, Work
 from deepfakestream.errors import ParamsError, ServerError
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -39,7 +39,7 @@ class RayCluster:
         self._num_workers = num_workers
         self._num_gpus_each = num_gpus_each
 
-    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
         """Yield every job once its work has ended.
 
         A job whose worker dies is run again in a new one: the machine may have been why.
@@ -74,7 +74,7 @@ class _Crew(Generic[Job]):
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job, bool]] = {}
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+    def run(self, jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
         queue = ((job, False) for job in jobs)
         again: deque[tuple[Job, bool]] = deque()
         while True:
@@ -89,7 +89,7 @@ class _Crew(Generic[Job]):
                 if crashed and not was_retried:
                     again.append((job, True))
                 else:
-                    yield Outcome(job, crashed=crashed)
+                    yield JobOutcome(job, crashed=crashed)
 
     def _start(self, job: Job, is_retry: bool) -> None:
         worker = self._idle.pop() if self._idle and not is_retry else self._hire()

@@ -12,7 +12,7 @@ Work = Callable[[Job], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Job]):
+class JobOutcome(Generic[Job]):
     """A job that needs no more work."""
 
     job: Job
@@ -23,7 +23,7 @@ class Outcome(Generic[Job]):
 class Executor(Protocol):
     """Runs jobs somewhere. Where must not change what comes of them."""
 
-    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
         """Yield every job once its work has ended; takes a few more jobs than it has workers at a time.
 
         An error that the work raises ends the run and is raised here. Closing the iterator stops the workers.
@@ -34,8 +34,8 @@ class Executor(Protocol):
 class ThisProcess:
     """One job after the other, here; a job that ends the process ends everything."""
 
-    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[Outcome[Job]]:
+    def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
         """Yield every job once its work has ended, in the order of the jobs."""
         for job in jobs:
             work(job)
-            yield Outcome(job)
+            yield JobOutcome(job)
