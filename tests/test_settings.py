@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[1]
     [
         ("serve", "operating_point", "balancd", "serve.operating_point"),
         ("drift", "min_window", 201, "min_window needs to be at most window_size"),
-        ("train", "view_px", 200, "train.view_px 200 is below extract.crop_size_px 224"),
     ],
 )
 def test_parameters_with_which_nothing_would_happen(

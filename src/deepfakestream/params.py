@@ -134,7 +134,6 @@ class TrainParams(Section):
     num_workers: int = Field(ge=0)
     drop_path: float = Field(default=0.0, ge=0.0, lt=1.0)
     streams: Literal["joint", "separate"] = "joint"
-    view_px: Positive | None = None
     mirrored: bool = False
     distill: DistillParams = DistillParams()
     loss: Literal["bce", "focal"] = "bce"
@@ -218,15 +217,6 @@ class Params(Section):
     serve: ServeParams
     drift: DriftParams
     retrain: RetrainParams
-
-    @model_validator(mode="after")
-    def _views_are_enlarged(self) -> Self:
-        view_px, crop_px = self.train.view_px, self.extract.crop_size_px
-        if view_px is not None and view_px < crop_px:
-            raise ValueError(
-                f"train.view_px {view_px} is below extract.crop_size_px {crop_px}; enlarge or use null"
-            )
-        return self
 
 
 def load_params(path: Path) -> Params:

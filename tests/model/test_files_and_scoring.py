@@ -55,10 +55,9 @@ def mirrored(
     spec_of: Callable[..., DetectorSpec],
     network_of: Callable[..., DetectorNetwork],
 ) -> Saved:
-    """A mirrored network of enlarged views, saved to a folder that was not there."""
+    """A mirrored network, saved to a folder that was not there."""
     plain = spec_of()
-    update = {"mirrored": True, "view_px": 96}
-    spec = plain.model_copy(update={"network": plain.network.model_copy(update=update)})
+    spec = plain.model_copy(update={"network": plain.network.model_copy(update={"mirrored": True})})
     saved = Saved(network_of(spec), spec, tmp_path_factory.mktemp("mirrored") / "new" / "model")
     save_model(*saved)
     return saved

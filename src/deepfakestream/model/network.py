@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deepfakestream.model.imagenet import create_backbone
 from deepfakestream.model.pooling import create_pooling
@@ -63,11 +62,8 @@ class Stacked(nn.Module):
 class Stream(nn.Module):
     """One view of the pixels through one backbone, and the pooling that makes a vector of its map."""
 
-    def __init__(
-        self, view: nn.Module, backbone: nn.Module, pooling: nn.Module, *, view_px: int | None = None
-    ) -> None:
+    def __init__(self, view: nn.Module, backbone: nn.Module, pooling: nn.Module) -> None:
         super().__init__()
-        self.view_px = view_px
         self.view = view
         self.backbone = backbone
         self.pooling = pooling
@@ -75,10 +71,7 @@ class Stream(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the stream's feature map, `(N, C, h, w)`."""
-        view: Tensor = self.view(pixels)
-        if self.view_px is not None:
-            view = functional.interpolate(view, size=(self.view_px, self.view_px), mode="bilinear")
-        features: Tensor = self.backbone(view)
+        features: Tensor = self.backbone(self.view(pixels))
         return features
 
 
@@ -138,7 +131,7 @@ def create_network(
             spec.backbone, imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
         )
         pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
-        streams[name] = Stream(view, backbone, pooling, view_px=spec.view_px)
+        streams[name] = Stream(view, backbone, pooling)
     return DetectorNetwork(streams, dropout=spec.dropout, mirrored=spec.mirrored)
 
 

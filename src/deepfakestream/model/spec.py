@@ -36,8 +36,6 @@ class NetworkSpec(Spec):
     dropout: float
     drop_path: float = 0.0
     """How often training skipped the last residual block; scoring never skips."""
-    view_px: int | None = None
-    """Side to which each view is enlarged for its backbone; None: as large as the crop."""
     mirrored: bool = False
     """Whether a face is scored as the mean of itself and its mirror image; training sees one at a time."""
 

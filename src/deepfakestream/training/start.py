@@ -18,7 +18,6 @@ def network_spec(params: TrainParams) -> NetworkSpec:
         srm_learnable=params.srm_learnable,
         dropout=params.dropout,
         drop_path=params.drop_path,
-        view_px=params.view_px,
         mirrored=params.mirrored,
     )
 
