@@ -142,6 +142,6 @@ def test_a_workspace_without_a_registry_has_no_champion_and_gets_none_made(tmp_p
 def test_canary_errors_name_the_version(served: Any) -> None:
     from deepfakestream.service.models import run_canary
 
-    engine = type(served.runtime.provider.current.engine)("66", served.hold)
+    engine = type(served.runtime.provider.current.engine)("66", served.hold, served.hold_clips)
     with pytest.raises(WeightsError, match="version 66: the canary's scores are not numbers"):
         run_canary(engine)
