@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -139,7 +140,7 @@ def test_a_leak_stops_the_pipeline_and_names_the_rows(settings: Settings) -> Non
 
 def test_too_small_a_set_stops_the_pipeline(settings: Settings) -> None:
     strict = PARAMS.model_copy(update={"min_items": 13, "min_groups_per_split": 3})
-    with pytest.raises(GateError, match=r"2 rules are broken: items.row_count \(found 12.0\): ingest more"):
+    with pytest.raises(GateError, match=r"2 rules are broken: items.row_count \(found 12\): ingest more"):
         validate.run(strict, settings=settings)
 
 
@@ -208,4 +209,18 @@ def test_the_pages_load_nothing_from_elsewhere(validated: Validated) -> None:
     text = "".join(pages)
     assert re.findall(r"https?://[^\s\"'<]+|<script|@import", text) == []
     assert not (docs / "static").exists()
-    assert "items" in (docs / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_first_page_leads_to_the_page_of_each_table(validated: Validated) -> None:
+    settings, report = validated
+    docs = settings.validate_dir / "data_docs"
+    index = (docs / "index.html").read_text(encoding="utf-8")
+    links = dict(re.findall(r'<a href="([^"]+)">([^<]+)</a>', index))
+    assert set(links.values()) == {result.table for result in report.results}
+    for link, table in links.items():
+        assert f"Validations / {table}" in " ".join((docs / link).read_text(encoding="utf-8").split())
+    assert index.count("<tr><td>") == len(report.results)
+    first = index[index.index("<tr><td>") :].partition("</tr>")[0]
+    (dark,) = (result for result in report.results if result.rule == "luma")
+    assert f">{dark.table}</a><td>luma<td" in first
+    assert dark.remedy in html.unescape(first)

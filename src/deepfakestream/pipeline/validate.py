@@ -13,6 +13,7 @@ import pandas as pd
 from deepfakestream.data.crop_store import read_crop_table
 from deepfakestream.data.gate.checking import Checker, RuleResult
 from deepfakestream.data.gate.contact_sheet import write_contact_sheet
+from deepfakestream.data.gate.index_page import write_index
 from deepfakestream.data.gate.near_duplicates import find_near_duplicates
 from deepfakestream.data.gate.pages import keep_pages_local
 from deepfakestream.data.gate.report import (
@@ -116,6 +117,7 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     keep_pages_local(directory / "data_docs")
     if len(duplicates):
         write_contact_sheet(directory / "data_docs" / SHEET_FILE, duplicates, crops, extract_dir)
+    write_index(directory / "data_docs", results, picture=SHEET_FILE if len(duplicates) else None)
     facts = _facts(manifest, crops, splits, shortcuts)
     write_report(directory, results, quarantined, duplicates, facts)
     told = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)

@@ -34,13 +34,17 @@ class RuleResult:
     """Some of the failed rows, as people know them."""
     remedy: str = ""
 
-    def describe(self) -> str:
-        """Return the breach and its remedy in one line."""
+    @property
+    def found(self) -> str:
+        """The rows that broke the rule, or what was measured, in words."""
         if self.failed_ids:
             shown = ", ".join(self.examples)
-            what = f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
-        else:
-            what = f"found {self.observed}"
+            return f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
+        return f"{self.observed:.12g}" if isinstance(self.observed, float) else self.observed or ""
+
+    def describe(self) -> str:
+        """Return the breach and its remedy in one line."""
+        what = self.found if self.failed_ids else f"found {self.found}"
         return f"{self.table}.{self.rule} ({what}): {self.remedy}"
 
 

@@ -15,7 +15,7 @@ _REMOTE_STYLE = re.compile(r"url\(\s*['\"]?https?:[^)]*\)", flags=re.IGNORECASE)
 _SCRIPT = re.compile(r"<script\b.*?</script>", flags=re.IGNORECASE | re.DOTALL)
 _FOOTER = re.compile(r"<footer\b.*?</footer>", flags=re.IGNORECASE | re.DOTALL)
 _OUTSIDE_LINK = re.compile(r"<a\b[^>]*href=\"https?:[^>]*>(.*?)</a>", flags=re.IGNORECASE | re.DOTALL)
-_STYLE = """<style>
+STYLE = """<style>
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 0 1rem 3rem; }
 nav, .row { display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
 .row > * { flex: 1 1 20rem; min-width: 0; }
@@ -36,6 +36,9 @@ ol.breadcrumb { list-style: none; padding: 0; }
 .modal, .cooltip .top, .popover { display: none; }
 .sticky { position: static !important; }
 .show-scrollbars { overflow: auto; }
+.card:has(.btn-group-toggle), a[data-toggle="collapse"] { display: none; }
+.rules td:nth-child(-n+3) { overflow-wrap: normal; white-space: nowrap; }
+img { max-width: 100%; }
 </style>"""
 
 
@@ -53,4 +56,4 @@ def without_remote_parts(html: str) -> str:
     page = _REMOTE_STYLE.sub("none", page)
     page = _OUTSIDE_LINK.sub(r"\1", _FOOTER.sub("", page))
     page = re.sub(r"<link\b[^>]*favicon[^>]*>", "", page)
-    return page.replace("</head>", f"{_STYLE}\n</head>", 1)
+    return page.replace("</head>", f"{STYLE}\n</head>", 1)
