@@ -40,7 +40,7 @@ class RuleResult:
         if self.failed_ids:
             shown = ", ".join(self.examples)
             return f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
-        return f"{self.observed:.12g}" if isinstance(self.observed, float) else self.observed or ""
+        return f"{self.observed:.12g}" if isinstance(self.observed, float) else self.observed or "nothing"
 
     def describe(self) -> str:
         """Return the breach and its remedy in one line."""
