@@ -25,9 +25,10 @@ class RecordedSet:
         self._repo = DvcRepo(workspace)
         self._pointer = workspace / POINTER_FILE
         self._data_dir = data_dir
-        self._is_away = (
+        self.is_away = (
             self._repo.exists and self._pointer.exists() and not (data_dir / MANIFEST_FILE).exists()
         )
+        """Whether a set is recorded and not here, as in a clone before `data pull`."""
 
     def require_reachable(self) -> None:
         """Stop where a set is recorded but not here, unless this ingestion may make the very same one.
@@ -38,7 +39,7 @@ class RecordedSet:
             DataError: what is ingested now would replace the recorded set.
         """
         self._repo.require_named_data()
-        if self._is_away and not os.environ.get("SOURCE_DATE_EPOCH"):
+        if self.is_away and not os.environ.get("SOURCE_DATE_EPOCH"):
             raise self._error()
 
     def require_same(self, new: Iterable[ExaminedItem], manifest: pd.DataFrame) -> None:
@@ -47,7 +48,7 @@ class RecordedSet:
         Raises:
             DataError: what is ingested now would replace the recorded set.
         """
-        if not self._is_away:
+        if not self.is_away:
             return
         files = {stored_path(item): item.item.path for item in new}  # a tar once, whatever its members
         for path in self._data_dir.rglob("*"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import deepfakestream
 from deepfakestream.data.atomic import replacing
+from deepfakestream.data.recorded_set import RecordedSet
 from deepfakestream.data.remotes import RemoteAddress
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
@@ -71,7 +72,7 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
         (created if _write_new(directory / name, content) else kept).append(name)
     (created if _link_code(directory) else kept).append(CODE_LINK)
     (created if _init_dvc(DvcRepo(directory), remote) else kept).append(".dvc")
-    lacks_its_data = (directory / "data.dvc").exists() and not (directory / "data").exists()
+    lacks_its_data = RecordedSet(directory, directory / "data").is_away
     return WorkspaceReport(directory=directory, created=created, kept=kept, lacks_its_data=lacks_its_data)
 
 
