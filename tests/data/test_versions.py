@@ -43,7 +43,7 @@ def test_the_stages_run_when_they_must_and_only_then(tmp_path: Path) -> None:
 
     text = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(text.replace("min_items: 6", "min_items: 600"))
-    with pytest.raises(DataError, match=r"1 rule is broken: items.row_count \(found 36.0\)"):
+    with pytest.raises(DataError, match=r"1 rule is broken: items.row_count \(found 36\)"):
         repo.repro("validate")
     (root / "params.yaml").write_text(text)
     assert repo.repro("extract") is False
