@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.face_store import FaceStore, StoredFaces, drop_everywhere, read_stored
 from deepfakestream.errors import DataError, Reason
+from deepfakestream.host.locks import exclusive
 
 
 def result(media_id: str, *, num_faces: int = 1) -> StoredFaces:

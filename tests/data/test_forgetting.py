@@ -7,9 +7,9 @@ import pytest
 from deepfakestream.data.forgetting import remove_from_data, resolve_item
 from deepfakestream.data.manifest import read_manifest, to_frame, write_manifest
 from deepfakestream.data.quarantine import Refusal
-from deepfakestream.data.text_table import markdown_table, text_table
 from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombstones, refuse_forgotten
 from deepfakestream.errors import DataError, Reason
+from deepfakestream.host.text_table import markdown_table, text_table
 
 FIRST, SECOND = "ab" * 32, "ab" * 31 + "cd"
 STONE = Tombstone(media_id=FIRST, forgotten_at="2026-01-01T00:00:00+00:00", reason='asked, "kindly"')

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError
+from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError, Reason
+from deepfakestream.host.locks import exclusive
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import data_stats, extract, forget, ingest, stages, transfer, validate, workspace
 from deepfakestream.pipeline.ingest import IngestReport, IngestRequest

@@ -14,7 +14,6 @@ import pytest
 import torch
 import yaml
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
 from deepfakestream.data.face_store import StoredFaces
@@ -23,6 +22,7 @@ from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.host.locks import exclusive
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.scoring import open_scorer

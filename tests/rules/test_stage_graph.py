@@ -17,8 +17,8 @@ READERS = ("data.crop_store", "data.usable_crops", "faces.subjects")
 """Modules that read what earlier stages wrote."""
 DECIDE_NOTHING = {
     "errors": "words",
+    "host": "how files are written and lines are shown, not what they say",
     "params": "what is set is a dependency of its own: 'params'",
-    "progress": "what a terminal shows",
     "settings": "where things are",
     "telemetry": "what is switched off",
     "registry": "records what happened",

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 import pytest
 
-from deepfakestream.data.atomic import exclusive
 from deepfakestream.errors import DataError
+from deepfakestream.host.locks import exclusive
 from deepfakestream.params import FakeMix, TrainParams
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet

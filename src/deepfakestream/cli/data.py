@@ -11,9 +11,9 @@ import typer
 
 from deepfakestream.cli.output import say
 from deepfakestream.errors import Reason
+from deepfakestream.host.terminal import terminal_safe
 from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
-from deepfakestream.terminal import terminal_safe
 
 EntryReason = Annotated[Reason | None, typer.Option(help="entries with this reason code")]
 EntrySource = Annotated[str | None, typer.Option(help="entries of this set")]

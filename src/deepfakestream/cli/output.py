@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from deepfakestream.terminal import terminal_safe
+from deepfakestream.host.terminal import terminal_safe
 
 
 def say(text: str) -> None:

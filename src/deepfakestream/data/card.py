@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.atomic import replacing
 from deepfakestream.data.set_limits import known_limits
 from deepfakestream.data.set_plots import draw_set
 from deepfakestream.data.set_report import cells, faces_lines, headline, page_table, word_cells
@@ -19,6 +18,7 @@ from deepfakestream.data.statistics import (
     measure_set,
     tables_digest,
 )
+from deepfakestream.host.whole_files import replacing
 
 CARD_FILE = "data-card.md"
 _ALT = {

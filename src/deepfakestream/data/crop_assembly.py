@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.data.crop_store import CropWriter
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
 
 SUMMARY_FILE = "summary.json"
 ITEM_COLUMNS = ("label", "manipulation", "group_id", "identity", "split", "source")

@@ -15,8 +15,8 @@ from deepfakestream.data.face_jobs import DetectorFactory, FaceJob, JobItem, run
 from deepfakestream.data.face_store import FaceStore, exclusive_store, store_key
 from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.host.progress import track
 from deepfakestream.media.types import MediaBudget
-from deepfakestream.progress import track
 from deepfakestream.settings import Settings
 
 CROPS_PER_JOB = 128

@@ -19,10 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfakestream.data.atomic import exclusive, remove_partials, replacing
 from deepfakestream.data.crop_store import CROP_SCHEMA
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractionSpec, FaceCrop
+from deepfakestream.host.locks import exclusive
+from deepfakestream.host.whole_files import remove_partials, replacing
 
 ALGORITHM_VERSION = 5
 """Raise it when the same media, spec and weights would give other crops than before."""

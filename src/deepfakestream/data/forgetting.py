@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX, remove_partials
 from deepfakestream.data.ingestion import MEDIA_DIR, PACKS_DIR
 from deepfakestream.data.manifest import item_names, read_manifest, write_manifest
 from deepfakestream.data.packs import member_digests, write_without
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX, remove_partials
 from deepfakestream.media.digest import sha256_file
 
 MIN_PREFIX = 6

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from deepfakestream import __version__
-from deepfakestream.data.atomic import copy_verified
 from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.held_groups import group_of
 from deepfakestream.data.manifest import to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.data.splits import GroupSplits, SplitDraw
 from deepfakestream.errors import Reason
+from deepfakestream.host.whole_files import copy_verified
 from deepfakestream.media.digest import sha256_file
 
 MEDIA_DIR = "media"

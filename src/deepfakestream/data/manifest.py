@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepfakestream.data.atomic import replacing
 from deepfakestream.data.columns import MANIFEST_COLUMNS
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import replacing
 
 MANIFEST_FILE = "manifest.parquet"
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepfakestream import __version__
-from deepfakestream.data.text_table import text_table
 from deepfakestream.errors import Reason
-from deepfakestream.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
+from deepfakestream.host.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
+from deepfakestream.host.text_table import text_table
 
 NAME_REASONS = (
     *(Reason.DUPLICATE, Reason.LABEL_CONFLICT, Reason.LABEL_MISSING),

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
 from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.ingestion import stored_path
 from deepfakestream.data.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from deepfakestream.data.versions import POINTER_FILE, DvcRepo, folder_digest
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX
 
 
 class RecordedSet:

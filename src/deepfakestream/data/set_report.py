@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from deepfakestream.data.statistics import SetStatistics
-from deepfakestream.data.text_table import markdown_table, text_table
+from deepfakestream.host.text_table import markdown_table, text_table
 
 _TEXT_COLUMNS = {
     *("source", "licence", "label", "method", "split", "measure", "what", "counts"),

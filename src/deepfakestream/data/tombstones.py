@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from deepfakestream.data.atomic import replacing
 from deepfakestream.data.examination import ExaminedItem
 from deepfakestream.data.packs import member_digests
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.errors import DataError, Reason
+from deepfakestream.host.whole_files import replacing
 
 TOMBSTONE_FILE = "forgotten.csv"
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from deepfakestream.data.atomic import replacing
-from deepfakestream.data.process_tree import program_path, run_whole
 from deepfakestream.data.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
+from deepfakestream.host.process_tree import program_path, run_whole
+from deepfakestream.host.whole_files import replacing
 
 LOCAL_REMOTE = "local"
 SHARED_REMOTE = "shared"

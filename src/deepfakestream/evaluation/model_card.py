@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepfakestream.data.text_table import markdown_table
 from deepfakestream.evaluation.report import METRIC_MEANINGS, NUM_WORST_SLICES, ReportContent, headline
 from deepfakestream.evaluation.slices import worst_slices
+from deepfakestream.host.text_table import markdown_table
 
 SHOWN = ("auc", "tpr_at_fpr_1pct", "tpr_at_fpr_5pct", "eer", "ece", "brier")
 """Metrics in the card; the report has all."""

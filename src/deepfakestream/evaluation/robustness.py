@@ -19,9 +19,9 @@ from deepfakestream.evaluation.curves import RankedScores
 from deepfakestream.evaluation.estimate import Estimate, Finding
 from deepfakestream.evaluation.perturbations import Perturbation, perturbations
 from deepfakestream.evaluation.scoring import BATCH_SIZE, Scorer
+from deepfakestream.host.progress import track
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
-from deepfakestream.progress import track
 
 MIN_PER_CLASS = 5
 """Faces of a class, below which there is no AUC to compare."""

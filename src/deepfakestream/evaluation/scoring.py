@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.host.progress import track
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.progress import track
 from deepfakestream.scan.features import FEATURE_NAMES, media_features
 
 BATCH_SIZE = 64

@@ -22,14 +22,14 @@ from deepfakestream.explain.record import face_record, page
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.types import ExtractedFaces
 from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.host.progress import track
+from deepfakestream.host.terminal import one_line
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
-from deepfakestream.progress import track
 from deepfakestream.scan.engine import ScanEngine, verdict_of
 from deepfakestream.scan.model_option import open_chosen
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
-from deepfakestream.terminal import one_line
 
 JSON_FILE = "explanation.json"
 PAGE_FILE = "index.html"

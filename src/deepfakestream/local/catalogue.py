@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from deepfakestream.data.process_tree import program_path
+from deepfakestream.host.process_tree import program_path
 from deepfakestream.settings import Settings
 from deepfakestream.telemetry import SWITCHES
 

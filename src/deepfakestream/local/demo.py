@@ -6,8 +6,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from deepfakestream.data.atomic import replacing
 from deepfakestream.errors import ServerError
+from deepfakestream.host.whole_files import replacing
 from deepfakestream.local.demo_console import Story
 from deepfakestream.local.demo_facts import Facts, Gate, read_checked, read_metrics
 from deepfakestream.local.demo_params import write_demo_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deepfakestream.data.atomic import replacing
+from deepfakestream.host.whole_files import replacing
 from deepfakestream.pipeline.workspace import template
 
 CHANGES = {

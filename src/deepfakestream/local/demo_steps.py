@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfakestream.errors import GateError, ServerError
+from deepfakestream.host.progress import track
 from deepfakestream.local.demo_console import Story
 from deepfakestream.local.demo_facts import Answer, Gate, Ingested, Retraining, gates, read_drift
 from deepfakestream.local.demo_flows import Flows
@@ -21,7 +22,6 @@ from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.params import Params
 from deepfakestream.pipeline import ingest as ingest_step
 from deepfakestream.pipeline.stages import STAGES
-from deepfakestream.progress import track
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 

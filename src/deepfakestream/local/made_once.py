@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX
 
 MARK = ".deepfakestream-sample"
 """File that says of a folder, half-made or whole, that a sample was being made in it."""

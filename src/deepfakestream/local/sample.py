@@ -16,11 +16,11 @@ from pathlib import Path
 
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.host.progress import track
 from deepfakestream.local.made_once import filled
 from deepfakestream.local.sample_media import Made, Studio
 from deepfakestream.local.sample_people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_stage
 from deepfakestream.local.sample_views import GOOD, POOR, Look
-from deepfakestream.progress import track
 
 LABELLED, NORMAL, DRIFTED = "labelled", "traffic-normal", "traffic-drifted"
 MANIFEST = "manifest.csv"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.data.atomic import replacing
+from deepfakestream.host.whole_files import replacing
 
 logger = logging.getLogger("deepfakestream.alerts")
 

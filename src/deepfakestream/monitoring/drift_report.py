@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.data.text_table import markdown_table
+from deepfakestream.host.text_table import markdown_table
 
 Status = Literal["ok", "drift", "too_few"]
 

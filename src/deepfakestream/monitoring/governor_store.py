@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deepfakestream.sqlite_file import SqliteFile
+from deepfakestream.host.sqlite_file import SqliteFile
 
 _SCHEMA = """
 CREATE TABLE windows (

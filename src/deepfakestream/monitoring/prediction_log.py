@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepfakestream.host.sqlite_file import SqliteFile
 from deepfakestream.scan.features import FEATURE_NAMES
 from deepfakestream.scan.result import ScanResult
-from deepfakestream.sqlite_file import SqliteFile
 
 FEATURES: dict[str, str] = dict.fromkeys(FEATURE_NAMES, "numerical")
 """Columns that the drift check compares, with their kind (numerical or categorical)."""

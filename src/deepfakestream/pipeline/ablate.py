@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from deepfakestream.data.atomic import exclusive, replacing
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
 from deepfakestream.evaluation.estimate import INTERVAL
+from deepfakestream.host.locks import exclusive
+from deepfakestream.host.whole_files import replacing
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from deepfakestream.data.text_table import markdown_table
 from deepfakestream.evaluation.gate import Difference, auc_difference
+from deepfakestream.host.text_table import markdown_table
 from deepfakestream.training.validation import LabelledImages
 
 ONE_SIDED = 0.975

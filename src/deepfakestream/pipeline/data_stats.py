@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.atomic import replacing
 from deepfakestream.data.card import manifest_part, write_card
 from deepfakestream.data.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
@@ -18,6 +17,7 @@ from deepfakestream.data.set_plots import draw_set
 from deepfakestream.data.statistics import Extracted, SetStatistics, measure_set
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import replacing
 from deepfakestream.settings import Settings
 
 

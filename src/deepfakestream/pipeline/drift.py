@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import DataError
+from deepfakestream.host.locks import in_turn
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.evaluation.gaps import Gap
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.evaluation.model_card import render_card
@@ -22,6 +21,7 @@ from deepfakestream.evaluation.robustness import RobustnessCard
 from deepfakestream.evaluation.slice_plots import draw_slices
 from deepfakestream.evaluation.slices import Slice, worst_slices
 from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.model.spec import AggregationSpec, DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.atomic import remove_partials
 from deepfakestream.data.examination import Limits, examine_all
 from deepfakestream.data.held_groups import join_held_groups
 from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, relabel, select
@@ -21,10 +20,11 @@ from deepfakestream.data.splits import SPLITS, SplitDraw
 from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.progress import track
+from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.params import IngestParams
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
-from deepfakestream.progress import track
 from deepfakestream.settings import Settings
 
 

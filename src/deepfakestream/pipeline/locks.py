@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deepfakestream.data.atomic import exclusive, in_turn
+from deepfakestream.host.locks import exclusive, in_turn
 from deepfakestream.settings import Settings
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from deepfakestream.host.progress import track
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.params import RetrainParams, load_params
 from deepfakestream.pipeline import promote
 from deepfakestream.pipeline.stages import STAGES, renew
-from deepfakestream.progress import track
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from deepfakestream.data.atomic import PARTIAL_SUFFIX, exclusive, replace_folder
 from deepfakestream.data.crop_assembly import spec_differences
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.host.locks import exclusive
+from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.model.packaged import named_model_dir

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import deepfakestream
-from deepfakestream.data.atomic import replacing
 from deepfakestream.data.recorded_set import RecordedSet
 from deepfakestream.data.remotes import RemoteAddress
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import replacing
 
 TEMPLATES = {"params.yaml": "params.yaml", "dvc.yaml": "dvc.yaml.in", ".dvcignore": "dvcignore.in"}
 """File of a workspace to its template in `pipeline/templates/`."""

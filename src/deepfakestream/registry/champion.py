@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deepfakestream.data.atomic import in_turn
 from deepfakestream.errors import GateError
+from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.registry.versions import (
     CHALLENGER,

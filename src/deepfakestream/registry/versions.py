@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepfakestream.data.atomic import in_turn, replace_folder
 from deepfakestream.errors import DataError, WeightsError
+from deepfakestream.host.locks import in_turn
+from deepfakestream.host.whole_files import replace_folder
 from deepfakestream.registry.model_card import DESCRIPTION
 from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
 from deepfakestream.registry.store import answer_or_none, as_server_error, ensure_experiment, open_client

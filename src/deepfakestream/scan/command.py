@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deepfakestream.errors import DataError
+from deepfakestream.host.progress import track
+from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
-from deepfakestream.progress import track
 from deepfakestream.scan.engine import ScanEngine
 from deepfakestream.scan.model_option import open_chosen
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
-from deepfakestream.terminal import one_line
 
 _COLOURS: dict[Verdict, str] = {
     "likely_fake": "31",

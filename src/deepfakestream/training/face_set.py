@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import DataError
 from deepfakestream.forge.mesh import NUM_POINTS, FaceMesh
-from deepfakestream.progress import track
+from deepfakestream.host.progress import track
 from deepfakestream.training.mapped import handle_of, open_mapped
 
 

@@ -16,9 +16,9 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from deepfakestream.errors import DivergedError, ParamsError
+from deepfakestream.host.progress import track
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import TrainParams
-from deepfakestream.progress import track
 from deepfakestream.training.area import AreaLearner, area_loss
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import Teacher

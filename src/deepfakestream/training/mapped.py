@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.data.atomic import in_turn
+from deepfakestream.host.locks import in_turn
 
 
 def open_mapped(path: Path) -> NDArray[Any]:

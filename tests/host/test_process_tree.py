@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deepfakestream.data.process_tree import end_tree, run_whole
+from deepfakestream.host.process_tree import end_tree, run_whole
 
 
 class InterruptedByTestError(Exception):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deepfakestream.data.atomic import copy_verified, exclusive, remove_partials, replacing
 from deepfakestream.errors import DataError
+from deepfakestream.host.locks import exclusive
+from deepfakestream.host.whole_files import copy_verified, remove_partials, replacing
 
 
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfakestream.errors import DataError
-
-logger = logging.getLogger(__name__)
 
 PARTIAL_SUFFIX = ".partial"
 _CHUNK_BYTES = 1 << 20
@@ -62,33 +58,3 @@ def remove_partials(directory: Path) -> None:
     """Delete what a killed process left half-written under a directory."""
     for partial in directory.rglob(f"*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def exclusive(lock: Path, *, doing: str) -> Iterator[None]:
-    """Hold a lock file for the block, so that one process at a time does this.
-
-    Raises:
-        DataError: another process holds the lock.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"{lock}: another process is {doing}; wait until it has finished") from error
-        yield
-
-
-@contextmanager
-def in_turn(lock: Path, *, notice: str = "") -> Iterator[None]:
-    """Hold a lock file for the block, after whoever holds it now; with a notice, log it before waiting."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if notice:
-                logger.warning("%s: %s", lock, notice)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

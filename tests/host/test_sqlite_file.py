@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.errors import DataError
-from deepfakestream.sqlite_file import SqliteFile
+from deepfakestream.host.sqlite_file import SqliteFile
 
 FIRST = "CREATE TABLE IF NOT EXISTS notes (text TEXT NOT NULL)"
 SECOND = "ALTER TABLE notes ADD COLUMN author TEXT; INSERT INTO notes VALUES ('migrated', 'second')"
