@@ -57,6 +57,18 @@ def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     again = workspace.create(root)
     assert again.created == [workspace.CODE_LINK]
     assert (root / "params.yaml").read_text() == "mine"
+    assert not again.has_other_graph
+
+
+def test_a_graph_of_another_release_is_told_with_what_to_do(tmp_path: Path) -> None:
+    graph = workspace.create(tmp_path).directory / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("${code}/faces", "${code}/gone.py"))
+    assert "dvc.yaml is not this release's: move it away" in workspace.create(tmp_path).describe()
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"dvc.yaml is of another release .*gone.py.*deepfakestream init"):
+        DvcRepo(tmp_path).repro("extract")
+    graph.unlink()
+    assert not workspace.create(tmp_path).has_other_graph
 
 
 def test_a_clone_is_sent_for_its_data(tmp_path: Path) -> None:

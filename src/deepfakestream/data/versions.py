@@ -213,6 +213,8 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
         return own[-1]
     errors = [line for line in lines if line.startswith("ERROR:")]
     last = [*lines, *errors][-1] if lines else "it printed nothing"
+    if "No such file" in last and f"{root}/src/deepfakestream/" in last:
+        return f"{root}: dvc.yaml is of another release ({last}); run 'deepfakestream init' there"
     return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
 
 

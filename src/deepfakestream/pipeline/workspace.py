@@ -17,7 +17,8 @@ from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.whole_files import replacing
 
-TEMPLATES = {"params.yaml": "params.yaml", "dvc.yaml": "dvc.yaml.in", ".dvcignore": "dvcignore.in"}
+GRAPH_FILE = "dvc.yaml"
+TEMPLATES = {"params.yaml": "params.yaml", GRAPH_FILE: "dvc.yaml.in", ".dvcignore": "dvcignore.in"}
 """File of a workspace to its template in `pipeline/templates/`."""
 
 CODE_LINK = "src/deepfakestream"
@@ -35,6 +36,8 @@ class WorkspaceReport:
     kept: list[str]
     lacks_its_data: bool
     """Whether git brought a version of the data that is not here yet, as in a clone."""
+    has_other_graph: bool
+    """Whether `dvc.yaml` is not that of this release: somebody's own, or made by another release."""
 
     def describe(self) -> str:
         """Return the report as a few lines."""
@@ -44,6 +47,11 @@ class WorkspaceReport:
         ]
         if self.kept:
             lines.append(f"kept as they were: {', '.join(self.kept)}")
+        if self.has_other_graph:
+            lines.append(
+                f"{GRAPH_FILE} is not this release's: move it away and run init again, then put back what is "
+                "your own"
+            )
         get_data = "data pull" if self.lacks_its_data else "ingest SOURCE"
         lines.append(f"next: cd {self.directory}; deepfakestream {get_data}; dvc repro")
         return "\n".join(lines)
@@ -72,8 +80,13 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
         (created if _write_new(directory / name, content) else kept).append(name)
     (created if _link_code(directory) else kept).append(CODE_LINK)
     (created if _init_dvc(DvcRepo(directory), remote) else kept).append(".dvc")
-    lacks_its_data = RecordedSet(directory, directory / "data").is_away
-    return WorkspaceReport(directory=directory, created=created, kept=kept, lacks_its_data=lacks_its_data)
+    return WorkspaceReport(
+        directory=directory,
+        created=created,
+        kept=kept,
+        lacks_its_data=RecordedSet(directory, directory / "data").is_away,
+        has_other_graph=(directory / GRAPH_FILE).read_text(encoding="utf-8") != template(GRAPH_FILE),
+    )
 
 
 def _init_dvc(repo: DvcRepo, remote: RemoteAddress | None) -> bool:
