@@ -9,4 +9,4 @@ from deepfakestream.settings import Settings, load_settings
 def workspace() -> tuple[Params, Settings]:
     """Return the parameters and settings in force."""
     settings = load_settings()
-    return load_params(settings.workspace / "params.yaml"), settings
+    return load_params(settings.params_file), settings

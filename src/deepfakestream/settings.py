@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         return self.workspace / "artifacts"
 
     @property
+    def params_file(self) -> Path:
+        """The workspace's parameters."""
+        return self.workspace / "params.yaml"
+
+    @property
     def extract_dir(self) -> Path:
         """Face crops and their table."""
         return self.artifacts_dir / "extract"

@@ -80,13 +80,13 @@ def test_the_card_is_written_into_the_workspace(root: Path) -> None:
 
 
 def test_forget_asks_first_and_tells_what_it_did(root: Path) -> None:
-    assert "would remove 1 items" in call("data", "forget", "faces/fake/1.png", "--dry-run").stdout
+    assert "would remove 1 item" in call("data", "forget", "faces/fake/1.png", "--dry-run").stdout
     refused = call("data", "forget", "faces/fake/1.png", answer="n\n")
     assert refused.exit_code == 1
-    assert "Forget 1 items? Nothing brings them back [y/N]" in refused.stdout
+    assert "Forget 1 item? Nothing brings them back [y/N]" in refused.stdout
     assert len(read_manifest(root / "data")) == 3
     done = call("data", "forget", "faces/fake/1.png", "--yes", "--reason", "asked by the person")
-    assert "removed 1 items of the set" in done.stdout
+    assert "removed 1 item of the set" in done.stdout
     assert "asked by the person" in (root / "data" / "forgotten.csv").read_text()
     assert isinstance(call("data", "forget", "faces/fake/1.png").exception, DataError)
     assert "nothing was left" in call("data", "forget").stdout

@@ -7,7 +7,7 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import exclusive
-from deepfakestream.host.whole_files import copy_verified, remove_partials, replacing
+from deepfakestream.host.whole_files import copy_verified, remove_partials, replacing, replacing_folder
 
 
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
@@ -16,6 +16,26 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), replacing(target) as partial:
         partial.with_name("missing").rename(partial)
     assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def fail_half_way(folder: Path) -> None:
+    with replacing_folder(folder) as partial:
+        (partial / "new").touch()
+        raise ValueError("half way")
+
+
+def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "train"
+    with replacing_folder(target) as partial:
+        (partial / "old").touch()
+    with pytest.raises(ValueError, match="half way"):
+        fail_half_way(target)
+    assert [path.name for path in target.iterdir()] == ["old"]
+    with replacing_folder(target) as partial:
+        assert list(partial.iterdir()) == []  # what the failed one left is gone
+        (partial / "newer").touch()
+    assert [path.name for path in target.iterdir()] == ["newer"]
     assert list(tmp_path.iterdir()) == [target]
 
 

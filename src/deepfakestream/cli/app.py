@@ -37,7 +37,7 @@ def _print_version(wanted: bool) -> None:
 
 def _workspace() -> tuple[Params, Settings]:
     settings = load_settings()
-    return load_params(settings.workspace / "params.yaml"), settings
+    return load_params(settings.params_file), settings
 
 
 @app.callback()

@@ -11,6 +11,7 @@ import typer
 
 from deepfakestream.cli.output import say
 from deepfakestream.errors import Reason
+from deepfakestream.host.counted import counted
 from deepfakestream.host.terminal import terminal_safe
 from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
@@ -101,7 +102,7 @@ def forget(
         say(step.preview(media_ids, settings=settings).describe())
         return
     if media_ids and not yes:
-        typer.confirm(f"Forget {len(media_ids)} items? Nothing brings them back", abort=True)
+        typer.confirm(f"Forget {counted(len(media_ids), 'item')}? Nothing brings them back", abort=True)
     say(step.run(media_ids, reason=reason, settings=settings).describe())
 
 
@@ -148,7 +149,7 @@ def requeue(
 
     _require_choice(reason, source, name)
     settings = load_settings()
-    params = load_params(settings.workspace / "params.yaml")
+    params = load_params(settings.params_file)
     report = step.run(params=params.ingest, settings=settings, reason=reason, source=source, name=name)
     say(report.describe())
 
@@ -170,7 +171,7 @@ def drop(
     if not meant.entries:
         return
     if not yes:
-        typer.confirm(f"Drop {len(meant.entries)} entries?", abort=True)
+        typer.confirm(f"Drop {counted(len(meant.entries), 'entry')}?", abort=True)
     say(step.run(meant.entries, settings=settings))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from deepfakestream.data.crop_store import CropWriter
 from deepfakestream.data.face_store import StoredFaces
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
+from deepfakestream.host.whole_files import replacing_folder
 
 SUMMARY_FILE = "summary.json"
 ITEM_COLUMNS = ("label", "manipulation", "group_id", "identity", "split", "source")
@@ -68,20 +67,18 @@ def assemble(
         shard_size: crops a shard.
         spec: what the crops were made with; noted in the summary.
     """
-    partial = extract_dir.with_name(extract_dir.name + PARTIAL_SUFFIX)
-    shutil.rmtree(partial, ignore_errors=True)
     num_items = 0
     empty: list[EmptyItem] = []
-    with CropWriter(partial, shard_size=shard_size) as writer:
-        for row, stored in results:
-            num_items += 1
-            for face in sorted(stored.faces, key=lambda face: (face["frame_index"], face["track_id"])):
-                writer.add(*_crop(row, face))
-            if not stored.faces:
-                empty.append(_empty(row, stored))
-    summary = Summary(num_items=num_items, num_crops=writer.num_crops, empty=empty)
-    _write_summary(partial / SUMMARY_FILE, summary, spec)
-    replace_folder(extract_dir, partial)
+    with replacing_folder(extract_dir) as partial:
+        with CropWriter(partial, shard_size=shard_size) as writer:
+            for row, stored in results:
+                num_items += 1
+                for face in sorted(stored.faces, key=lambda face: (face["frame_index"], face["track_id"])):
+                    writer.add(*_crop(row, face))
+                if not stored.faces:
+                    empty.append(_empty(row, stored))
+        summary = Summary(num_items=num_items, num_crops=writer.num_crops, empty=empty)
+        _write_summary(partial / SUMMARY_FILE, summary, spec)
     return summary
 
 

@@ -27,6 +27,16 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; it takes its place when the block ends without an error."""
+    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    replace_folder(folder, partial)
+
+
 def replace_folder(folder: Path, by: Path) -> None:
     """Put a folder in another's place: a kill leaves the old one, the new one or none, but no part."""
     old = folder.with_name(f"{folder.name}.old{PARTIAL_SUFFIX}")

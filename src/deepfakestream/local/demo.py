@@ -75,7 +75,7 @@ def _told(settings: Settings) -> Facts:
             servers = stack.enter_context(running(settings))
         for name, address in servers.addresses.items():
             story.show(f"{name:8} {address}")
-        params = load_params(settings.workspace / "params.yaml")
+        params = load_params(settings.params_file)
         facts = _walk(Steps(servers=servers, story=story, params=params), sample, servers.settings)
         with story.waiting("stop the servers"):
             stack.close()

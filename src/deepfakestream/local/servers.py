@@ -121,7 +121,7 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
 
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
-    load_params(settings.workspace / "params.yaml")  # elsewhere nothing is started, and no stores are made
+    load_params(settings.params_file)  # elsewhere nothing is started, and no stores are made
     console = Console(ALL, sys.stdout)
     with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
         for name, address in servers.addresses.items():

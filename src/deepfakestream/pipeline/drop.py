@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deepfakestream.data.manifest import read_manifest_or_empty
 from deepfakestream.data.quarantine import LedgerEntry, Quarantine, describe_entries
 from deepfakestream.errors import Reason
+from deepfakestream.host.counted import counted
 from deepfakestream.settings import Settings
 
 
@@ -27,7 +28,7 @@ class DropPlan:
         lines = [describe_entries(self.entries)] if self.entries else []
         if self.num_of_stages:
             lines.append(
-                f"{self.num_of_stages} entries are about items of the set and stay until extract or validate "
+                f"{counted(self.num_of_stages, 'entry')} of items of the set: kept until extract or validate "
                 "finds nothing against them; 'deepfakestream data forget' removes such an item"
             )
         return "\n".join(lines)

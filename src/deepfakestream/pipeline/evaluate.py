@@ -58,6 +58,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         raise DataError(f"split '{split}' cannot be measured; choose {' or '.join(SPLITS)}")
     train_dir = settings.train_dir
     name = f"evaluate {model_sha256(train_dir)[:8]}"
+    history = _history(train_dir)  # read first: scoring takes long, and the file may be damaged
     with resume_run(settings, run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings, split=split)
         scorer = open_scorer(train_dir, device=settings.device, version="candidate")
@@ -83,7 +84,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
             scorer.spec,
             facts,
             gate=_gate(settings, tracked.run_id),
-            history=_history(train_dir),
+            history=history,
             licences=_licences(settings),
         )
         _log(tracked, report)

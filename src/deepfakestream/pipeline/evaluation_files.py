@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from deepfakestream.evaluation.robustness import RobustnessCard
 from deepfakestream.evaluation.slice_plots import draw_slices
 from deepfakestream.evaluation.slices import Slice, worst_slices
 from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
-from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
+from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.model.spec import AggregationSpec, DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES
@@ -92,22 +91,20 @@ def write_files(
     """
     scores = tables["scores"]
     plots = _draw(report, scores, history)
-    partial = report.directory.with_name(report.directory.name + PARTIAL_SUFFIX)
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "plots").mkdir(parents=True)
-    for name, png in plots.items():
-        (partial / "plots" / f"{name}.png").write_bytes(png)
-    scores.to_parquet(partial / SCORES_FILE, index=False)
-    tables["faces"].to_parquet(partial / FACES_FILE, index=False)
-    scores[["p_fake", *FEATURE_NAMES]].to_parquet(partial / REFERENCE_FILE, index=False)
-    (partial / METRICS_FILE).write_text(
-        json.dumps(_as_json(report, facts), indent=2) + "\n", encoding="utf-8"
-    )
     page = _page(report, scores, spec, facts, gate, plots)
-    (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
     card = render_card(page, licences=licences, trained_on=spec.trained_on)
-    (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    replace_folder(report.directory, partial)
+    with replacing_folder(report.directory) as partial:
+        (partial / "plots").mkdir()
+        for name, png in plots.items():
+            (partial / "plots" / f"{name}.png").write_bytes(png)
+        scores.to_parquet(partial / SCORES_FILE, index=False)
+        tables["faces"].to_parquet(partial / FACES_FILE, index=False)
+        scores[["p_fake", *FEATURE_NAMES]].to_parquet(partial / REFERENCE_FILE, index=False)
+        (partial / METRICS_FILE).write_text(
+            json.dumps(_as_json(report, facts), indent=2) + "\n", encoding="utf-8"
+        )
+        (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def _draw(

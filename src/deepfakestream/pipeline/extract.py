@@ -20,6 +20,7 @@ from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.host.counted import counted
 from deepfakestream.params import ExtractParams
 from deepfakestream.settings import Settings
 
@@ -44,7 +45,8 @@ class ExtractReport:
         rate = num_new / max(self.seconds, 1e-6)
         num_empty = self.num_without_face + self.num_unreadable
         return (
-            f"extracted {self.num_crops} face crops from {self.num_items} items in {self.seconds:.1f} s: "
+            f"extracted {counted(self.num_crops, 'face crop')} from {counted(self.num_items, 'item')} "
+            f"in {self.seconds:.1f} s: "
             f"{num_new} new ({rate:.1f}/s), {self.num_reused} from the face store\n"
             f"no face in {self.num_without_face} items, {self.num_unreadable} unreadable"
             + ("; see artifacts/extract/summary.json" if num_empty else "")

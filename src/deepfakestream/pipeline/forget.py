@@ -21,6 +21,7 @@ from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombs
 from deepfakestream.data.traces import find_traces, mentions
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.counted import counted
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
@@ -75,16 +76,17 @@ class ForgetReport:
     def describe(self) -> str:
         """Return the report as a few lines."""
         verb = "would remove" if self.dry_run else "removed"
-        counts = [f"{self.num_items} items of the set"]
+        counts = [f"{counted(self.num_items, 'item')} of the set"]
         if not self.dry_run:
-            counts += [f"{self.num_stored} results of the face store", f"{self.num_refusals} refusals"]
-        counts += [f"{number} objects of the {name}" for name, number in self.objects.items()]
+            counts.append(f"{counted(self.num_stored, 'result')} of the face store")
+            counts.append(counted(self.num_refusals, "refusal"))
+        counts += [f"{counted(number, 'object')} of the {name}" for name, number in self.objects.items()]
         lines = [f"{verb} " + ", ".join(counts)]
         if not (self.dry_run or self.num_items or self.num_stored or self.num_refusals):
             lines[0] += "" if any(self.objects.values()) else "; nothing was left of what is forgotten"
         if self.artifacts:
             lines.append(
-                f"{len(self.artifacts)} files of artifacts/ still hold or name a forgotten item "
+                f"artifacts/ still holds or names a forgotten item in {counted(len(self.artifacts), 'file')} "
                 f"({self.artifacts[0]}, …): 'dvc repro' makes them again without it"
             )
         if self.data_digest:

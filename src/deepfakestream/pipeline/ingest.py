@@ -20,6 +20,7 @@ from deepfakestream.data.splits import SPLITS, SplitDraw
 from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.counted import counted
 from deepfakestream.host.progress import track
 from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
@@ -64,7 +65,7 @@ class IngestReport:
     def describe(self) -> str:
         """Return the report as a few lines: counts per label, manipulation and split, refusals by reason."""
         verb = "would add" if self.dry_run else "added"
-        lines = [f"{self.source} ({self.layout}): {verb} {len(self.added)} items as '{self.name}'"]
+        lines = [f"{self.source} ({self.layout}): {verb} {counted(len(self.added), 'item')} as '{self.name}'"]
         if len(self.added):
             lines[0] += _totals(self.added)
         elif not self.relabelled:
@@ -72,7 +73,7 @@ class IngestReport:
         lines += _count_lines(self.added)
         if self.relabelled:
             corrected = "would correct" if self.dry_run else "corrected"
-            lines.append(f"{corrected} {len(self.relabelled)} labels (e.g. {self.relabelled[0]})")
+            lines.append(f"{corrected} {counted(len(self.relabelled), 'label')} (e.g. {self.relabelled[0]})")
         when = "afterwards" if self.dry_run else "now"
         lines.append(f"in the set already: {self.num_known}; in the set {when}: {self.num_items}")
         lines += _refusal_lines(self.refused)
@@ -190,7 +191,7 @@ def _store(
         repo.push()
     except DataError as error:
         raise DataError(
-            f"{len(added)} items were added to data/ and data.dvc, but not pushed: {error}; "
+            f"{counted(len(added), 'item')} added to data/ and data.dvc, but not pushed: {error}; "
             "then run 'deepfakestream data push'"
         ) from error
     return repo.data_digest()

@@ -42,7 +42,7 @@ class RetrainReport:
 
 def promote_if_better(settings: Settings) -> tuple[RetrainOutcome, str]:
     """Let the gate decide about `artifacts/train`; return the outcome and what it said."""
-    params = load_params(settings.workspace / "params.yaml")
+    params = load_params(settings.params_file)
     decision = promote.run(params.promote, settings=settings)
     return ("promoted" if decision.promoted else "held"), decision.describe()
 

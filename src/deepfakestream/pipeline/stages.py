@@ -37,7 +37,7 @@ def renew(settings: Settings, stage: str) -> None:
     date: the new model is another one, and dvc.lock and MLflow say what made it.
     """
     if not reproduce(settings, stage) and stage == "train":
-        draw_next_seed(settings.workspace / "params.yaml")
+        draw_next_seed(settings.params_file)
         reproduce(settings, stage)
 
 

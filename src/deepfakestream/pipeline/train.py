@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.host.locks import exclusive
-from deepfakestream.host.whole_files import PARTIAL_SUFFIX, replace_folder
+from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.model.packaged import named_model_dir
@@ -205,12 +204,10 @@ def _report(
 
 
 def _write(detector: TrainedDetector, tracked: TrackedRun, directory: Path) -> None:
-    partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(detector.network, detector.spec, partial)
-    _write_json(partial / "history.json", list(detector.fit.history))
-    _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
-    replace_folder(directory, partial)
+    with replacing_folder(directory) as partial:
+        save_model(detector.network, detector.spec, partial)
+        _write_json(partial / "history.json", list(detector.fit.history))
+        _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
 
 
 def _write_json(path: Path, content: object) -> None:

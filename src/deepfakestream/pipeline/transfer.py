@@ -8,6 +8,7 @@ from typing import Literal
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versions import DvcRepo
 from deepfakestream.errors import DataError
+from deepfakestream.host.counted import counted
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
@@ -24,7 +25,7 @@ class TransferReport:
     def describe(self) -> str:
         """Return the report as a line."""
         verb = "pushed" if self.direction == "to" else "pulled"
-        items = f"{self.num_items} items"
+        items = counted(self.num_items, "item")
         return f"{verb} data version {self.data_digest} ({items}) {self.direction} {self.remote}"
 
 

@@ -46,6 +46,7 @@ from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.data.statistics import tables_digest
 from deepfakestream.errors import GateError
+from deepfakestream.host.counted import counted
 from deepfakestream.params import ValidateParams
 from deepfakestream.settings import Settings
 
@@ -68,7 +69,7 @@ class ValidateReport:
         num_passed = sum(result.passed for result in self.results)
         lines = [
             (
-                f"validated {self.num_items} items and {self.num_crops} crops: "
+                f"validated {counted(self.num_items, 'item')} and {counted(self.num_crops, 'crop')}: "
                 f"{num_passed} of {len(self.results)} rules kept, none that stops training is broken"
             )
         ]
@@ -76,8 +77,8 @@ class ValidateReport:
         by_rule = Counter(entry.rule for entry in self.quarantined)
         if by_rule:
             told = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
-            num_crops = len({entry.crop_id for entry in self.quarantined})
-            lines.append(f"{num_crops} crops set aside ({told}): artifacts/validate/quarantined.parquet")
+            crops = counted(len({entry.crop_id for entry in self.quarantined}), "crop")
+            lines.append(f"{crops} set aside ({told}): artifacts/validate/quarantined.parquet")
         lines.append(f"label from metadata alone: {_worst(self.shortcuts)}")
         lines.append("pages: artifacts/validate/data_docs/index.html")
         return "\n".join(lines)

@@ -24,7 +24,7 @@ def lineage_tags(settings: Settings) -> dict[str, str]:
     return {
         "git_commit": git_commit(settings.workspace) or UNKNOWN,
         "dvc_data_md5": DvcRepo(settings.workspace).data_digest() or UNKNOWN,
-        "params_sha256": _params_sha256(settings.workspace / "params.yaml") or UNKNOWN,
+        "params_sha256": _params_sha256(settings.params_file) or UNKNOWN,
         "tool_version": __version__,
     }
 

@@ -75,7 +75,7 @@ class Runtime:
     @cached_property
     def params(self) -> ServeParams:
         """The `serve` section of the workspace's `params.yaml`."""
-        return load_params(self.settings.workspace / "params.yaml").serve
+        return load_params(self.settings.params_file).serve
 
     @cached_property
     def metrics(self) -> ServiceMetrics:

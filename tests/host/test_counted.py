@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from deepfakestream.host.counted import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "told"),
+    [
+        (0, "item", "0 items"),
+        (1, "item", "1 item"),
+        (5, "crop", "5 crops"),
+        (2, "entry", "2 entries"),
+    ],
+)
+def test_a_noun_follows_its_number(number: int, noun: str, told: str) -> None:
+    assert counted(number, noun) == told
