@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
+
 from deepfakestream.faces.types import BoxXYXY, Floats
 
 
@@ -50,6 +52,15 @@ def turned(box_xyxy: BoxXYXY, quarter_turns: int, hw: tuple[int, int]) -> BoxXYX
         box_xyxy = y_min, width_px - x_max, y_max, width_px - x_min
         height_px, width_px = width_px, height_px
     return box_xyxy
+
+
+def turned_points(points_xy: Floats, quarter_turns: int, hw: tuple[int, int]) -> Floats:
+    """Return points `(N, 2)` of the picture turned as by `turned`."""
+    height_px, width_px = hw
+    for _ in range(quarter_turns % 4):
+        points_xy = np.stack([points_xy[:, 1], width_px - points_xy[:, 0]], axis=1)
+        height_px, width_px = width_px, height_px
+    return points_xy
 
 
 def overlap_area(a: BoxXYXY, b: BoxXYXY) -> float:

@@ -11,13 +11,14 @@ from typing import TypeVar
 import numpy as np
 
 from deepfakestream.errors import Reason
-from deepfakestream.faces.boxes import shorter_side
+from deepfakestream.faces.boxes import longer_side, shorter_side
 from deepfakestream.faces.crop import crop_face, resize_square
 from deepfakestream.faces.pose import HeadPose, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
 from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
+from deepfakestream.faces.upright import seen_upright
 from deepfakestream.media.sampling import sample_frames, stream_frames
 from deepfakestream.media.types import Frame, MediaBudget, RGBImage
 from deepfakestream.params import ExtractParams
@@ -63,8 +64,10 @@ def extract_faces(
         for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
             found_any = found_any or bool(confident)
-            kept.append(_choose(confident, spec, notes))
-            crops.append([_cut(frame, face, spec) for face in kept[-1]])
+            seen = [seen_upright(frame.rgb, face, detector) for face in _choose(confident, spec, notes)]
+            seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
+            kept.append([face for face, _ in seen])
+            crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
     if not found_any:
         notes.add(Reason.NO_FACE)
     return ExtractedFaces(
@@ -105,17 +108,16 @@ def _choose(faces: Sequence[Detection], spec: ExtractionSpec, notes: set[Reason]
     return large[: spec.max_faces_per_frame]
 
 
-def _cut(frame: Frame, face: Detection, spec: ExtractionSpec) -> FaceCrop:
-    pose = head_pose(face.landmarks_xy)
+def _cut(frame: Frame, face: Detection, spec: ExtractionSpec, quarter_turns: int) -> FaceCrop:
     rgb = crop_face(
         frame.rgb,
         face.box_xyxy,
         scale=spec.crop_scale,
         size_px=spec.crop_size_px,
         shift_y=spec.crop_shift_y,
-        quarter_turns=pose.quarter_turns if pose else 0,
+        quarter_turns=quarter_turns,
     )
-    return _describe(frame, face, rgb, pose)
+    return _describe(frame, face, rgb, head_pose(face.landmarks_xy))
 
 
 def _describe(frame: Frame, face: Detection, rgb: RGBImage, pose: HeadPose | None) -> FaceCrop:

@@ -1,0 +1,84 @@
+"""Which way up a face lies in its picture, and the same face as the detector sees it upright.
+
+The detectors find faces that stand on their head or lie on their side, but place boxes worse and landmarks
+often as if they stood. The last network of MTCNN (Zhang et al., "Joint face detection and alignment using
+multi-task cascaded convolutional networks", IEEE SPL 2016) has only learned from faces that stand: of the
+four quarter turns it prefers the upright one. Measured in docs/FACE_DETECTION.md.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from deepfakestream.faces.boxes import iou, turned, turned_points
+from deepfakestream.faces.crop import crop_face
+from deepfakestream.faces.mtcnn import WEIGHTS_SHA256
+from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
+from deepfakestream.faces.pose import head_pose
+from deepfakestream.faces.types import BoxXYXY, Detection, FaceDetector
+from deepfakestream.media.types import RGBImage
+
+SIDE_PX = 48
+MARGIN_LOGIT = 4.0
+"""By how much the log-odds of a face must be better in another turn than in the one that landmarks tell."""
+SAME_FACE_IOU = 0.3
+_WEIGHTS_FILE = "mtcnn_onet.onnx"
+
+
+def seen_upright(rgb: RGBImage, face: Detection, detector: FaceDetector) -> tuple[Detection, int]:
+    """Return the face as the detector sees it in the picture turned upright, and the quarter turns to that.
+
+    A face that stands is returned as it is; so is one that the detector does not find again. Turns are by 90
+    degrees against the clock, 0-3; box and landmarks are in pixels of the picture as it lies.
+
+    Raises:
+        WeightsError: the network's file is missing or is not the one with the expected digest.
+    """
+    pose = head_pose(face.landmarks_xy)
+    turns = quarter_turns_to_upright(rgb, face.box_xyxy, assumed=pose.quarter_turns if pose else 0)
+    if turns == 0:
+        return face, 0
+    upright = np.ascontiguousarray(np.rot90(rgb, turns))
+    (found,) = detector.detect([upright])
+    height_px, width_px = upright.shape[:2]
+    again = [_turned_back(each, turns, (height_px, width_px)) for each in found]
+    nearest = max(again, key=lambda each: iou(each.box_xyxy, face.box_xyxy), default=face)
+    return (nearest if iou(nearest.box_xyxy, face.box_xyxy) > SAME_FACE_IOU else face), turns
+
+
+def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) -> int:
+    """Return how often to turn the picture by 90 degrees against the clock until the face stands, 0-3.
+
+    Args:
+        rgb: the picture.
+        box_xyxy: the face, in pixels of the picture.
+        assumed: the answer where no turn is clearly better, e.g. what the landmarks tell.
+
+    Raises:
+        WeightsError: the network's file is missing or is not the one with the expected digest.
+    """
+    face = crop_face(rgb, box_xyxy, scale=1.0, size_px=SIDE_PX)
+    turns = np.stack([np.rot90(face, turn) for turn in range(4)])
+    planes = (turns.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128.0
+    outputs = _network().run(["dense6_1"], {"input": planes})
+    no_face, is_face = np.clip(outputs[0], 1e-9, 1.0).T
+    logits = np.log(is_face / no_face)
+    best = int(logits.argmax())
+    return best if logits[best] - logits[assumed] > MARGIN_LOGIT else assumed
+
+
+def _turned_back(face: Detection, turns: int, upright_hw: tuple[int, int]) -> Detection:
+    return Detection(
+        box_xyxy=turned(face.box_xyxy, -turns, upright_hw),
+        landmarks_xy=turned_points(face.landmarks_xy, -turns, upright_hw),
+        score=face.score,
+    )
+
+
+@cache
+def _network() -> Any:
+    path = WEIGHTS_DIR / _WEIGHTS_FILE
+    return open_session(path, WEIGHTS_SHA256[_WEIGHTS_FILE], device="cpu", num_threads=1)

@@ -1,0 +1,67 @@
+"""Faces that stand again after their picture was turned, on the development data: `make bench`."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+
+from deepfakestream.faces.pose import head_pose
+from deepfakestream.faces.upright import quarter_turns_to_upright
+from deepfakestream.media.sampling import sample_frames
+
+NUM_PEOPLE = 100
+MIN_SCORE = 0.8
+
+
+def portraits(tar):
+    with tarfile.open(tar) as archive:
+        members = (member for member in archive if member.name.endswith((".jpg", ".png")))
+        for member in islice(members, NUM_PEOPLE):
+            data = np.frombuffer(archive.extractfile(member).read(), np.uint8)
+            yield cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def frames(folder, budget):
+    for path in sorted(folder.glob("*.mp4")):
+        yield from (frame.rgb for frame in sample_frames(path, num_frames=2, budget=budget).frames)
+
+
+def judge(pictures, detector, turns):
+    """Return how many faces are found in the turned pictures, and right by landmarks and by the network."""
+    found, by_landmarks, by_network = 0, 0, 0
+    for picture in pictures:
+        turned = np.ascontiguousarray(np.rot90(picture, -turns))
+        (faces,) = detector.detect([turned])
+        if not faces or faces[0].score < MIN_SCORE:
+            continue
+        pose = head_pose(faces[0].landmarks_xy)
+        assumed = pose.quarter_turns if pose else 0
+        found += 1
+        by_landmarks += assumed == turns
+        by_network += quarter_turns_to_upright(turned, faces[0].box_xyxy, assumed=assumed) == turns
+    return found, by_landmarks, by_network
+
+
+@pytest.mark.bench
+@pytest.mark.devdata
+@pytest.mark.timeout(1800)
+def test_turned_faces_stand_again(devdata, detector, budget):
+    videos, people = devdata / "videos", devdata / "portraits"
+    sets = {
+        "frames of clips": [*frames(videos / "real", budget), *frames(videos / "fake", budget)],
+        "whole portraits": list(portraits(people / "ffhq-256.tar")),
+        "press portraits": list(portraits(people / "lfw-150.tar")),
+    }
+    for name, pictures in sets.items():
+        for turns in range(4):
+            found, by_landmarks, by_network = judge(pictures, detector, turns)
+            sys.stdout.write(
+                f"{name}, turned {turns} times: {found} of {len(pictures)} found, right by landmarks "
+                f"{by_landmarks}, by the network {by_network}\n"
+            )
+            assert by_network >= 0.9 * found
