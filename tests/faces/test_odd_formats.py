@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 
 from deepfakestream.errors import MediaError, Reason
@@ -54,3 +55,19 @@ def test_every_odd_file_ends_with_faces_or_a_reason(devdata, detector, extractio
         assert time.monotonic() - start < MAX_S, path.name
         expected = (NOTES.get(path.name, ()), path.name not in WITHOUT_FACE)
         assert found == REFUSED.get(path.name, expected), path.name
+
+
+@pytest.mark.devdata
+@pytest.mark.parametrize(
+    ("name", "turns"), [("h264_ref.mp4", 0), ("upside_down.mp4", 2), ("rotated90_pixels.mp4", 3)]
+)
+def test_faces_of_a_turned_clip_stand(devdata, detector, extraction_spec, budget, name, turns):
+    """One clip, turned before it was encoded anew: the same faces, but for the coding."""
+    crops, expected = (
+        extract_faces(devdata / "odd-formats" / each, detector, extraction_spec, budget).crops
+        for each in (name, "h264_ref.mp4")
+    )
+    assert len(crops) == len(expected) == 8
+    assert {crop.pose.quarter_turns for crop in crops} == {turns}
+    for crop, reference in zip(crops, expected, strict=True):
+        assert np.abs(crop.rgb.astype(float) - reference.rgb).mean() < 7.0
