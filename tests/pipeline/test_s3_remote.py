@@ -136,7 +136,7 @@ def test_what_cannot_be_pushed_is_kept_and_pushed_later(
     settings = Settings(workspace=root)
     start = time.monotonic()
     with pytest.raises(
-        DataError, match=r"6 items were added .* but not pushed: s3://later/set: the S3 server"
+        DataError, match=r"6 items added .* but not pushed: s3://later/set: the S3 server"
     ) as e:
         take(source, root)
     assert "then run 'deepfakestream data push'" in str(e.value)
