@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,13 +14,18 @@ from deepfakestream.faces.types import Detection
 from deepfakestream.faces.upright import quarter_turns_to_upright, seen_upright
 
 
-class Blind:
-    """Finds no face in any picture."""
+class Scripted:
+    """Finds the same faces in every picture, and counts how often it is asked."""
 
-    name, digest = "blind", "0" * 64
+    name, digest = "scripted", "0" * 64
+
+    def __init__(self, *faces):
+        self.faces = list(faces)
+        self.num_calls = 0
 
     def detect(self, images):
-        return [[] for _ in images]
+        self.num_calls += 1
+        return [self.faces for _ in images]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -56,7 +63,32 @@ def test_landmarks_of_a_face_on_its_head_are_overruled(detector, astronaut, assu
     assert quarter_turns_to_upright(turned, face.box_xyxy, assumed=assumed) == 2
 
 
-def test_a_face_that_is_not_found_again_keeps_its_place(astronaut):
+def on_its_head(score):
+    """Where the astronaut's face is in the picture turned by half, without landmarks."""
+    return Detection(box_xyxy=(239.0, 334.0, 334.0, 454.0), landmarks_xy=np.full((5, 2), np.nan), score=score)
+
+
+def test_a_face_that_is_not_found_again_as_surely_stays_as_it_lies(detector, astronaut):
     turned = np.ascontiguousarray(np.rot90(astronaut, 2))
-    face = Detection(box_xyxy=(234.0, 335.0, 339.0, 455.0), landmarks_xy=np.zeros((5, 2)), score=0.9)
-    assert seen_upright(turned, face, Blind()) == (face, 2)
+    ((found, turns),) = seen_upright(turned, [on_its_head(0.9)], detector)
+    assert turns == 2
+    assert found.score > 0.99
+    for face, finder in ((on_its_head(0.9), Scripted()), (on_its_head(1.1), detector)):
+        assert seen_upright(turned, [face], finder) == [(face, 0)]
+
+
+def test_a_face_that_stands_is_not_searched_for_again(detector, astronaut):
+    finder, (face,) = Scripted(), detector.detect([astronaut])[0]
+    lying = replace(face, landmarks_xy=turned_points(face.landmarks_xy, 1, astronaut.shape[:2]))
+    assert seen_upright(astronaut, [face, lying], finder) == [(face, 0), (lying, 0)]
+    assert finder.num_calls == 0
+
+
+def test_a_turned_picture_is_searched_once_and_a_face_of_it_taken_once(astronaut):
+    turned = np.ascontiguousarray(np.rot90(astronaut, 2))
+    upright = replace(on_its_head(0.99), box_xyxy=(178.0, 58.0, 273.0, 178.0))
+    finder, face = Scripted(upright), on_its_head(0.9)
+    (first, first_turns), second = seen_upright(turned, [face, face], finder)
+    assert (first.box_xyxy, first.score, first_turns) == (face.box_xyxy, 0.99, 2)
+    assert second == (face, 0)
+    assert finder.num_calls == 1

@@ -64,7 +64,7 @@ def extract_faces(
         for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
             found_any = found_any or bool(confident)
-            seen = [seen_upright(frame.rgb, face, detector) for face in _choose(confident, spec, notes)]
+            seen = seen_upright(frame.rgb, _choose(confident, spec, notes), detector)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
             kept.append([face for face, _ in seen])
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])

@@ -8,7 +8,8 @@ four quarter turns it prefers the upright one. Measured in docs/FACE_DETECTION.m
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,25 +29,38 @@ SAME_FACE_IOU = 0.3
 _WEIGHTS_FILE = "mtcnn_onet.onnx"
 
 
-def seen_upright(rgb: RGBImage, face: Detection, detector: FaceDetector) -> tuple[Detection, int]:
-    """Return the face as the detector sees it in the picture turned upright, and the quarter turns to that.
+def seen_upright(
+    rgb: RGBImage, faces: Sequence[Detection], detector: FaceDetector
+) -> list[tuple[Detection, int]]:
+    """Return each face as the detector sees it in the picture turned upright, and the quarter turns to that.
 
-    A face that stands is returned as it is; so is one that the detector does not find again. Turns are by 90
-    degrees against the clock, 0-3; box and landmarks are in pixels of the picture as it lies.
+    A face that stands is returned as it is. One that does not is replaced by what the detector finds in its
+    place, no less surely, in the turned picture; where it finds nothing, face and turns are as the landmarks
+    tell. Turns are by 90 degrees against the clock, 0-3; boxes and landmarks are in pixels of the picture as
+    it lies.
 
     Raises:
         WeightsError: the network's file is missing or is not the one with the expected digest.
     """
-    pose = head_pose(face.landmarks_xy)
-    turns = quarter_turns_to_upright(rgb, face.box_xyxy, assumed=pose.quarter_turns if pose else 0)
-    if turns == 0:
-        return face, 0
-    upright = np.ascontiguousarray(np.rot90(rgb, turns))
-    (found,) = detector.detect([upright])
-    height_px, width_px = upright.shape[:2]
-    again = [_turned_back(each, turns, (height_px, width_px)) for each in found]
-    nearest = max(again, key=lambda each: iou(each.box_xyxy, face.box_xyxy), default=face)
-    return (nearest if iou(nearest.box_xyxy, face.box_xyxy) > SAME_FACE_IOU else face), turns
+    seen: list[tuple[Detection, int]] = []
+    again: dict[int, list[Detection]] = {}
+    for face in faces:
+        pose = head_pose(face.landmarks_xy)
+        assumed = pose.quarter_turns if pose else 0
+        turns = quarter_turns_to_upright(rgb, face.box_xyxy, assumed=assumed)
+        if turns == 0:
+            seen.append((face, 0))
+            continue
+        if turns not in again:
+            again[turns] = _found_turned(rgb, turns, detector)
+        same = [f for f in again[turns] if f.score >= face.score and _overlap(f, face) > SAME_FACE_IOU]
+        if same:
+            nearest = max(same, key=partial(_overlap, face))
+            again[turns] = [f for f in again[turns] if f is not nearest]
+            seen.append((nearest, turns))
+        else:
+            seen.append((face, assumed))
+    return seen
 
 
 def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) -> int:
@@ -70,12 +84,23 @@ def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) 
     return best if logits[best] - logits[assumed] > MARGIN_LOGIT else assumed
 
 
-def _turned_back(face: Detection, turns: int, upright_hw: tuple[int, int]) -> Detection:
-    return Detection(
-        box_xyxy=turned(face.box_xyxy, -turns, upright_hw),
-        landmarks_xy=turned_points(face.landmarks_xy, -turns, upright_hw),
-        score=face.score,
-    )
+def _found_turned(rgb: RGBImage, turns: int, detector: FaceDetector) -> list[Detection]:
+    """Return the faces of the turned picture, in pixels of the picture as it lies."""
+    upright = np.ascontiguousarray(np.rot90(rgb, turns))
+    (found,) = detector.detect([upright])
+    height_px, width_px = upright.shape[:2]
+    return [
+        Detection(
+            box_xyxy=turned(face.box_xyxy, -turns, (height_px, width_px)),
+            landmarks_xy=turned_points(face.landmarks_xy, -turns, (height_px, width_px)),
+            score=face.score,
+        )
+        for face in found
+    ]
+
+
+def _overlap(a: Detection, b: Detection) -> float:
+    return iou(a.box_xyxy, b.box_xyxy)
 
 
 @cache
