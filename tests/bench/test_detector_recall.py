@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tarfile
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -15,14 +13,6 @@ from deepfakestream.faces.boxes import longer_side
 NUM_PEOPLE = 150
 MIN_SCORE = 0.8
 FRAME_HW = (1080, 1920)
-
-
-def portraits(tar):
-    with tarfile.open(tar) as archive:
-        members = (member for member in archive if member.name.endswith((".jpg", ".png")))
-        for member in islice(members, NUM_PEOPLE):
-            data = np.frombuffer(archive.extractfile(member).read(), np.uint8)
-            yield cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def confident(faces):
@@ -42,9 +32,9 @@ def show(text):
 
 @pytest.mark.bench
 @pytest.mark.devdata
-def test_recall_by_face_size_in_1080p(devdata, detector):
+def test_recall_by_face_size_in_1080p(devdata, detector, pictures_of):
     """Whole portraits, scaled so that the box is as high as stated, on a grey frame."""
-    people = list(portraits(devdata / "portraits" / "ffhq-256.tar"))[:60]
+    people = pictures_of(devdata / "portraits" / "ffhq-256.tar", count=60)
     heights_px = [longer_side(confident(faces)[0].box_xyxy) for faces in detector.detect(people)]
     show(f"\nface height in a 1920 x 1080 frame: share found (n = {len(people)})")
     shares = {}
@@ -62,10 +52,10 @@ def test_recall_by_face_size_in_1080p(devdata, detector):
 @pytest.mark.bench
 @pytest.mark.devdata
 @pytest.mark.parametrize("zoom", [1, 3])
-def test_tight_portraits_are_found_once(devdata, detector, zoom):
+def test_tight_portraits_are_found_once(devdata, detector, pictures_of, zoom):
     crops = [
         cv2.resize(rgb, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-        for rgb in portraits(devdata / "dfdc-faces" / "val-09.tar")
+        for rgb in pictures_of(devdata / "dfdc-faces" / "val-09.tar", count=NUM_PEOPLE)
     ]
     looks = {
         "one look": [detector._look([rgb], 640)[0] for rgb in crops],

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
-import tarfile
 import time
-from itertools import islice
 
-import cv2
 import numpy as np
 import pytest
 
@@ -17,14 +14,6 @@ from deepfakestream.media.sampling import sample_frames
 
 NUM_PEOPLE = 100
 MIN_SCORE = 0.8
-
-
-def portraits(tar):
-    with tarfile.open(tar) as archive:
-        members = (member for member in archive if member.name.endswith((".jpg", ".png")))
-        for member in islice(members, NUM_PEOPLE):
-            data = np.frombuffer(archive.extractfile(member).read(), np.uint8)
-            yield cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def frames(folder, budget):
@@ -51,12 +40,12 @@ def judge(pictures, detector, turns):
 @pytest.mark.bench
 @pytest.mark.devdata
 @pytest.mark.timeout(1800)
-def test_turned_faces_stand_again(devdata, detector, budget):
+def test_turned_faces_stand_again(devdata, detector, budget, pictures_of):
     videos, people = devdata / "videos", devdata / "portraits"
     sets = {
         "frames of clips": [*frames(videos / "real", budget), *frames(videos / "fake", budget)],
-        "whole portraits": list(portraits(people / "ffhq-256.tar")),
-        "press portraits": list(portraits(people / "lfw-150.tar")),
+        "whole portraits": pictures_of(people / "ffhq-256.tar", count=NUM_PEOPLE),
+        "press portraits": pictures_of(people / "lfw-150.tar", count=NUM_PEOPLE),
     }
     for name, pictures in sets.items():
         for turns in range(4):
