@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import deepfakestream
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versions import CODE_LINK, DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace
@@ -36,7 +36,7 @@ def test_the_graph_names_folders_and_verbs_that_exist() -> None:
         for dependency in stage["deps"]:
             if dependency.startswith("${code}"):
                 assert (package / dependency.removeprefix("${code}/")).exists(), dependency
-    assert variables == {"code": workspace.CODE_LINK}
+    assert variables == {"code": CODE_LINK}
 
 
 def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
@@ -45,17 +45,17 @@ def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     assert "deepfakestream ingest SOURCE; dvc repro" in report.describe()
     root = report.directory
     load_params(root / "params.yaml")
-    assert (root / workspace.CODE_LINK).resolve() == Path(deepfakestream.__file__).parent
+    assert (root / CODE_LINK).resolve() == Path(deepfakestream.__file__).parent
     assert DvcRepo(root).exists
     config = (root / ".dvc" / "config").read_text()
     assert "analytics = false" in config
     assert "url = ../work/dvc-remote" in config
 
     (root / "params.yaml").write_text("mine")
-    (root / workspace.CODE_LINK).unlink()
-    (root / workspace.CODE_LINK).symlink_to(tmp_path)
+    (root / CODE_LINK).unlink()
+    (root / CODE_LINK).symlink_to(tmp_path)
     again = workspace.create(root)
-    assert again.created == [workspace.CODE_LINK]
+    assert again.created == [CODE_LINK]
     assert (root / "params.yaml").read_text() == "mine"
     assert not again.has_other_graph
 
@@ -83,7 +83,7 @@ def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
 
 
 def test_another_installation_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / workspace.CODE_LINK).mkdir(parents=True)
+    (tmp_path / CODE_LINK).mkdir(parents=True)
     with pytest.raises(DataError, match="is not the running deepfakestream"):
         workspace.create(tmp_path)
 

@@ -25,6 +25,8 @@ LOCAL_REMOTE = "local"
 SHARED_REMOTE = "shared"
 REMOTE_DIR = "work/dvc-remote"
 POINTER_FILE = "data.dvc"
+CODE_LINK = "src/deepfakestream"
+"""Where `dvc.yaml` looks for the code that stages depend on."""
 HELD_FILE = "work/data-version"
 """Digest of the version that this machine recorded or fetched last."""
 
@@ -213,7 +215,7 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
         return own[-1]
     errors = [line for line in lines if line.startswith("ERROR:")]
     last = [*lines, *errors][-1] if lines else "it printed nothing"
-    if "No such file" in last and f"{root}/src/deepfakestream/" in last:
+    if "No such file" in last and f"{root}/{CODE_LINK}/" in last:
         return f"{root}: dvc.yaml is of another release ({last}); run 'deepfakestream init' there"
     return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
 

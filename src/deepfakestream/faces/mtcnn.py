@@ -104,7 +104,7 @@ class Mtcnn:
         for zoom in pyramid(views[0].height_px, views[0].width_px):
             hw = int(views[0].height_px * zoom + 1), int(views[0].width_px * zoom + 1)
             faces, offsets = self._propose_net.run(
-                None, {"input": _input([view.whole(hw) for view in views])}
+                None, {"input": network_input([view.whole(hw) for view in views])}
             )
             for picture, level in enumerate(levels):
                 found = mtcnn_boxes.proposals(faces[picture, 1], offsets[picture], zoom, MIN_SCORES[0])
@@ -118,7 +118,7 @@ class Mtcnn:
         if not usable.any():
             return np.zeros((0, 4), dtype=np.float32)
         patches = view.patches(corners[usable], 24)
-        faces, offsets = self._refine_net.run(None, {"input": _input(patches)})
+        faces, offsets = self._refine_net.run(None, {"input": network_input(patches)})
         order = _best(faces[:, 1], MIN_SCORES[1])
         kept = order[suppress(boxes[usable][order], REFINED_IOU)]
         return squared(corrected(boxes[usable][kept], offsets[kept], last_pixel=1))
@@ -129,7 +129,7 @@ class Mtcnn:
         if not usable.any():
             return _NOBODY
         patches = view.patches(corners[usable], 48)
-        faces, offsets, points = self._output_net.run(None, {"input": _input(patches)})
+        faces, offsets, points = self._output_net.run(None, {"input": network_input(patches)})
         order = _best(faces[:, 1], MIN_SCORES[2])
         near = boxes[usable][order]
         sides = near[:, None, 2:] - near[:, None, :2] + 1
@@ -156,7 +156,8 @@ def _joined(levels: Sequence[Floats]) -> Floats:
     return squared(corrected(found[:, :4], found[:, 5:], last_pixel=0))
 
 
-def _input(planes: Any) -> Floats:
+def network_input(planes: Any) -> Floats:
+    """Return pixels, 0-255, as the three networks expect them."""
     return cast(Floats, (np.asarray(planes, dtype=np.float32) - np.float32(127.5)) * np.float32(0.0078125))
 
 

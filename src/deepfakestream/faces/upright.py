@@ -16,7 +16,7 @@ import numpy as np
 
 from deepfakestream.faces.boxes import iou, turned, turned_points
 from deepfakestream.faces.crop import crop_face
-from deepfakestream.faces.mtcnn import WEIGHTS_SHA256
+from deepfakestream.faces.mtcnn import WEIGHTS_SHA256, network_input
 from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
 from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.types import BoxXYXY, Detection, FaceDetector
@@ -76,8 +76,7 @@ def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) 
     """
     face = crop_face(rgb, box_xyxy, scale=1.0, size_px=SIDE_PX)
     turns = np.stack([np.rot90(face, turn) for turn in range(4)])
-    planes = (turns.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128.0
-    outputs = _network().run(["dense6_1"], {"input": planes})
+    outputs = _network().run(["dense6_1"], {"input": network_input(turns.transpose(0, 3, 1, 2))})
     no_face, is_face = np.clip(outputs[0], 1e-9, 1.0).T
     logits = np.log(is_face / no_face)
     best = int(logits.argmax())

@@ -13,7 +13,7 @@ from pathlib import Path
 import deepfakestream
 from deepfakestream.data.recorded_set import RecordedSet
 from deepfakestream.data.remotes import RemoteAddress
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versions import CODE_LINK, DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.whole_files import replacing
 
@@ -21,7 +21,6 @@ GRAPH_FILE = "dvc.yaml"
 TEMPLATES = {"params.yaml": "params.yaml", GRAPH_FILE: "dvc.yaml.in", ".dvcignore": "dvcignore.in"}
 """File of a workspace to its template in `pipeline/templates/`."""
 
-CODE_LINK = "src/deepfakestream"
 _GITIGNORE = (
     "# data is versioned by DVC, the rest is made again\n/data/\n/artifacts/\n/work/\n/src/deepfakestream\n"
 )

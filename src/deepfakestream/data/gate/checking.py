@@ -13,6 +13,8 @@ import pandas as pd
 from great_expectations.checkpoint.actions import UpdateDataDocsAction
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
+from deepfakestream.host.counted import counted
+
 SITE_NAME = "data_docs"
 _NUM_EXAMPLES = 3
 
@@ -39,7 +41,7 @@ class RuleResult:
         """The rows that broke the rule, or what was measured, in words."""
         if self.failed_ids:
             shown = ", ".join(self.examples)
-            return f"{self.num_failed} row{'s' if self.num_failed > 1 else ''}, e.g. {shown}"
+            return f"{counted(self.num_failed, 'row')}, e.g. {shown}"
         return f"{self.observed:.12g}" if isinstance(self.observed, float) else self.observed or "nothing"
 
     def describe(self) -> str:
