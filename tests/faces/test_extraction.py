@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfakestream.data.face_store import face_record
+from deepfakestream.data.extraction.face_store import face_record
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
-from deepfakestream.data.face_store import StoredFaces
+from deepfakestream.data.extraction.crop_assembly import assemble
+from deepfakestream.data.extraction.face_store import StoredFaces
 from deepfakestream.data.manifest import to_frame, write_manifest
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.spec import (

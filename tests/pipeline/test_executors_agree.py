@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfakestream.data.executors.ray_cluster import RayCluster
+from deepfakestream.data.extraction.executors.ray_cluster import RayCluster
 from deepfakestream.data.manifest import read_manifest, write_manifest
 from deepfakestream.errors import ServerError
 from deepfakestream.params import load_params

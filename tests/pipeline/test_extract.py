@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from deepfakestream.data.crop_store import read_crop_table, read_images
-from deepfakestream.data.face_store import exclusive_store
+from deepfakestream.data.extraction.face_store import exclusive_store
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.detectors import open_detector

@@ -18,7 +18,7 @@ from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.tombstones import read_tombstones
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.media.types import RGBImage
 from deepfakestream.params import load_params

@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.host.locks import exclusive
 from deepfakestream.params import load_params

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfakestream.data.face_store import FaceStore, StoredFaces
+from deepfakestream.data.extraction.face_store import FaceStore, StoredFaces
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.quarantine import Quarantine, Refusal
 from deepfakestream.errors import DataError, Reason

@@ -17,8 +17,8 @@ import requests
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.data.remotes import parse_remote
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.remotes import parse_remote
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import forget, ingest, transfer, workspace

@@ -14,9 +14,9 @@ import pytest
 import torch
 import yaml
 
-from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import encode_image
-from deepfakestream.data.face_store import StoredFaces
+from deepfakestream.data.extraction.crop_assembly import assemble
+from deepfakestream.data.extraction.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError

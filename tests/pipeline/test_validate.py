@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfakestream.data.crop_assembly import assemble
 from deepfakestream.data.crop_store import decode_image, encode_image
-from deepfakestream.data.face_store import StoredFaces
+from deepfakestream.data.extraction.crop_assembly import assemble
+from deepfakestream.data.extraction.face_store import StoredFaces
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.usable_crops import read_usable_crops

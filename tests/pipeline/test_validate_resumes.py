@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from deepfakestream.data.manifest import read_manifest, write_manifest
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.media.types import RGBImage
 from deepfakestream.params import load_params

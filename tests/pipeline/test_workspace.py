@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import deepfakestream
-from deepfakestream.data.versions import CODE_LINK, DvcRepo
+from deepfakestream.data.versioning.repository import CODE_LINK, DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace

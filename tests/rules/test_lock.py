@@ -25,7 +25,7 @@ DECLARED = [
     for line in [*PROJECT["dependencies"], *(one for lines in EXTRAS.values() for one in lines)]
 ]
 RUNTIME = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-OPTIONAL = {"src/deepfakestream/data/executors/ray_cluster.py: ray"}
+OPTIONAL = {"src/deepfakestream/data/extraction/executors/ray_cluster.py: ray"}
 """Imported where the extra of that name is installed; the module says so where it is not."""
 PROVIDERS = packages_distributions()
 TEST_MODULES = {path.stem for path in (ROOT / "tests").rglob("*.py")}

@@ -111,7 +111,7 @@ def init(
     Credentials of a remote come from the AWS variables or profile and are not stored. In a workspace that is
     there already, --remote makes another remote the default.
     """
-    from deepfakestream.data.remotes import parse_remote
+    from deepfakestream.data.versioning.remotes import parse_remote
     from deepfakestream.pipeline import workspace
 
     if endpoint_url and not remote:

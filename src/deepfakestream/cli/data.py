@@ -43,7 +43,7 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Print what is in the set: items by source, label, method and split, sizes, codecs, licences, faces."""
-    from deepfakestream.data.set_report import describe
+    from deepfakestream.data.card.report import describe
     from deepfakestream.pipeline import data_stats
 
     settings = load_settings()

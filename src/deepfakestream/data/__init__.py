@@ -1,1 +1,1 @@
-"""The set: layouts, manifest, splits, packed crops, expectations, versions."""
+"""The dataset: tables that all stages share, and one package for each stage that makes or reads them."""

@@ -51,3 +51,6 @@ CROP_COLUMNS = {
     "shard": "file in crops/ that holds the image",
     "row": "row in that shard",
 }
+
+ITEM_COLUMNS = ("label", "manipulation", "group_id", "identity", "split", "source")
+"""Columns of the manifest that each crop carries."""

@@ -26,6 +26,9 @@ _NUMBERS = {
 }
 SCHEMA = pa.schema([(name, _NUMBERS.get(name, pa.string())) for name in MANIFEST_COLUMNS])
 
+MEDIA_DIR = "media"
+PACKS_DIR = "packs"
+
 
 def read_manifest(data_dir: Path) -> pd.DataFrame:
     """Return the set's items, one row each with `MANIFEST_COLUMNS`, ordered by `media_id`.

@@ -6,15 +6,11 @@ The file is a part of the set: whoever pulls the set refuses the same bytes too.
 from __future__ import annotations
 
 import csv
-import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from deepfakestream.data.examination import ExaminedItem
-from deepfakestream.data.packs import member_digests
-from deepfakestream.data.quarantine import Refusal
-from deepfakestream.errors import DataError, Reason
+from deepfakestream.errors import DataError
 from deepfakestream.host.whole_files import replacing
 
 TOMBSTONE_FILE = "forgotten.csv"
@@ -59,74 +55,6 @@ def add_tombstones(data_dir: Path, tombstones: Iterable[Tombstone]) -> None:
         writer = csv.DictWriter(lines, _columns(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(together[media_id]) for media_id in sorted(together))
-
-
-def refuse_forgotten(
-    outcomes: Iterable[ExaminedItem | Refusal], tombstones: Mapping[str, Tombstone]
-) -> Iterator[ExaminedItem | Refusal]:
-    """Yield the outcomes of an examination, with a refusal in place of each item that was forgotten.
-
-    A new item in a tar that holds forgotten bytes is refused too: the set takes a tar as a whole.
-
-    Raises:
-        DataError: a tar changed since it was examined.
-    """
-    looked_into: dict[Path, Tombstone | None] = {}
-    for outcome in outcomes:
-        tombstone = tombstones.get(outcome.media_id or "")
-        if tombstone is not None:
-            yield _refusal(outcome, _told(tombstone) + "leave the file out of the source")
-        elif tombstones and isinstance(outcome, ExaminedItem) and _brings_a_tar(outcome):
-            path = outcome.item.path
-            if path not in looked_into:
-                looked_into[path] = _forgotten_in(path, tombstones)
-            yield _with_its_tar(outcome, looked_into[path])
-        else:
-            yield outcome
-
-
-def _brings_a_tar(examined: ExaminedItem) -> bool:
-    is_new = examined.info is not None
-    return is_new and examined.item.member is not None
-
-
-def _forgotten_in(pack: Path, tombstones: Mapping[str, Tombstone]) -> Tombstone | None:
-    try:
-        with pack.open("rb") as content:
-            return next((tombstones[d] for d in member_digests(content) if d in tombstones), None)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(
-            f"{pack}: changed while it was being ingested ({error}); ingest again once it is done"
-        ) from error
-
-
-def _with_its_tar(examined: ExaminedItem, tombstone: Tombstone | None) -> ExaminedItem | Refusal:
-    if tombstone is None:
-        return examined
-    return _refusal(
-        examined,
-        f"its tar {examined.item.path} holds a file of sha256 {tombstone.media_id[:12]}…; "
-        f"{_told(tombstone)}pack the tar again without that file and ingest again",
-    )
-
-
-def _told(tombstone: Tombstone) -> str:
-    return f"these bytes were forgotten on {tombstone.forgotten_at[:10]} ({tombstone.reason}); "
-
-
-def _refusal(outcome: ExaminedItem | Refusal, message: str) -> Refusal:
-    if isinstance(outcome, Refusal):
-        name, path = outcome.original_name, outcome.path
-    else:
-        name, path = outcome.item.name, str(outcome.item.path)
-    return Refusal(
-        source=outcome.source,
-        original_name=name,
-        reason=Reason.FORGOTTEN,
-        message=f"{name}: {message}",
-        path=path,
-        media_id=outcome.media_id,
-    )
 
 
 def _columns() -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from deepfakestream.data.crop_assembly import SUMMARY_FILE
-from deepfakestream.data.gate.report import REPORT_FILE as VALIDATE_FILE
+from deepfakestream.data.extraction.crop_assembly import SUMMARY_FILE
+from deepfakestream.data.validation.report import REPORT_FILE as VALIDATE_FILE
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
@@ -25,7 +26,7 @@ from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
 from deepfakestream.pipeline.ablation_report import AblationReport, AblationRow, Interval, compare
 from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.training_key import table_digest, training_key
+from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore

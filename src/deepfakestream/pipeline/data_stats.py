@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.card import manifest_part, write_card
-from deepfakestream.data.crop_assembly import SUMMARY_FILE
+from deepfakestream.data.card.card import manifest_part, write_card
+from deepfakestream.data.card.plots import draw_set
+from deepfakestream.data.card.statistics import Extracted, SetStatistics, measure_set
 from deepfakestream.data.crop_store import TABLE_FILE, read_crop_table
-from deepfakestream.data.gate.report import REPORT_FILE
-from deepfakestream.data.recorded_set import read_named_items
-from deepfakestream.data.set_plots import draw_set
-from deepfakestream.data.statistics import Extracted, SetStatistics, measure_set
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.extraction.crop_assembly import SUMMARY_FILE
+from deepfakestream.data.validation.report import REPORT_FILE
+from deepfakestream.data.versioning.named_data import read_named_items
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.settings import Settings

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.crop_store import read_images
+from deepfakestream.data.digests import set_sha256
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.gaps import measure_gaps
@@ -29,7 +30,7 @@ from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.params import EvaluateParams
 from deepfakestream.pipeline.evaluation_files import EvaluateReport, write_files
 from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, read_entries
-from deepfakestream.pipeline.scoring import TEST_SPLIT, read_items, score_stored_faces, set_sha256
+from deepfakestream.pipeline.scoring import TEST_SPLIT, read_items, score_stored_faces
 from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.data.crop_assembly import EmptyItem, Summary, assemble
-from deepfakestream.data.face_filling import fill_store
-from deepfakestream.data.face_jobs import DetectorFactory
-from deepfakestream.data.face_store import read_stored
+from deepfakestream.data.extraction.crop_assembly import EmptyItem, Summary, assemble
+from deepfakestream.data.extraction.face_filling import fill_store
+from deepfakestream.data.extraction.face_jobs import DetectorFactory
+from deepfakestream.data.extraction.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest, to_rows
 from deepfakestream.data.quarantine import GATE_REASONS, NAME_REASONS, Quarantine, Refusal
-from deepfakestream.data.recorded_set import read_named_items
+from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from deepfakestream.data.digests import set_sha256
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.pipeline.evaluation_files import METRICS_FILE, REFERENCE_FILE, SCORES_FILE
-from deepfakestream.pipeline.scoring import read_test_items, set_sha256
+from deepfakestream.pipeline.scoring import read_test_items
 from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.settings import Settings
 

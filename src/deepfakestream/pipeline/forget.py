@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from deepfakestream.data.face_store import drop_everywhere
-from deepfakestream.data.forgetting import MIN_PREFIX, remove_from_data, resolve_item
-from deepfakestream.data.object_stores import open_stores
+from deepfakestream.data.extraction.face_store import drop_everywhere
 from deepfakestream.data.quarantine import Quarantine
-from deepfakestream.data.recorded_set import read_named_items
 from deepfakestream.data.tombstones import Tombstone, add_tombstones, read_tombstones
-from deepfakestream.data.traces import find_traces, mentions
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.forgetting import MIN_PREFIX, remove_from_data, resolve_item
+from deepfakestream.data.versioning.named_data import read_named_items
+from deepfakestream.data.versioning.object_stores import open_stores
+from deepfakestream.data.versioning.object_traces import find_traces, mentions
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.examination import Limits, examine_all
-from deepfakestream.data.held_groups import join_held_groups
-from deepfakestream.data.ingestion import Selection, copy_into, manifest_rows, relabel, select
-from deepfakestream.data.layouts import choose_layout
-from deepfakestream.data.layouts.types import Layout
+from deepfakestream.data.ingestion.examination import Limits, examine_all
+from deepfakestream.data.ingestion.forgotten import refuse_forgotten
+from deepfakestream.data.ingestion.held_groups import join_held_groups
+from deepfakestream.data.ingestion.intake import Selection, copy_into, manifest_rows, relabel, select
+from deepfakestream.data.ingestion.layouts import choose_layout
+from deepfakestream.data.ingestion.layouts.types import Layout
+from deepfakestream.data.ingestion.recorded_set import RecordedSet
 from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
 from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
-from deepfakestream.data.recorded_set import RecordedSet
 from deepfakestream.data.splits import SPLITS, SplitDraw
-from deepfakestream.data.tombstones import read_tombstones, refuse_forgotten
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.tombstones import read_tombstones
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
 from deepfakestream.host.progress import track

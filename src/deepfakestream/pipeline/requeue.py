@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from deepfakestream.data.face_store import drop_everywhere
+from deepfakestream.data.extraction.face_store import drop_everywhere
 from deepfakestream.data.manifest import read_manifest_or_empty
 from deepfakestream.data.quarantine import LedgerEntry, Origin, Quarantine
 from deepfakestream.errors import Reason

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from deepfakestream.data.crop_assembly import spec_differences
 from deepfakestream.data.crop_store import decode_image, read_crop_table, read_images
-from deepfakestream.data.face_filling import fill_store
-from deepfakestream.data.face_store import read_stored
+from deepfakestream.data.extraction.crop_assembly import spec_differences
+from deepfakestream.data.extraction.face_filling import fill_store
+from deepfakestream.data.extraction.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.scoring import Scorer, score_crops, score_media
@@ -45,11 +44,6 @@ def read_items(settings: Settings, *, split: str) -> pd.DataFrame:
             f"ingest.split_fractions.{split} in params.yaml or ingest more source groups"
         )
     return items
-
-
-def set_sha256(items: pd.DataFrame) -> str:
-    """Return the identity of a test set: the digest of its media ids."""
-    return hashlib.sha256("\n".join(sorted(items["media_id"])).encode()).hexdigest()
 
 
 def score_from_store(

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 import yaml
 
+from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.model.device import resolve_device
 from deepfakestream.params import Params
 from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.training_key import table_digest, training_key
+from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team

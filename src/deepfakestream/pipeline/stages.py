@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import ParamsError
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.pipeline.locks import one_at_a_time

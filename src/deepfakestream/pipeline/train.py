@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from deepfakestream.data.crop_assembly import spec_differences
+from deepfakestream.data.digests import table_digest
+from deepfakestream.data.extraction.crop_assembly import spec_differences
 from deepfakestream.data.usable_crops import read_usable_crops
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.host.locks import exclusive
@@ -25,7 +26,7 @@ from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.model.spec import read_spec
 from deepfakestream.params import Params, TrainParams
 from deepfakestream.pipeline.train_faces import face_sets
-from deepfakestream.pipeline.training_key import table_digest, training_key
+from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore

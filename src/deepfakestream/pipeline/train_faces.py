@@ -13,8 +13,8 @@ import pandas as pd
 
 from deepfakestream import __version__
 from deepfakestream.data.crop_store import read_images
+from deepfakestream.data.digests import table_digest
 from deepfakestream.errors import DataError
-from deepfakestream.pipeline.training_key import table_digest
 from deepfakestream.settings import Settings
 from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.mapped import open_mapped, shared_folder, write_stacked

@@ -7,6 +7,7 @@ import hashlib
 import pandas as pd
 
 from deepfakestream import __version__
+from deepfakestream.data.digests import table_digest
 from deepfakestream.model.folder import weights_sha256
 from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.params import Params
@@ -37,11 +38,3 @@ def training_key(table: pd.DataFrame, params: Params) -> str:
         *weights,
     ]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
-
-
-def table_digest(table: pd.DataFrame) -> str:
-    """Return a digest of crops, labels and splits, and of the groups and sets that decide on pairs."""
-    rows = table["crop_sha256"]
-    for column in ("label", "split", "group_id", "source"):
-        rows = rows + "\t" + table[column]
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time

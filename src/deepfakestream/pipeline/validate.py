@@ -11,19 +11,21 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.data.crop_store import read_crop_table
-from deepfakestream.data.gate.checking import Checker, RuleResult
-from deepfakestream.data.gate.contact_sheet import write_contact_sheet
-from deepfakestream.data.gate.index_page import write_index
-from deepfakestream.data.gate.near_duplicates import find_near_duplicates
-from deepfakestream.data.gate.pages import keep_pages_local
-from deepfakestream.data.gate.report import (
+from deepfakestream.data.digests import tables_digest
+from deepfakestream.data.quarantine import Quarantine
+from deepfakestream.data.validation.checking import Checker, RuleResult
+from deepfakestream.data.validation.contact_sheet import write_contact_sheet
+from deepfakestream.data.validation.index_page import write_index
+from deepfakestream.data.validation.near_duplicates import find_near_duplicates
+from deepfakestream.data.validation.pages import keep_pages_local
+from deepfakestream.data.validation.report import (
     Quarantined,
     record_in_ledger,
     refusals,
     set_aside,
     write_report,
 )
-from deepfakestream.data.gate.rules import (
+from deepfakestream.data.validation.rules import (
     crop_rules,
     distribution_rules,
     item_rules,
@@ -32,8 +34,8 @@ from deepfakestream.data.gate.rules import (
     shortcut_rules,
     split_rules,
 )
-from deepfakestream.data.gate.shortcuts import Shortcut, find_shortcuts
-from deepfakestream.data.gate.views import (
+from deepfakestream.data.validation.shortcuts import Shortcut, find_shortcuts
+from deepfakestream.data.validation.views import (
     crops_view,
     distributions_view,
     items_view,
@@ -42,9 +44,7 @@ from deepfakestream.data.gate.views import (
     shortcuts_view,
     splits_view,
 )
-from deepfakestream.data.quarantine import Quarantine
-from deepfakestream.data.recorded_set import read_named_items
-from deepfakestream.data.statistics import tables_digest
+from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import GateError
 from deepfakestream.host.counted import counted
 from deepfakestream.params import ValidateParams

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import deepfakestream
-from deepfakestream.data.recorded_set import RecordedSet
-from deepfakestream.data.remotes import RemoteAddress
-from deepfakestream.data.versions import CODE_LINK, DvcRepo
+from deepfakestream.data.ingestion.recorded_set import RecordedSet
+from deepfakestream.data.versioning.remotes import RemoteAddress
+from deepfakestream.data.versioning.repository import CODE_LINK, DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.whole_files import replacing
 

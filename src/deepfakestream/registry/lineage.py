@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from deepfakestream import __version__
-from deepfakestream.data.versions import DvcRepo
+from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.settings import Settings
 
 UNKNOWN = "unknown"

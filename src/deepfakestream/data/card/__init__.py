@@ -1,0 +1,1 @@
+"""The data card: statistics, plots and known limits of a dataset."""

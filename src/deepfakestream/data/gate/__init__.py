@@ -1,1 +1,0 @@
-"""The gate before training: rules over items, crops and splits, checked with Great Expectations."""

@@ -1,0 +1,1 @@
+"""Taking labelled media into `data/`: layouts, examination, groups and duplicates."""

@@ -1,0 +1,65 @@
+"""Layouts of labelled media: each a small class; detected, or chosen by name.
+
+docs/DATA.md shows how to add one; `types.Layout` is what it must offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepfakestream.data.ingestion.layouts.celeb_df import CelebDfLayout
+from deepfakestream.data.ingestion.layouts.crop_shards import CropShardsLayout
+from deepfakestream.data.ingestion.layouts.dfdc import DfdcLayout
+from deepfakestream.data.ingestion.layouts.faceforensics import DfdLayout, FaceForensicsLayout
+from deepfakestream.data.ingestion.layouts.folders import FoldersLayout
+from deepfakestream.data.ingestion.layouts.manifest import ManifestLayout
+from deepfakestream.data.ingestion.layouts.types import Layout
+from deepfakestream.errors import DataError
+
+LAYOUTS: tuple[Layout, ...] = (
+    CelebDfLayout(),
+    CropShardsLayout(),
+    DfdLayout(),
+    DfdcLayout(),
+    FaceForensicsLayout(),
+    FoldersLayout(),
+    ManifestLayout(),
+)
+"""Every layout, by name."""
+
+
+def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
+    """Return the layout of a source: the one named, else the only one that it looks like.
+
+    Raises:
+        DataError: the source is missing, the name is unknown, or no layout matches, or several do.
+    """
+    if not _exists(source):
+        raise DataError(f"{source}: no such file or folder; give the folder or manifest of labelled media")
+    if name is not None:
+        return _by_name(name, layouts)
+    matching = [layout for layout in layouts if layout.matches(source)]
+    covered = frozenset[str]().union(*(layout.covers for layout in matching))
+    meant = [layout for layout in matching if layout.name not in covered]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        names = " and ".join(layout.name for layout in meant)
+        raise DataError(f"{source}: looks like {names}; say which with --layout, or name the folder of one")
+    known = "; ".join(f"{layout.name}: {layout.summary}" for layout in layouts)
+    raise DataError(f"{source}: no known layout; arrange it as one of these ({known})")
+
+
+def _exists(source: Path) -> bool:
+    try:
+        return source.exists()
+    except OSError:
+        return False
+
+
+def _by_name(name: str, layouts: Sequence[Layout]) -> Layout:
+    for layout in layouts:
+        if layout.name == name:
+            return layout
+    raise DataError(f"--layout {name}: unknown; use one of {', '.join(layout.name for layout in layouts)}")

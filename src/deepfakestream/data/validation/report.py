@@ -1,0 +1,119 @@
+"""What the gate found, as files that the next stages and people read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepfakestream.data.quarantine import GATE_REASONS, Quarantine, Refusal
+from deepfakestream.data.usable_crops import QUARANTINED_FILE
+from deepfakestream.data.validation.checking import RuleResult
+from deepfakestream.errors import Reason
+
+REPORT_FILE = "report.json"
+NEAR_DUPLICATES_FILE = "near_duplicates.csv"
+NEAR_DUPLICATE_RULE = "near_duplicate"
+_SCHEMA = pa.schema([("crop_id", pa.string()), ("media_id", pa.string()), ("rule", pa.string())])
+_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """One crop that was set aside, and the rule that it broke."""
+
+    crop_id: str
+    media_id: str
+    rule: str
+
+
+def set_aside(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Quarantined]:
+    """Return the crops that broke a rule of severity `warning`, ordered by crop and rule.
+
+    Of an item that a later split shows too, all crops go.
+    """
+    found: list[Quarantined] = []
+    for result in results:
+        if result.severity != "warning" or result.table not in ("crops", "near_duplicates"):
+            continue
+        column = "crop_id" if result.table == "crops" else "media_id"
+        broken = crops.loc[crops[column].isin(set(result.failed_ids)), ["crop_id", "media_id"]]
+        found += [
+            Quarantined(crop_id=crop_id, media_id=media_id, rule=_rule_name(result))
+            for crop_id, media_id in broken.itertuples(index=False)
+        ]
+    return sorted(found, key=lambda entry: (entry.crop_id, entry.rule))
+
+
+def refusals(
+    quarantined: Sequence[Quarantined], crops: pd.DataFrame, manifest: pd.DataFrame, *, data_dir: Path
+) -> list[Refusal]:
+    """Return what the quarantine ledger is told: an entry an item and reason, with how many crops it lost."""
+    num_crops = crops.groupby("media_id").size()
+    items = {row["media_id"]: row for row in manifest.to_dict("records")}
+    lost: dict[tuple[str, Reason], list[Quarantined]] = {}
+    for entry in quarantined:
+        lost.setdefault((entry.media_id, _reason(entry.rule)), []).append(entry)
+    return [
+        Refusal(
+            source=items[media_id]["source"],
+            original_name=items[media_id]["original_name"],
+            reason=reason,
+            message=_told(entries, int(num_crops[media_id])),
+            path=str(data_dir / items[media_id]["path"]),
+            media_id=media_id,
+        )
+        for (media_id, reason), entries in lost.items()
+        if media_id in items
+    ]
+
+
+def record_in_ledger(ledger: Quarantine, found: Sequence[Refusal]) -> None:
+    """Bring the ledger's entries of this gate up to date: what is no longer set aside is dropped."""
+    now = {(refusal.source, refusal.original_name, refusal.reason) for refusal in found}
+    for reason in GATE_REASONS:
+        known = [entry.refusal for entry in ledger.list(reason=reason)]
+        gone = [(r.source, r.original_name) for r in known if (r.source, r.original_name, reason) not in now]
+        ledger.release(gone, reason=reason)
+    ledger.add(found)
+
+
+def write_report(
+    directory: Path,
+    results: Sequence[RuleResult],
+    quarantined: Sequence[Quarantined],
+    duplicates: pd.DataFrame,
+    facts: dict[str, Any],
+) -> None:
+    """Write report, quarantined crops and near duplicates; equal findings give equal bytes."""
+    content = {
+        "passed": not any(r.severity == "critical" and not r.passed for r in results),
+        "facts": facts,
+        "rules": [asdict(result) | {"failed_ids": result.failed_ids[:_LISTED]} for result in results],
+    }
+    (directory / REPORT_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    table = pa.Table.from_pylist([asdict(entry) for entry in quarantined], schema=_SCHEMA)
+    pq.write_table(table, directory / QUARANTINED_FILE)
+    duplicates.to_csv(directory / NEAR_DUPLICATES_FILE, index=False, lineterminator="\n")
+
+
+def _rule_name(result: RuleResult) -> str:
+    return NEAR_DUPLICATE_RULE if result.table == "near_duplicates" else result.rule
+
+
+def _reason(rule: str) -> Reason:
+    return Reason.NEAR_DUPLICATE if rule == NEAR_DUPLICATE_RULE else Reason.LOW_QUALITY
+
+
+def _told(entries: Sequence[Quarantined], num_crops: int) -> str:
+    by_rule = Counter(entry.rule for entry in entries)
+    told = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
+    num_lost = len({entry.crop_id for entry in entries})
+    return f"validate set {num_lost} of {num_crops} crops aside ({told}); see artifacts/validate"

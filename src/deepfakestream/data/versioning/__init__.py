@@ -1,0 +1,1 @@
+"""Versions of a dataset in DVC, their remotes, and deleting items from all of them."""
