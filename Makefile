@@ -38,6 +38,9 @@ test: setup      ## fast tests
 test-slow: setup ## real servers, training, end to end
 	$(BIN)/python -m pytest -m "slow and not bench"
 
+postgresql:      ## PostgreSQL for the slow tests of the job store, from Debian's packages
+	@infra/install/postgresql.sh
+
 check: setup     ## style, types, import layers, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,4 +63,4 @@ lock:            ## resolve pyproject.toml anew into requirements.lock
 clean:           ## remove what was built and what the demo made
 	rm -rf build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo up test test-slow check bench version-0 lock clean
+.PHONY: help setup demo up test test-slow postgresql check bench version-0 lock clean

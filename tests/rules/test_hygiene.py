@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     path for room in ("src", "flows", "bentos", "infra") for path in sorted((ROOT / room).rglob("*.py"))
 ]
-MAX_MODULE_LINES = 300
-MAX_FUNCTION_LINES = 50
+MAX_MODULE_LINES = 500
+MAX_FUNCTION_LINES = 80
 BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".npy"}
 # Written in parts, so that this file does not hold what it forbids.
 DEVELOPMENT_DATA = re.compile(r"shared/" + r"(?:data|DESIGN|research)")

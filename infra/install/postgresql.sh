@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Install PostgreSQL for the tests of the job store, where it is missing and Debian's packages can be had.
+# The tests start a temporary cluster of their own; the package's own cluster is not started.
+set -euo pipefail
+if command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then exit 0; fi
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "PostgreSQL is not installed; its tests are skipped. On Debian: sudo apt-get install postgresql" >&2
+  exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p /etc/postgresql-common
+[ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+apt-get update -qq
+apt-get install -qq --no-install-recommends -y postgresql >/dev/null

@@ -1,0 +1,319 @@
+"""Analyses as clients deal with them: submit, look at, list, cancel, remove."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.host.database import Database
+from deepfakestream.jobs.records import add_end, add_event, add_job, locked, to_analysis
+from deepfakestream.jobs.tables import ANALYSES, EVENTS, IDEMPOTENCY, JOBS
+from deepfakestream.jobs.types import (
+    FINAL,
+    PRIORITIES,
+    Analysis,
+    Event,
+    HeatMaps,
+    NewAnalysis,
+    Retention,
+    Verdict,
+)
+from deepfakestream.jobs.usage import add_usage
+
+IDEMPOTENCY_H = 24.0
+"""How long a client's Idempotency-Key stands for its first request."""
+Clock = Callable[[], float]
+
+
+class KeyReusedError(DeepfakeStreamError):
+    """An idempotency key came again with another request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A client's promise that requests of one key are one request."""
+
+    key: str
+    fingerprint: str
+    """Digest of all that decides the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which analyses a list holds; None takes all."""
+
+    owner: str | None = None
+    status: str | None = None
+    kind: str | None = None
+    verdict: str | None = None
+    created_from: float | None = None
+    created_before: float | None = None
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess."""
+    return f"an_{uuid.uuid4().hex}"
+
+
+class Analyses:
+    """The analyses of a job store."""
+
+    def __init__(self, database: Database, *, retention: Retention, clock: Clock = time.time) -> None:
+        self._database = database
+        self._retention = retention
+        self._clock = clock
+
+    def submit(self, new: NewAnalysis, idempotency: Idempotency | None = None) -> str:
+        """Put an upload into the queue and return its id: that of the first request of the key, where one is.
+
+        Raises:
+            KeyReusedError: the key stands for another request.
+            ServerError: the store does not answer.
+        """
+
+        def write(connection: sa.Connection, now: float) -> None:
+            self._insert(connection, new, now)
+            add_job(connection, new.id, "scan", owner=new.owner, priority=new.priority, now=now)
+            add_event(connection, new.id, "status", {"status": "queued"}, now=now)
+
+        return self._once(new, idempotency, write)
+
+    def record(self, new: NewAnalysis, verdict: Verdict, idempotency: Idempotency | None = None) -> str:
+        """Keep an answer that was given at once, and return its id, as `submit` does.
+
+        It is in the prediction log already.
+
+        Raises:
+            KeyReusedError: the key stands for another request.
+            ServerError: the store does not answer.
+        """
+
+        def write(connection: sa.Connection, now: float) -> None:
+            self._insert(connection, new, now)
+            connection.execute(
+                sa.update(ANALYSES)
+                .where(ANALYSES.c.id == new.id)
+                .values(started_at=now, logged=1, **verdict_columns(verdict), **self.end_columns(now))
+            )
+            add_event(
+                connection, new.id, "status", {"status": "succeeded", "verdict": verdict.verdict}, now=now
+            )
+            add_usage(connection, new.owner, verdict, now=now)
+            if new.heatmaps and verdict.p_fake is not None:
+                add_job(connection, new.id, "explain", owner=new.owner, priority=new.priority, now=now)
+
+        return self._once(new, idempotency, write)
+
+    def known(self, owner: str, idempotency: Idempotency) -> str | None:
+        """Return the id that an idempotency key stands for, or None.
+
+        Raises:
+            KeyReusedError: the key stands for another request.
+            ServerError: the store does not answer.
+        """
+        with self._database.reading() as connection:
+            return _known(connection, owner, idempotency, self._clock())
+
+    def get(self, analysis_id: str, *, owner: str | None = None) -> Analysis | None:
+        """Return an analysis, or None where the owner has none of this id; owner None sees all."""
+        query = sa.select(ANALYSES).where(ANALYSES.c.id == analysis_id)
+        if owner is not None:
+            query = query.where(ANALYSES.c.owner == owner)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else to_analysis(row)
+
+    def find(
+        self, filters: Filters, *, limit: int, before: tuple[float, str] | None = None
+    ) -> list[Analysis]:
+        """Return analyses, the newest first.
+
+        Args:
+            filters: which.
+            limit: how many at most.
+            before: `(created_at, id)` of the last one that the caller has.
+        """
+        query = sa.select(ANALYSES).order_by(ANALYSES.c.created_at.desc(), ANALYSES.c.id.desc()).limit(limit)
+        for name in ("owner", "status", "kind", "verdict"):
+            if (value := getattr(filters, name)) is not None:
+                query = query.where(ANALYSES.c[name] == value)
+        if filters.created_from is not None:
+            query = query.where(ANALYSES.c.created_at >= filters.created_from)
+        if filters.created_before is not None:
+            query = query.where(ANALYSES.c.created_at < filters.created_before)
+        if before is not None:
+            created_at, analysis_id = before
+            query = query.where(
+                sa.or_(
+                    ANALYSES.c.created_at < created_at,
+                    sa.and_(ANALYSES.c.created_at == created_at, ANALYSES.c.id < analysis_id),
+                )
+            )
+        with self._database.reading() as connection:
+            return [to_analysis(row) for row in connection.execute(query)]
+
+    def cancel(self, analysis_id: str) -> Analysis | None:
+        """End an analysis that has not ended, and return it as it is then; None where it is gone.
+
+        A worker that is at it loses its lease and stops at its next heartbeat.
+        """
+        now = self._clock()
+        with self._database.writing() as connection:
+            connection.execute(
+                sa.delete(JOBS).where(JOBS.c.analysis_id == analysis_id, JOBS.c.task == "scan")
+            )
+            row = locked(connection, analysis_id)
+            if row is None:
+                return None
+            if row.status not in FINAL:
+                connection.execute(
+                    sa.update(ANALYSES)
+                    .where(ANALYSES.c.id == analysis_id)
+                    .values(status="canceled", stage=None, heatmaps="none", **self.end_columns(now))
+                )
+                add_end(connection, row, "canceled", now=now)
+        return self.get(analysis_id)
+
+    def remove(self, analysis_id: str) -> None:
+        """Remove an analysis and all the store knows of it, but its share of the usage and its feedback."""
+        with self._database.writing() as connection:
+            connection.execute(sa.delete(JOBS).where(JOBS.c.analysis_id == analysis_id))
+            forget(connection, analysis_id)
+
+    def ask_for_heatmaps(self, analysis_id: str) -> HeatMaps | None:
+        """Put the drawing of heat maps into the queue once, and return their state; None where it is gone."""
+        now = self._clock()
+        with self._database.writing() as connection:
+            row = locked(connection, analysis_id)
+            if row is None:
+                return None
+            if row.heatmaps != "none" or row.status != "succeeded":
+                state: HeatMaps = row.heatmaps
+                return state
+            connection.execute(
+                sa.update(ANALYSES).where(ANALYSES.c.id == analysis_id).values(heatmaps="queued")
+            )
+            add_job(connection, analysis_id, "explain", owner=row.owner, priority=PRIORITIES["live"], now=now)
+            return "queued"
+
+    def events(self, analysis_id: str, *, after: int = 0) -> list[Event]:
+        """Return the events of an analysis with a number above `after`, in order."""
+        query = (
+            sa.select(EVENTS)
+            .where(EVENTS.c.analysis_id == analysis_id, EVENTS.c.seq > after)
+            .order_by(EVENTS.c.seq)
+        )
+        with self._database.reading() as connection:
+            return [
+                Event(seq=row.seq, kind=row.kind, data=json.loads(row.data), created_at=row.created_at)
+                for row in connection.execute(query)
+            ]
+
+    def end_columns(self, now: float) -> dict[str, float]:
+        """Return the columns that say when an analysis ended and how long what it left is kept."""
+        return {
+            "finished_at": now,
+            "media_until": now + 3600 * self._retention.media_h,
+            "result_until": now + 3600 * self._retention.result_h,
+        }
+
+    def _once(
+        self,
+        new: NewAnalysis,
+        idempotency: Idempotency | None,
+        write: Callable[[sa.Connection, float], None],
+    ) -> str:
+        now = self._clock()
+        try:
+            with self._database.writing() as connection:
+                if idempotency is not None:
+                    if earlier := _known(connection, new.owner, idempotency, now):
+                        return earlier
+                    connection.execute(
+                        sa.delete(IDEMPOTENCY).where(
+                            IDEMPOTENCY.c.owner == new.owner,
+                            IDEMPOTENCY.c.idempotency_key == idempotency.key,
+                            IDEMPOTENCY.c.expires_at <= now,  # not one that came in since we looked
+                        )
+                    )
+                    connection.execute(
+                        sa.insert(IDEMPOTENCY).values(
+                            owner=new.owner,
+                            idempotency_key=idempotency.key,
+                            fingerprint=idempotency.fingerprint,
+                            analysis_id=new.id,
+                            expires_at=now + 3600 * IDEMPOTENCY_H,
+                        )
+                    )
+                write(connection, now)
+        except sa.exc.IntegrityError:
+            # Two requests of one key at the same time, in two processes: the other was faster.
+            if idempotency is None or (earlier := self.known(new.owner, idempotency)) is None:
+                raise
+            return earlier
+        return new.id
+
+    def _insert(self, connection: sa.Connection, new: NewAnalysis, now: float) -> None:
+        connection.execute(
+            sa.insert(ANALYSES).values(
+                id=new.id,
+                owner=new.owner,
+                kind=new.kind,
+                status="queued",
+                priority=new.priority,
+                request_id=new.request_id,
+                created_at=now,
+                media_sha256=new.media_sha256,
+                media_bytes=new.media_bytes,
+                has_media=1,
+                frames_done=0,
+                heatmaps="queued" if new.heatmaps else "none",
+                webhook_url=new.webhook_url,
+                logged=0,
+            )
+        )
+
+
+def verdict_columns(verdict: Verdict) -> dict[str, Any]:
+    """Return the columns of an analysis that has a verdict."""
+    scored = verdict.p_fake is not None
+    return {
+        "status": "succeeded",
+        "stage": None,
+        "verdict": verdict.verdict,
+        "p_fake": verdict.p_fake,
+        "model_version": verdict.model_version,
+        "result": json.dumps(verdict.result),
+        "timings_ms": json.dumps(verdict.timings_ms),
+        # Where there is no face there is nothing to draw.
+        **({} if scored else {"heatmaps": "failed"}),
+    }
+
+
+def forget(connection: sa.Connection, analysis_id: str) -> None:
+    """Remove the rows of an analysis whose jobs are gone. Its media and pictures lie in the media store."""
+    for table in (EVENTS, IDEMPOTENCY):
+        connection.execute(sa.delete(table).where(table.c.analysis_id == analysis_id))
+    connection.execute(sa.delete(ANALYSES).where(ANALYSES.c.id == analysis_id))
+
+
+def _known(connection: sa.Connection, owner: str, idempotency: Idempotency, now: float) -> str | None:
+    row = connection.execute(
+        sa.select(IDEMPOTENCY).where(
+            IDEMPOTENCY.c.owner == owner,
+            IDEMPOTENCY.c.idempotency_key == idempotency.key,
+            IDEMPOTENCY.c.expires_at > now,
+        )
+    ).first()
+    if row is None:
+        return None
+    if row.fingerprint != idempotency.fingerprint:
+        raise KeyReusedError("this idempotency key was used for another request; make up a new key")
+    return str(row.analysis_id)
