@@ -32,7 +32,10 @@ def result(*, file: str = "a.mp4", reasons: tuple[Reason, ...] = ()) -> ScanResu
 
 
 def test_a_limit_of_the_verdict_is_in_its_sentence() -> None:
-    whole = "Likely real: p_fake 0.100 is below 0.400, the lower bound of operating point 'balanced'."
+    whole = (
+        "Likely real: the score is 0.100 on a scale from 0 (real) to 1 (fake); from 0.700 on it counts as "
+        "likely fake, below 0.400 as likely real (operating point 'balanced')."
+    )
     assert message_for(result()) == whole
     assert message_for(result(reasons=(Reason.TRUNCATED, Reason.FACE_TOO_SMALL))) == (
         f"{whole} But the file ends early or is damaged, the rest was not searched; faces smaller than the "

@@ -58,6 +58,7 @@ def extract_faces(
     stream = stream_frames(path, num_frames=spec.num_frames, budget=budget)
     kept: list[list[Detection]] = []
     crops: list[list[FaceCrop]] = []
+    times: list[float] = []
     notes: set[Reason] = set()
     found_any = False
     for frames in _chunks(stream.frames, FRAMES_AT_ONCE):
@@ -66,6 +67,7 @@ def extract_faces(
             found_any = found_any or bool(confident)
             seen = seen_upright(frame.rgb, _choose(confident, spec, notes), detector)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
+            times.append(frame.time_s)
             kept.append([face for face, _ in seen])
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
     if not found_any:
@@ -75,6 +77,7 @@ def extract_faces(
         num_frames=len(kept),
         crops=_people(_with_tracks(crops, assign_tracks(kept)), notes),
         notes=tuple(sorted({*notes, *stream.notes})),
+        frame_times_s=tuple(times),
     )
 
 

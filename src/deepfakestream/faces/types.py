@@ -87,3 +87,5 @@ class ExtractedFaces:
     """Frames that were decoded and searched."""
     crops: tuple[FaceCrop, ...]
     notes: tuple[Reason, ...]
+    frame_times_s: tuple[float, ...] = ()
+    """Presentation times of the searched frames, in order."""

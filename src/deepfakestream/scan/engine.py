@@ -19,6 +19,7 @@ from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.spec import DetectorSpec, OperatingPoint
 from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
+from deepfakestream.scan.coverage import coverage_of
 from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult, Verdict
 from deepfakestream.scan.wording import message_for
 from deepfakestream.settings import Settings
@@ -122,6 +123,7 @@ class ScanEngine:
         if not faces.crops:
             reasons = reasons_without_face(faces.notes)
             result = self._without_score(file, reasons, media=media, features=features)
+            result = result.model_copy(update={"coverage": coverage_of(faces)})
             return result.model_copy(update={"message": message_for(result)})
         score = aggregate(
             self._logits(faces), np.array([crop.track_id for crop in faces.crops]), self.scorer.spec
@@ -137,6 +139,7 @@ class ScanEngine:
             operating_point=self.operating_point,
             threshold=self.threshold,
             media=media,
+            coverage=coverage_of(faces),
             features=features,
         )
         return result.model_copy(update={"message": message_for(result)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import BoxXYXY
@@ -61,6 +61,30 @@ class MediaFacts(Result):
     frames_searched: int
 
 
+class NotScored(Result):
+    """A part of a video without a score."""
+
+    start_s: float
+    end_s: float
+    reason: Reason = Field(
+        description="no_face: none was found there; face_too_small, picture_of_face: what was found was left "
+        "out; truncated, time_budget: the file was not read so far"
+    )
+
+
+class Coverage(Result):
+    """How much of a file was searched and scored. Each searched frame stands for the time around it."""
+
+    frames_searched: int
+    frames_scored: int = Field(description="searched frames with at least one scored face")
+    seconds_between_frames: float | None = Field(
+        description="mean distance of searched frames; what lies between two of them was not looked at"
+    )
+    scored_s: float = Field(description="seconds that frames with a scored face stand for; 0 for an image")
+    not_scored_s: float
+    not_scored: tuple[NotScored, ...] = Field(description="in order of time; empty for an image")
+
+
 class ScanResult(Result):
     """The verdict on one file. `p_fake` is null exactly when the verdict is `not_applicable`."""
 
@@ -75,6 +99,8 @@ class ScanResult(Result):
     operating_point: str
     threshold: OperatingPoint
     media: MediaFacts | None
+    coverage: Coverage | None = None
+    """What part of the file the verdict rests on; null where the file could not be read."""
     features: dict[str, float]
     """Numbers for the prediction log (face size, sharpness, luma, ...): no pixels."""
     message: str = ""

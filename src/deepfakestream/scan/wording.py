@@ -46,14 +46,14 @@ def message_for(result: ScanResult) -> str:
 
 
 def _judged(result: ScanResult, p_fake: float) -> str:
-    point = result.threshold
-    score, name = f"p_fake {p_fake:.3f}", f"of operating point '{result.operating_point}'"
-    if result.verdict == "likely_fake":
-        return f"Likely fake: {score} reaches the threshold {point.threshold:.3f} {name}."
-    if result.verdict == "inconclusive":
-        between = f"between {point.inconclusive_from:.3f} and the threshold {point.threshold:.3f}"
-        return f"Inconclusive: {score} lies {between} {name}."
-    return f"Likely real: {score} is below {point.inconclusive_from:.3f}, the lower bound {name}."
+    """Return the verdict, the score, and what the score means at the threshold in force, in one sentence."""
+    point, name = result.threshold, result.operating_point
+    score = f"the score is {p_fake:.3f} on a scale from 0 (real) to 1 (fake)"
+    fake = f"from {point.threshold:.3f} on it counts as likely fake"
+    real = f"below {point.inconclusive_from:.3f} as likely real"
+    return (
+        f"{VERDICT_WORDS[result.verdict].capitalize()}: {score}; {fake}, {real} (operating point '{name}')."
+    )
 
 
 def describe_point(name: str, point: OperatingPoint) -> str:
