@@ -21,7 +21,7 @@ from deepfakestream.faces.crop import resize_square
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.calibration import fit_platt, fit_temperature
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scoring import open_scorer
+from deepfakestream.model.scorer import open_scorer
 from deepfakestream.model.selection import choose_calibration
 
 DFDC = Path(__file__).parents[3] / "shared" / "data" / "dfdc-faces"

@@ -23,7 +23,7 @@ from deepfakestream.local.sample_people import PEOPLE, read_stage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.files import load_network
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scoring import open_scorer
+from deepfakestream.model.scorer import open_scorer
 
 NUM_PEOPLE = int(os.environ.get("EXPLAIN_PEOPLE", "3"))
 """Each gives a real face, a self-blend and a swap."""

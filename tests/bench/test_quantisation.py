@@ -28,7 +28,7 @@ from deepfakestream.faces.crop import resize_square
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.half_graph import single_precision_graph
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scoring import FaceScorer, open_scorer
+from deepfakestream.model.scorer import FaceScorer, open_scorer
 from deepfakestream.model.spec import read_spec
 
 ROOT = Path(__file__).parents[2]

@@ -109,7 +109,6 @@ def _page(
                 gaps=gaps,
                 card=card,
             ),
-            gate=None,
             metrics=metrics,
             face_metrics=metrics,
             points=points,

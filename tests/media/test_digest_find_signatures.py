@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfakestream.media.digest import sha256_file
+from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.find import find_media
 from deepfakestream.media.signatures import sniff
 

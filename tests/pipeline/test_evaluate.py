@@ -9,7 +9,7 @@ import pytest
 
 from deepfakestream.errors import DataError, ServerError, WeightsError
 from deepfakestream.model.aggregation import aggregate
-from deepfakestream.model.scoring import open_scorer
+from deepfakestream.model.scorer import open_scorer
 from deepfakestream.params import EvaluateParams
 from deepfakestream.pipeline import evaluate
 from deepfakestream.registry.tracking import start_run
@@ -205,15 +205,3 @@ def test_the_card_says_what_it_is_made_of_and_how_good(make_workspace: Make) -> 
     assert f"| {point.name} | {point.threshold:.3f} | {point.fpr} | {point.tpr} |" in card
     for caveat in report.caveats:
         assert f"- {caveat}\n" in card
-
-
-def test_the_report_names_what_the_gate_said(make_workspace: Make) -> None:
-    settings = make_workspace()
-    first = evaluate.run(PARAMS, settings=settings)
-    assert "had not been asked about this model" in (first.directory / "report.html").read_text()
-    with start_run(settings, name="train", tags={}) as run:
-        (settings.artifacts_dir / "train" / "run.json").write_text(json.dumps({"run_id": run.run_id}))
-    entry = {"run_id": run.run_id, "outcome": "HOLD", "reasons": ["too few files"]}
-    (settings.work_dir / "promotions.jsonl").write_text(json.dumps(entry) + "\n")
-    again = evaluate.run(PARAMS, settings=settings)
-    assert "HOLD: too few files" in (again.directory / "report.html").read_text()

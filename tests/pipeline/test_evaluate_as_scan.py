@@ -13,7 +13,7 @@ import pytest
 from skimage.data import astronaut
 
 from deepfakestream.data.manifest import to_frame, write_manifest
-from deepfakestream.media.digest import sha256_file
+from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.probe import probe
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir

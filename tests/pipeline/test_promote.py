@@ -11,7 +11,7 @@ import pytest
 from deepfakestream.errors import DataError, GateError
 from deepfakestream.params import EvaluateParams, PromoteParams
 from deepfakestream.pipeline import evaluate, promote
-from deepfakestream.pipeline.promotion_ledger import append_entry, read_entries
+from deepfakestream.promotion.ledger import append_entry, read_entries
 from deepfakestream.registry import champion, versions
 from deepfakestream.registry.store import open_client
 from deepfakestream.settings import Settings

@@ -25,7 +25,7 @@ from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.host.locks import exclusive
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
-from deepfakestream.model.scoring import open_scorer
+from deepfakestream.model.scorer import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deepfakestream.errors import DataError, GateError, WeightsError
+from deepfakestream.model.folder import model_sha256
 from deepfakestream.registry import champion, versions
-from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.store import ensure_experiment, open_client
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.settings import Settings

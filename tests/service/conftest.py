@@ -30,8 +30,8 @@ from deepfakestream.model.spec import (
 from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
-from deepfakestream.service.champion import ModelChoice
 from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.service.model_source import ModelChoice
 from deepfakestream.service.runtime import Runtime
 from deepfakestream.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.service.champion import PACKAGED, RegistrySource
+from deepfakestream.service.model_source import PACKAGED, RegistrySource
 from deepfakestream.settings import Settings
 
 Starter = Callable[..., Any]

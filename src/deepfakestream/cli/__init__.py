@@ -7,8 +7,8 @@ import sys
 
 from deepfakestream.cli.app import app
 from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.host.signals import interrupted_by_signals
 from deepfakestream.host.terminal import terminal_safe
-from deepfakestream.local.signals import interrupted_by_signals
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 __all__ = ["app", "main"]

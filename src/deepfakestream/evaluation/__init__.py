@@ -1,1 +1,1 @@
-"""Metrics, operating points, plots and the statistical gate."""
+"""Evaluation: scores of a split, metrics, slices, robustness, plots, the report and the ablation table."""

@@ -9,15 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from deepfakestream.evaluation.canvas import (
-    FAINT,
-    FAKE_COLOUR,
-    INK,
-    REAL_COLOUR,
-    new_axes,
-    png_bytes,
-    say,
-)
+from deepfakestream.canvas import FAINT, FAKE_COLOUR, INK, REAL_COLOUR, new_axes, png_bytes, say
 from deepfakestream.evaluation.curves import mass_bins, roc_curve
 from deepfakestream.evaluation.estimate import Estimate
 

@@ -55,8 +55,6 @@ class ReportContent:
     """Model, data and run in words, in order."""
     caveats: Sequence[str]
     """What to distrust, the gravest first."""
-    gate: str | None
-    """What the promotion gate said about this model, or None where it has not been asked."""
     metrics: Metrics
     face_metrics: Metrics
     points: Sequence[MeasuredPoint]

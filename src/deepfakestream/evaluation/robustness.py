@@ -18,7 +18,7 @@ from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
 from deepfakestream.evaluation.estimate import Estimate, Finding
 from deepfakestream.evaluation.perturbations import Perturbation, perturbations
-from deepfakestream.evaluation.scoring import BATCH_SIZE, Scorer
+from deepfakestream.evaluation.scores import BATCH_SIZE, Scorer
 from deepfakestream.host.progress import track
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from deepfakestream.evaluation.canvas import FAKE_COLOUR, REAL_COLOUR, SOFT, new_axes, png_bytes, say
+from deepfakestream.canvas import FAKE_COLOUR, REAL_COLOUR, SOFT, new_axes, png_bytes, say
 from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.evaluation.slices import Slice
 

@@ -7,15 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from deepfakestream.evaluation.canvas import (
-    FAKE_COLOUR,
-    INK,
-    REAL_COLOUR,
-    dress,
-    new_figure,
-    png_bytes,
-    say,
-)
+from deepfakestream.canvas import FAKE_COLOUR, INK, REAL_COLOUR, dress, new_figure, png_bytes, say
 from deepfakestream.evaluation.robustness import Condition, RobustnessCard
 
 COLUMNS = 4

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PANEL_IN = 3.0
 MAX_COLUMNS = 5
-_DPI = 110
 _HEAD_IN = 0.8
 _OPACITY = 0.55
 _WARNING_COLOUR = "#a11212"
@@ -35,7 +34,7 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
         path: the file to write.
         headline: which face this is and the verdict on it.
     """
-    from matplotlib.figure import Figure
+    from deepfakestream.canvas import new_figure, png_bytes
 
     top = len(explanation.maps) + 1
     columns = min(max(top, 3), MAX_COLUMNS)
@@ -44,7 +43,7 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
     warnings = [fill(warning, 45 * columns) for each in explanation.maps for warning in each.warnings]
     notes_in = 0.42 + 0.17 * sum(warning.count("\n") + 1 for warning in warnings)
     height_in = rows * (PANEL_IN + 0.75) + _HEAD_IN + notes_in
-    figure = Figure(figsize=(columns * PANEL_IN + 0.6, height_in), layout="constrained", dpi=_DPI)
+    figure = new_figure(width=columns * PANEL_IN + 0.6, height=height_in)
     # Margins for headline and warnings, which the layout does not know of.
     layout: Any = figure.get_layout_engine()
     layout.set(
@@ -60,7 +59,7 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
     wrapped = "\n".join(fill(line, 33 * columns) for line in headline.splitlines())
     figure.suptitle(wrapped, fontsize=10, y=1 - 0.12 / height_in, va="top")
     _notes(figure, warnings, height_in)
-    figure.savefig(path, format="png", metadata={"Software": "deepfakestream explain"})
+    path.write_bytes(png_bytes(figure))
 
 
 def overlay(rgb: RGBImage, cells: Map) -> RGBImage:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.media.digest import sha256_file
+from deepfakestream.host.digest import sha256_file
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 

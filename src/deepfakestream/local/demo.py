@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deepfakestream.errors import ServerError
+from deepfakestream.host.signals import stopped_by_signals
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.local.demo_console import Story
 from deepfakestream.local.demo_facts import Facts, Gate, read_checked, read_metrics
@@ -16,7 +17,6 @@ from deepfakestream.local.demo_summary import render
 from deepfakestream.local.sample import Sample, build
 from deepfakestream.local.sample_people import PEOPLE
 from deepfakestream.local.servers import require_ports, running
-from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace
 from deepfakestream.settings import Settings, load_settings

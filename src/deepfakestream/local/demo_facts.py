@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.data.extraction.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.validation.report import REPORT_FILE as VALIDATE_FILE
+from deepfakestream.evaluation.files import METRICS_FILE
 from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.pipeline.evaluation_files import METRICS_FILE
-from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, read_entries
+from deepfakestream.promotion.ledger import LEDGER_FILE, read_entries
 from deepfakestream.scan.result import Verdict
 from deepfakestream.settings import Settings
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from deepfakestream.host.signals import stopped_by_signals
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import bypass_proxy
-from deepfakestream.local.signals import stopped_by_signals
 from deepfakestream.local.starting import ended, start
 from deepfakestream.params import load_params
 from deepfakestream.registry.store import is_server, prepare_store

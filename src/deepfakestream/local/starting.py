@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deepfakestream.errors import ServerError
+from deepfakestream.host.signals import signals_held
 from deepfakestream.local.catalogue import ServerSpec, common_environment
 from deepfakestream.local.child import Child, Listener
-from deepfakestream.local.signals import signals_held
 from deepfakestream.settings import Settings
 
 START_TIMEOUT_S = 180.0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.media.digest import sha256_file
+from deepfakestream.host.digest import sha256_file
+from deepfakestream.model.spec import SPEC_FILE
 
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 CARD_FILE = "MODEL_CARD.md"
+
+REQUIRED = (WEIGHTS_FILE, ONNX_FILE, SPEC_FILE)
+"""What decides a score; the digest covers exactly these."""
+OPTIONAL = (CARD_FILE, "history.json")
 
 
 def weights_sha256(directory: Path) -> str:
@@ -26,3 +32,33 @@ def weights_sha256(directory: Path) -> str:
             f"{path}: cannot be read ({error.strerror}); a model folder holds {WEIGHTS_FILE}, {ONNX_FILE} "
             "and spec.json"
         ) from error
+
+
+def model_files(directory: Path) -> dict[str, Path]:
+    """Return the files of a model folder that are registered, by name.
+
+    Raises:
+        WeightsError: one that every model needs is missing.
+    """
+    for name in REQUIRED:
+        if not (directory / name).is_file():
+            raise WeightsError(
+                f"{directory / name}: missing; a model folder holds {', '.join(REQUIRED)}: train again"
+            )
+    present = (directory / name for name in OPTIONAL)
+    return {name: directory / name for name in REQUIRED} | {
+        path.name: path for path in present if path.is_file()
+    }
+
+
+def model_sha256(directory: Path) -> str:
+    """Return one digest over the files that decide a score: weights, graph and spec.
+
+    Raises:
+        WeightsError: one of them is missing.
+    """
+    files = model_files(directory)
+    digest = hashlib.sha256()
+    for name in REQUIRED:
+        digest.update(f"{name}:{sha256_file(files[name])}\n".encode())
+    return digest.hexdigest()

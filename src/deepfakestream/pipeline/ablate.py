@@ -11,27 +11,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError, WeightsError
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
-from deepfakestream.evaluation.estimate import INTERVAL
+from deepfakestream.evaluation.ablation import AblationReport, AblationRow, auc_with_interval, compare
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
-from deepfakestream.pipeline.ablation_report import AblationReport, AblationRow, Interval, compare
-from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.distributed import Team
+from deepfakestream.training.job import open_job
+from deepfakestream.training.key import training_key
 from deepfakestream.training.validation import LabelledImages, logits_of
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
@@ -152,29 +148,18 @@ def _row(
     network = fit_network(job, validation, checkpoints, lambda *_: None).network
     logits = {kind: logits_of(network, part.images, job.team.device) for kind, part in validation.items()}
     row = AblationRow(
-        auc={kind: _auc(logits[kind], part, params) for kind, part in validation.items()},
+        auc={
+            kind: auc_with_interval(
+                logits[kind], part, num_bootstrap=params.evaluate.num_bootstrap, seed=params.seed
+            )
+            for kind, part in validation.items()
+        },
         logits={kind: of_kind.tolist() for kind, of_kind in logits.items()},
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         ms_per_face=_ms_per_face(network, job),
     )
     checkpoints.remove()
     return row
-
-
-def _auc(logits: NDArray[np.float64], part: LabelledImages, params: Params) -> Interval:
-    """Return the AUC with its 95 % interval, from resampled source groups."""
-    resampled = np.array(
-        [
-            roc_auc_score(part.is_fake[drawn], logits[drawn])
-            if 0 < part.is_fake[drawn].sum() < len(drawn)
-            else np.nan
-            for drawn in resample_groups(
-                part.groups, num_bootstrap=params.evaluate.num_bootstrap, seed=params.seed
-            )
-        ]
-    )
-    low, high = quantiles(resampled, INTERVAL) or (None, None)
-    return float(roc_auc_score(part.is_fake, logits)), low, high
 
 
 def _ms_per_face(network: DetectorNetwork, job: TrainingJob) -> float:

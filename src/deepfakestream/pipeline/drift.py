@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfakestream.errors import DataError
+from deepfakestream.evaluation.files import REFERENCE_FILE
 from deepfakestream.host.locks import in_turn
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
@@ -15,7 +16,6 @@ from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import DriftParams
-from deepfakestream.pipeline.evaluation_files import REFERENCE_FILE
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 

@@ -15,6 +15,7 @@ from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.caveats import caveats
+from deepfakestream.evaluation.files import EvaluateReport, write_files
 from deepfakestream.evaluation.gaps import measure_gaps
 from deepfakestream.evaluation.metrics import FPR_LEVELS, measure
 from deepfakestream.evaluation.operating import measure_points
@@ -24,14 +25,18 @@ from deepfakestream.evaluation.robustness import (
     measure_robustness,
     sample_faces,
 )
-from deepfakestream.evaluation.scoring import Scorer, score_faces, score_media
+from deepfakestream.evaluation.scores import (
+    TEST_SPLIT,
+    Scorer,
+    read_items,
+    score_faces,
+    score_media,
+    score_stored_faces,
+)
 from deepfakestream.evaluation.slices import measure_slices, worst_slices
+from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.params import EvaluateParams
-from deepfakestream.pipeline.evaluation_files import EvaluateReport, write_files
-from deepfakestream.pipeline.promotion_ledger import LEDGER_FILE, read_entries
-from deepfakestream.pipeline.scoring import TEST_SPLIT, read_items, score_stored_faces
-from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
 
@@ -53,7 +58,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         WeightsError: the model folder is incomplete or damaged.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
-    from deepfakestream.model.scoring import open_scorer
+    from deepfakestream.model.scorer import open_scorer
 
     if split not in SPLITS:
         raise DataError(f"split '{split}' cannot be measured; choose {' or '.join(SPLITS)}")
@@ -84,7 +89,6 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
             tables,
             scorer.spec,
             facts,
-            gate=_gate(settings, tracked.run_id),
             history=history,
             licences=_licences(settings),
         )
@@ -203,13 +207,6 @@ def _licences(settings: Settings) -> dict[str, str]:
         str(source): ", ".join(sorted(rows["licence"].astype(str).unique()))
         for source, rows in trained.groupby("source")
     }
-
-
-def _gate(settings: Settings, run_id: str) -> str | None:
-    """Return what the gate said last about the model of a run."""
-    entries = read_entries(settings.work_dir / LEDGER_FILE)
-    mine = [entry for entry in entries if entry.get("run_id") == run_id]
-    return f"{mine[-1]['outcome']}: {'; '.join(mine[-1]['reasons'])}" if mine else None
 
 
 def _main_threshold(spec: DetectorSpec) -> float:

@@ -16,11 +16,13 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.errors import DataError, GateError, ServerError
-from deepfakestream.evaluation.gate import Decision, Outcome, decide
+from deepfakestream.evaluation.finished import ATTACHED, Evaluation, read_evaluation
+from deepfakestream.evaluation.scores import read_test_items, score_items
+from deepfakestream.model.folder import model_sha256
 from deepfakestream.params import PromoteParams
-from deepfakestream.pipeline.finished_evaluation import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.pipeline.locks import one_at_a_time
-from deepfakestream.pipeline.promotion_ledger import (
+from deepfakestream.promotion.gate import Decision, Outcome, decide
+from deepfakestream.promotion.ledger import (
     LEDGER_FILE,
     Entry,
     append_entry,
@@ -28,11 +30,9 @@ from deepfakestream.pipeline.promotion_ledger import (
     pairs_decided,
     read_entries,
 )
-from deepfakestream.pipeline.promotion_note import DECISION_TAG, note_decision
-from deepfakestream.pipeline.scoring import read_test_items, score_items
+from deepfakestream.promotion.note import DECISION_TAG, note_decision
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
-from deepfakestream.registry.model_files import model_sha256
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
 
@@ -153,7 +153,7 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
 
 def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) -> pd.DataFrame:
     """Score the champion on the test files of today: what it was measured on may be another set."""
-    from deepfakestream.model.scoring import open_scorer
+    from deepfakestream.model.scorer import open_scorer
 
     directory = versions.fetch(settings, champion)
     scorer = open_scorer(directory, device=settings.device, version=str(champion))

@@ -15,11 +15,11 @@ from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.model.device import resolve_device
 from deepfakestream.params import Params
-from deepfakestream.pipeline.train import open_job
-from deepfakestream.pipeline.training_key import training_key
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
+from deepfakestream.training.job import open_job
+from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.search import SearchResult, TrialRecord, search
 

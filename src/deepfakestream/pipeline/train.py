@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from deepfakestream.data.digests import table_digest
-from deepfakestream.data.extraction.crop_assembly import spec_differences
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versioning.repository import DvcRepo
-from deepfakestream.errors import DataError
-from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
-from deepfakestream.model.packaged import named_model_dir
-from deepfakestream.model.spec import read_spec
-from deepfakestream.params import Params, TrainParams
-from deepfakestream.pipeline.train_faces import face_sets
-from deepfakestream.pipeline.training_key import training_key
+from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -38,8 +27,9 @@ from deepfakestream.training.detector import (
     training_pairs,
     validation_pictures,
 )
-from deepfakestream.training.distributed import Team, join_team, processes_here
-from deepfakestream.training.heap import keep_freed_memory
+from deepfakestream.training.distributed import Team, join_team
+from deepfakestream.training.job import open_job
+from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 from deepfakestream.training.start import network_spec
@@ -118,55 +108,6 @@ def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     with open_job(table, params, settings=settings, team=team, digest="") as job:
         fit_network(job, validation_pictures(job), checkpoints, lambda *_: None)
-
-
-@contextmanager
-def open_job(
-    table: pd.DataFrame, params: Params, *, settings: Settings, team: Team, digest: str
-) -> Iterator[TrainingJob]:
-    """Give the training that the parameters describe on rows of the crop table, its faces in mapped files.
-
-    From here on this process computes with the cores that `train.num_workers` leaves.
-
-    Raises:
-        DataError: the split `train` or `val` has no crop, a shard is missing or damaged, or the crops were
-            made with other parameters.
-    """
-    keep_freed_memory()
-    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half of 1's speed.
-    cores = (os.cpu_count() or 1) // processes_here()
-    torch.set_num_threads(max(1, cores - params.train.num_workers))
-    extraction = spec_from_params(params.extract)
-    if differences := spec_differences(extraction, settings.extract_dir):
-        raise DataError(
-            "params.yaml: section extract is not what the crops were made with "
-            f"({'; '.join(differences)}), so the model would claim crops that it never saw; make them anew "
-            "with 'dvc repro', or change it back"
-        )
-    sources = ", ".join(sorted(table["source"].unique()))
-    with face_sets(table, settings, crop_scale=extraction.crop_scale) as sets:
-        yield TrainingJob(
-            train=sets["train"],
-            val=sets["val"],
-            params=params.train,
-            extraction=extraction,
-            seed=params.seed,
-            team=team,
-            trained_on=f"{sources} (data {digest[:12]}), {_ancestry(params.train)}",
-        )
-
-
-def _ancestry(params: TrainParams) -> str:
-    """Return what the weights owe to others, with what those were trained on: their terms are inherited."""
-    start = params.start_from
-    told = "ImageNet" if start == "imagenet" else f"{start} ({_trained_on(start)})"
-    taught_by = params.distill.teacher
-    taught = f", taught by {taught_by} ({_trained_on(taught_by)})" if taught_by else ""
-    return f"started from {told} weights{taught}"
-
-
-def _trained_on(model: str) -> str:
-    return read_spec(named_model_dir(model)).trained_on
 
 
 def _log_inputs(

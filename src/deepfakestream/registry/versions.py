@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.host.locks import in_turn
 from deepfakestream.host.whole_files import replace_folder
-from deepfakestream.registry.model_card import DESCRIPTION
-from deepfakestream.registry.model_files import model_files, model_sha256, write_mlmodel
+from deepfakestream.model.folder import model_files, model_sha256
+from deepfakestream.registry.description import DESCRIPTION
+from deepfakestream.registry.mlmodel import write_mlmodel
 from deepfakestream.registry.store import answer_or_none, as_server_error, ensure_experiment, open_client
 from deepfakestream.settings import Settings
 

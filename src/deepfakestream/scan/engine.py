@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.types import ExtractedFaces, FaceDetector
-from deepfakestream.media.digest import sha256_file
+from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.spec import DetectorSpec, OperatingPoint
@@ -48,7 +48,7 @@ class Identity(Protocol):
 
 
 class Scorer(Protocol):
-    """A loaded model; `deepfakestream.model.scoring.FaceScorer` is one."""
+    """A loaded model; `deepfakestream.model.scorer.FaceScorer` is one."""
 
     @property
     def spec(self) -> DetectorSpec:
@@ -200,7 +200,7 @@ def open_engine(
         ParamsError: the operating point is unknown, or a GPU was asked for and there is none.
     """
     from deepfakestream.faces.detectors import open_detector
-    from deepfakestream.model.scoring import open_scorer
+    from deepfakestream.model.scorer import open_scorer
 
     scorer = open_scorer(model_dir, device=settings.device, version=version)
     detector = open_detector(

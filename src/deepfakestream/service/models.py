@@ -13,8 +13,8 @@ import numpy as np
 from deepfakestream.errors import DeepfakeStreamError, WeightsError
 from deepfakestream.model.folder import CARD_FILE
 from deepfakestream.scan.engine import ScanEngine
-from deepfakestream.service.champion import PACKAGED, ModelChoice, ModelSource
 from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.service.model_source import PACKAGED, ModelChoice, ModelSource
 
 CANARY_TOLERANCE = 1e-3
 """Largest difference between the logits of the same crop in batches of one and of three."""

@@ -18,8 +18,8 @@ from deepfakestream.params import ServeParams, load_params
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Gate, Policy
-from deepfakestream.service.champion import ModelSource, RegistrySource
 from deepfakestream.service.metrics import ServiceMetrics
+from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
 from deepfakestream.service.prediction import MediaKind, Predictor
 from deepfakestream.service.problems import Refused

@@ -1,31 +1,26 @@
-"""Pictures of a set, as PNG bytes: methods by split, durations, face sizes, sharpness and light.
+"""Plots of a dataset, as PNG bytes: methods by split, durations, face sizes, sharpness and brightness.
 
-Drawn on canvases of their own (no pyplot, no global state), reals and fakes apart: where their shapes differ,
-a model may learn that difference instead of the traces of forgery.
+Real and fake items are drawn apart: where their shapes differ, a model may learn that difference instead of
+the traces of forgery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from deepfakestream.canvas import FAKE_COLOUR, INK, REAL_COLOUR, SOFT, dress, new_figure, png_bytes
 from deepfakestream.data.card.statistics import Extracted, with_measures
 from deepfakestream.data.splits import SPLITS
 
-LABEL_COLOURS = {"real": "#2a6f97", "fake": "#d1495b"}
+LABEL_COLOURS = {"real": REAL_COLOUR, "fake": FAKE_COLOUR}
 SPLIT_COLOURS = {"train": "#35607f", "val": "#e0a458", "test": "#7f9c6b"}
-INK = "#22313f"
-FAINT = "#c9d1d8"
-QUIET = "#7b8794"
-DPI = 120
 MAX_METHODS = 40
 _NUM_BINS = 32
 
@@ -48,7 +43,7 @@ def draw_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> dict
 def draw_methods(manifest: pd.DataFrame) -> bytes:
     """Return the items of each method as bars, split by split; reals first, rare methods together."""
     counts = _method_counts(manifest)
-    figure, (axes,) = _new(["Items by method and split"], size=(7.6, 1.5 + 0.27 * len(counts)))
+    figure, (axes,) = _panels(["Items by method and split"], size=(7.6, 1.5 + 0.27 * len(counts)))
     positions = np.arange(len(counts))[::-1]
     left = np.zeros(len(counts))
     for split in SPLITS:
@@ -65,39 +60,39 @@ def draw_methods(manifest: pd.DataFrame) -> bytes:
     axes.set_xlabel("items", color=INK)
     axes.grid(visible=False, axis="y")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_media(manifest: pd.DataFrame) -> bytes:
     """Return the spread of durations, sizes of files and sizes of pictures."""
     items = with_measures(manifest)
     items["size_kb"] = items["size_bytes"] / 1000
-    figure, axes = _new(["Durations", "File sizes", "Pictures"], size=(11.4, 3.3))
+    figure, axes = _panels(["Durations", "File sizes", "Pictures"], size=(11.4, 3.3))
     _histogram(axes[0], items, "duration_s", "duration, s", logarithmic=True, what="video")
     _histogram(axes[1], items, "size_kb", "size, kB", logarithmic=True)
     _histogram(axes[2], items, "short_px", "shorter side, px", logarithmic=True)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_faces(manifest: pd.DataFrame, crops: pd.DataFrame) -> bytes:
     """Return the spread of face sizes, and how many crops the items gave."""
     numbers = crops["media_id"].value_counts().reindex(manifest["media_id"], fill_value=0)
     per_item = pd.DataFrame({"label": manifest["label"].to_numpy(), "crops": numbers.to_numpy()})
-    figure, axes = _new(["Face sizes", "Crops an item (0: no face found)"], size=(8.2, 3.3))
+    figure, axes = _panels(["Face sizes", "Crops an item (0: no face found)"], size=(8.2, 3.3))
     _histogram(axes[0], crops, "face_px", "shorter side of the face, px", logarithmic=True, what="crop")
     _histogram(axes[1], per_item, "crops", "crops")
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_light(crops: pd.DataFrame) -> bytes:
     """Return the spread of sharpness and of brightness of the crops."""
-    figure, axes = _new(["Sharpness", "Luma"], size=(8.2, 3.3))
+    figure, axes = _panels(["Sharpness", "Luma"], size=(8.2, 3.3))
     positive = crops[crops["sharpness"] > 0]
     _histogram(axes[0], positive, "sharpness", "variance of the Laplacian", logarithmic=True, what="crop")
     _histogram(axes[1], crops, "luma", "mean luma, 0-255", what="crop")
     axes[1].set_xlim(0, 255)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _method_counts(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +123,7 @@ def _histogram(
     known = table[table[column].notna()]
     values = known[column].to_numpy(dtype=np.float64)
     if len(values) == 0:
-        axes.text(0.5, 0.5, f"no {what}s", ha="center", transform=axes.transAxes, color=QUIET)
+        axes.text(0.5, 0.5, f"no {what}s", ha="center", transform=axes.transAxes, color=SOFT)
         return
     edges = _edges(values, logarithmic=logarithmic)
     for label, colour in LABEL_COLOURS.items():
@@ -176,23 +171,12 @@ def _label_decades(axes: Axes, edges: NDArray[np.float64]) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _new(titles: Sequence[str], *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+def _panels(titles: Sequence[str], *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    figure = new_figure(width=size[0], height=size[1])
     panels = []
     for number, title in enumerate(titles, 1):
         axes = figure.add_subplot(1, len(titles), number)
-        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
-        axes.set_axisbelow(True)
+        dress(axes, title, "", "")
         axes.tick_params(labelsize=9)
         panels.append(axes)
     return figure, panels
-
-
-def _png(figure: Figure) -> bytes:
-    stream = BytesIO()
-    # Without the version of matplotlib in it, the same set gives the same bytes.
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()

@@ -23,8 +23,8 @@ from deepfakestream.data.manifest import MEDIA_DIR, PACKS_DIR, to_frame, to_rows
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.data.splits import GroupSplits, SplitDraw
 from deepfakestream.errors import Reason
+from deepfakestream.host.digest import sha256_file
 from deepfakestream.host.whole_files import copy_verified
-from deepfakestream.media.digest import sha256_file
 
 _MAX_SUFFIX_CHARACTERS = 16
 """What follows the last dot of a longer one is a part of the name."""

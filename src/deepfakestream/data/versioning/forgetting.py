@@ -14,8 +14,8 @@ import pandas as pd
 from deepfakestream.data.manifest import MEDIA_DIR, PACKS_DIR, item_names, read_manifest, write_manifest
 from deepfakestream.data.packs import member_digests, write_without
 from deepfakestream.errors import DataError
+from deepfakestream.host.digest import sha256_file
 from deepfakestream.host.whole_files import PARTIAL_SUFFIX, remove_partials
-from deepfakestream.media.digest import sha256_file
 
 MIN_PREFIX = 6
 _SHOWN_DIGITS = 12

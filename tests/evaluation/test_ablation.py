@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepfakestream.pipeline.ablation_report import AblationReport, AblationRow, compare
+from deepfakestream.evaluation.ablation import AblationReport, AblationRow, compare
 from deepfakestream.training.validation import LabelledImages
 
 NUM_GROUPS = 60

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-from deepfakestream.evaluation.gate import Difference, auc_difference
+from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
+from deepfakestream.evaluation.differences import Difference, auc_difference
+from deepfakestream.evaluation.estimate import INTERVAL
 from deepfakestream.host.text_table import markdown_table
 from deepfakestream.training.validation import LabelledImages
 
@@ -106,3 +110,26 @@ def _is_sure(difference: Difference | None) -> bool:
     if difference is None or difference.low is None or difference.high is None:
         return False
     return difference.low > 0 or difference.high < 0
+
+
+def auc_with_interval(
+    logits: NDArray[np.float64], part: LabelledImages, *, num_bootstrap: int, seed: int
+) -> Interval:
+    """Return the AUC with its 95 % interval, from resampled source groups.
+
+    Args:
+        logits: `(N,)`, one for each picture.
+        part: the pictures, their labels and source groups.
+        num_bootstrap: number of resamples.
+        seed: of the resamples.
+    """
+    resampled = np.array(
+        [
+            roc_auc_score(part.is_fake[drawn], logits[drawn])
+            if 0 < part.is_fake[drawn].sum() < len(drawn)
+            else np.nan
+            for drawn in resample_groups(part.groups, num_bootstrap=num_bootstrap, seed=seed)
+        ]
+    )
+    low, high = quantiles(resampled, INTERVAL) or (None, None)
+    return float(roc_auc_score(part.is_fake, logits)), low, high

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from deepfakestream.pipeline.promotion_ledger import Entry
+from deepfakestream.promotion.ledger import Entry
 from deepfakestream.registry import versions
 from deepfakestream.registry.tracking import TrackedRun
 from deepfakestream.settings import Settings

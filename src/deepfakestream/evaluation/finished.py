@@ -11,11 +11,10 @@ import pandas as pd
 
 from deepfakestream.data.digests import set_sha256
 from deepfakestream.errors import DataError
+from deepfakestream.evaluation.files import METRICS_FILE, REFERENCE_FILE, SCORES_FILE
 from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.model.folder import CARD_FILE
-from deepfakestream.pipeline.evaluation_files import METRICS_FILE, REFERENCE_FILE, SCORES_FILE
-from deepfakestream.pipeline.scoring import read_test_items
-from deepfakestream.registry.model_files import model_sha256
+from deepfakestream.evaluation.scores import read_test_items
+from deepfakestream.model.folder import CARD_FILE, model_sha256
 from deepfakestream.settings import Settings
 
 ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)

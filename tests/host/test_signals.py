@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from deepfakestream.local.signals import signals_held, stopped_by_signals
+from deepfakestream.host.signals import signals_held, stopped_by_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -21,7 +21,7 @@ from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.half_graph import HALF, single_precision_graph
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scoring import BATCH_SIZE, open_scorer
+from deepfakestream.model.scorer import BATCH_SIZE, open_scorer
 from deepfakestream.model.spec import SPEC_FILE, DetectorSpec, read_spec
 
 SIZE_PX = 64
@@ -284,7 +284,7 @@ class TestDevice:
 
 def test_scoring_on_a_cpu_does_not_load_torch(model_dir: Path) -> None:
     code = (
-        "import sys, pathlib; from deepfakestream.model.scoring import open_scorer; "
+        "import sys, pathlib; from deepfakestream.model.scorer import open_scorer; "
         f"open_scorer(pathlib.Path({str(model_dir)!r}), device='cpu'); "
         "print(sorted({'torch', 'timm', 'onnxscript'} & set(sys.modules)))"
     )

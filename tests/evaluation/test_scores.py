@@ -6,13 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.evaluation.scoring import (
-    BATCH_SIZE,
-    SLICE_COLUMNS,
-    score_crops,
-    score_faces,
-    score_media,
-)
+from deepfakestream.evaluation.scores import BATCH_SIZE, SLICE_COLUMNS, score_crops, score_faces, score_media
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.spec import (
     AggregationSpec,

@@ -1,4 +1,4 @@
-"""Canvas, colours and finish that all pictures of an evaluation share.
+"""Canvas, colours and style that all plots share.
 
 Drawn on canvases of their own (no pyplot, no global state), so that they may be made in any thread.
 """

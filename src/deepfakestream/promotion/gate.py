@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import numpy as np
 import pandas as pd
 
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.bootstrap import quantiles, resampled_counts
-from deepfakestream.evaluation.curves import RankedScores
+from deepfakestream.evaluation.differences import Difference, auc_difference
 from deepfakestream.evaluation.estimate import Finding
 from deepfakestream.evaluation.metrics import Metrics, check_scores, measure
 from deepfakestream.evaluation.slices import is_sufficient
 from deepfakestream.params import PromoteParams
 
-NUM_RESAMPLES = 2000
 COVERAGE_MARGIN = 0.02
 """How much larger a share of files than the champion the challenger may leave without a score."""
 
@@ -42,19 +39,6 @@ class Rule(Finding):
     """One sentence with the numbers."""
     value: float | None = None
     bound: float | None = None
-
-
-class Difference(Finding):
-    """AUC of the challenger minus AUC of the champion on the same files, with one-sided bounds."""
-
-    n: int
-    challenger_auc: float
-    champion_auc: float
-    delta: float
-    low: float | None
-    """The difference is at least this, at the confidence asked for."""
-    high: float | None
-    """The difference is at most this, at the confidence asked for."""
 
 
 class Decision(Finding):
@@ -100,36 +84,6 @@ def decide(
             rules.append(_not_worse(difference, policy))
             rules += _slices_not_worse(pairs, policy, seed)
     return Decision(outcome=_strictest(rules), rules=tuple(rules), difference=difference)
-
-
-def auc_difference(pairs: pd.DataFrame, *, confidence: float, seed: int) -> Difference | None:
-    """Return the paired difference of the AUCs, or None without both classes.
-
-    Both models are scored on the same resampled source groups, so that what makes files hard cancels out.
-
-    Args:
-        pairs: one row a file: `label`, `group_id`, `challenger` and `champion` (each a p_fake).
-        confidence: of each one-sided bound.
-        seed: of the resamples.
-    """
-    is_fake = (pairs["label"] == "fake").to_numpy()
-    if not is_fake.any() or is_fake.all():
-        return None
-    ours, theirs = (
-        RankedScores(is_fake, pairs[name].to_numpy(dtype=np.float64)) for name in ("challenger", "champion")
-    )
-    draws = resampled_counts(pairs["group_id"].to_numpy(), num_bootstrap=NUM_RESAMPLES, seed=seed)
-    deltas = [ours.auc(counts) - theirs.auc(counts) for counts in draws]
-    low, high = quantiles(np.array(deltas), (1.0 - confidence, confidence)) or (None, None)
-    challenger_auc, champion_auc = ours.auc(), theirs.auc()
-    return Difference(
-        n=len(pairs),
-        challenger_auc=challenger_auc,
-        champion_auc=champion_auc,
-        delta=challenger_auc - champion_auc,
-        low=low,
-        high=high,
-    )
 
 
 def _pair(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:

@@ -74,7 +74,6 @@ def write_files(
     spec: DetectorSpec,
     facts: Mapping[str, Any],
     *,
-    gate: str | None,
     history: Sequence[Mapping[str, float]],
     licences: Mapping[str, str],
 ) -> None:
@@ -85,13 +84,12 @@ def write_files(
         tables: `scores`, a row a file, and `faces`, a row a crop.
         spec: of the model.
         facts: digests and names of model, data and run.
-        gate: what the promotion gate said about the model.
         history: metrics of the training's epochs.
         licences: source of training data to its licence notes.
     """
     scores = tables["scores"]
     plots = _draw(report, scores, history)
-    page = _page(report, scores, spec, facts, gate, plots)
+    page = _page(report, scores, spec, facts, plots)
     card = render_card(page, licences=licences, trained_on=spec.trained_on)
     with replacing_folder(report.directory) as partial:
         (partial / "plots").mkdir()
@@ -124,7 +122,6 @@ def _page(
     scores: pd.DataFrame,
     spec: DetectorSpec,
     facts: Mapping[str, Any],
-    gate: str | None,
     plots: Mapping[str, bytes],
 ) -> ReportContent:
     seen = "it never saw" if report.split == "test" else f"of the split '{report.split}', which chose it"
@@ -132,7 +129,6 @@ def _page(
         title=f"How good the detector is on files {seen}",
         facts=_as_words(spec, facts),
         caveats=report.caveats,
-        gate=gate,
         metrics=report.metrics,
         face_metrics=report.face_metrics,
         points=report.points,

@@ -9,7 +9,7 @@ import pytest
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.params import Params, load_params
-from deepfakestream.pipeline.training_key import training_key
+from deepfakestream.training.key import training_key
 
 COLUMNS = ["crop_sha256", "label", "split", "group_id", "source"]
 TABLE = pd.DataFrame(

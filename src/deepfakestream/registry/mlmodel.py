@@ -2,48 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.media.digest import sha256_file
-from deepfakestream.model.folder import CARD_FILE, ONNX_FILE, WEIGHTS_FILE
-from deepfakestream.model.spec import SPEC_FILE
-
-REQUIRED = (WEIGHTS_FILE, ONNX_FILE, SPEC_FILE)
-"""What decides a score; the digest covers exactly these."""
-OPTIONAL = (CARD_FILE, "history.json")
-
-
-def model_files(directory: Path) -> dict[str, Path]:
-    """Return the files of a model folder that are registered, by name.
-
-    Raises:
-        WeightsError: one that every model needs is missing.
-    """
-    for name in REQUIRED:
-        if not (directory / name).is_file():
-            raise WeightsError(
-                f"{directory / name}: missing; a model folder holds {', '.join(REQUIRED)}: train again"
-            )
-    present = (directory / name for name in OPTIONAL)
-    return {name: directory / name for name in REQUIRED} | {
-        path.name: path for path in present if path.is_file()
-    }
-
-
-def model_sha256(directory: Path) -> str:
-    """Return one digest over the files that decide a score: weights, graph and spec.
-
-    Raises:
-        WeightsError: one of them is missing.
-    """
-    files = model_files(directory)
-    digest = hashlib.sha256()
-    for name in REQUIRED:
-        digest.update(f"{name}:{sha256_file(files[name])}\n".encode())
-    return digest.hexdigest()
+from deepfakestream.model.folder import ONNX_FILE
 
 
 def write_mlmodel(directory: Path, *, model_id: str, run_id: str) -> None:
