@@ -27,7 +27,11 @@ $(STAMP): requirements.lock pyproject.toml infra/install/relax_wheel.py
 setup: $(STAMP)  ## virtual environment with pinned dependencies
 
 demo: setup      ## the whole main job on real faces, end to end
-	$(BIN)/deepfakestream demo
+	$(BIN)/python -m infra.demo
+
+sample: setup    ## only the demo's labelled sample: make sample FOLDER=folder
+	@test -n "$(FOLDER)" || { echo "make: name a new folder: make sample FOLDER=..." >&2; exit 1; }
+	$(BIN)/python -m infra.demo --sample-only "$(FOLDER)"
 
 up: setup        ## MLflow, Prefect, flows and service on 127.0.0.1; Ctrl-C stops them
 	$(BIN)/deepfakestream up
@@ -63,4 +67,4 @@ lock:            ## resolve pyproject.toml anew into requirements.lock
 clean:           ## remove what was built and what the demo made
 	rm -rf build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo up test test-slow postgresql check bench version-0 lock clean
+.PHONY: help setup demo sample up test test-slow postgresql check bench version-0 lock clean

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.forge.picture import Kind, find_face, forge_picture
-from deepfakestream.local.sample_people import PEOPLE, read_stage
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.settings import Settings
+from infra.demo.people import PEOPLE, read_stage
 
 SEEDS = (0, 1, 2)
 KINDS: tuple[Kind, ...] = ("self_blend", "swap")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepfakestream.forge.picture import find_face, forge_picture
-from deepfakestream.local.sample_views import GOOD, views, write_clip
+from infra.demo.views import GOOD, views, write_clip
 
 MAX_SHARE_CALLED_FAKE = 0.10
 """At `balanced`: real clips called fake in fewer than 1 of 10 cases."""

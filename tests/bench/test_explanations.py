@@ -19,11 +19,11 @@ from deepfakestream.faces.crop import crop_face
 from deepfakestream.forge.degrade import jpeg
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.forge.picture import find_face, forge_picture
-from deepfakestream.local.sample_people import PEOPLE, read_stage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.files import load_network
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.scorer import open_scorer
+from infra.demo.people import PEOPLE, read_stage
 
 NUM_PEOPLE = int(os.environ.get("EXPLAIN_PEOPLE", "3"))
 """Each gives a real face, a self-blend and a swap."""

@@ -3,7 +3,7 @@
 The rule: int8 is worth shipping if it loses at most 0.005 of the AUC and is faster on 2 cores. Run by
 `make bench`, or alone: `python -m pytest tests/bench/test_quantisation.py -m bench -s`. With the optional
 development data the faces are its validation crops, 800 of each class, and calibration sees training crops;
-without it they are the demo's sample (`deepfakestream sample build/sample`), where the AUC says little.
+without it they are the demo's sample (`make sample FOLDER=build/sample`), where the AUC says little.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def test_int8_against_fp32(tmp_path: Path) -> None:
         crops, is_fake = _sample(size_px)
         calibration = crops[:: max(1, len(crops) // NUM_CALIBRATION)]
     else:
-        pytest.skip("no faces: neither the optional development data nor build/sample ('make demo' makes it)")
+        pytest.skip("no faces: neither development data nor 'make sample FOLDER=build/sample'")
     folders = _variants(folder, calibration, tmp_path)
     scorers = {name: open_scorer(path, device="cpu") for name, path in folders.items()}
     ms = _interleaved_ms(scorers, crops[:NUM_TIMED])

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.data.manifest import read_manifest
-from deepfakestream.local.demo import SUMMARY_FILE
-from deepfakestream.local.demo_facts import Facts
+from infra.demo.facts import Facts
+from infra.demo.walkthrough import SUMMARY_FILE
 
+ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 1500.0
 
 
@@ -36,9 +37,9 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
     ports = {
         f"DEEPFAKESTREAM_{name}_PORT": str(free_port()) for name in ("MLFLOW", "PREFECT", "SERVICE")
     } | environment
-    command = [sys.executable, "-m", "deepfakestream.cli", "demo", "--directory", str(folder)]
+    command = [sys.executable, "-m", "infra.demo", "--directory", str(folder)]
     return subprocess.Popen(
-        command, env=os.environ | ports, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=os.environ | ports, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -121,7 +122,7 @@ def test_a_busy_port_is_named_before_anything_is_made(tmp_path):
         with start(tmp_path / "demo", DEEPFAKESTREAM_PREFECT_PORT=str(port)) as process:
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert errors.startswith(f"deepfakestream: prefect: port {port} on 127.0.0.1 cannot be used")
+    assert errors.startswith(f"demo: prefect: port {port} on 127.0.0.1 cannot be used")
     assert "DEEPFAKESTREAM_PREFECT_PORT" in errors
     assert not (tmp_path / "demo").exists()
 

@@ -218,7 +218,7 @@ class TestCheckpointStore:
     def test_leftover_of_a_kill_is_ignored(self, tmp_path: Path) -> None:
         store = CheckpointStore(directory=tmp_path)
         store.save({"epoch": 1})
-        (tmp_path / "last.partial").write_bytes(b"half")
+        (tmp_path / "last.pt.7.partial").write_bytes(b"half")
         assert store.load() == {"epoch": 1}
 
     @pytest.mark.parametrize("kept_bytes", [0, 3, 600])

@@ -276,22 +276,3 @@ def up() -> None:
     from deepfakestream.local import servers
 
     servers.up(load_settings())
-
-
-@app.command()
-def demo(
-    directory: Annotated[Path, typer.Option(help="workspace of the demo")] = Path("demo"),
-) -> None:
-    """Run the whole main job on sample faces: ingest to retrain, with real servers."""
-    from deepfakestream.local import demo as walkthrough
-
-    walkthrough.run(directory)
-
-
-@app.command()
-def sample(directory: Annotated[Path, typer.Argument(help="folder to make the sample in")]) -> None:
-    """Make a small labelled set of a dozen people from installed packages, real and forged."""
-    from deepfakestream.local import sample as maker
-
-    made = maker.build(directory)
-    say(f"{made.num_labelled} files in {made.directory}; next: deepfakestream ingest {made.directory}")

@@ -29,22 +29,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; it takes its place when the block ends without an error."""
-    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    """Yield an empty folder next to `folder`; it takes its place when the block ends without an error.
+
+    A kill leaves the old folder, the new one or none, but never a part of one. What it leaves half-written
+    is removed by the next call.
+    """
+    partial, old = partial_folder(folder), folder.with_name(f".{folder.name}.old{PARTIAL_SUFFIX}")
     shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
-    replace_folder(folder, partial)
+    try:
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def replace_folder(folder: Path, by: Path) -> None:
-    """Put a folder in another's place: a kill leaves the old one, the new one or none, but no part."""
-    old = folder.with_name(f"{folder.name}.old{PARTIAL_SUFFIX}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    by.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+def partial_folder(folder: Path) -> Path:
+    """Return where `replacing_folder` writes before the folder is complete."""
+    return folder.with_name(f".{folder.name}{PARTIAL_SUFFIX}")
 
 
 def copy_verified(source: Path, target: Path, *, sha256: str) -> None:

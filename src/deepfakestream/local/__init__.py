@@ -1,1 +1,1 @@
-"""The whole system on one machine: the starter of its servers, sample data and the demo."""
+"""The whole system on one machine: starts and stops MLflow, Prefect, the flows and the service."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.host.locks import in_turn
-from deepfakestream.host.whole_files import replace_folder
+from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import model_files, model_sha256
 from deepfakestream.registry.description import DESCRIPTION
 from deepfakestream.registry.mlmodel import write_mlmodel
@@ -166,19 +166,16 @@ def fetch(settings: Settings, version: int) -> Path:
     if _holds(folder, digest):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        in_turn(settings.work_dir / "models.lock"),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as part,
-    ):
+    with in_turn(settings.work_dir / "models.lock"):
         if _holds(folder, digest):  # another process has fetched it meanwhile
             return folder
-        downloaded = _download(settings, version, Path(part) / "files")
-        if model_sha256(downloaded) != digest:
-            raise WeightsError(
-                f"{settings.registered_model} version {version}: its files are not those registered "
-                f"(tag {DIGEST_TAG}); register the model again"
-            )
-        replace_folder(folder, downloaded)  # one that is there is damaged
+        with replacing_folder(folder) as partial:  # one that is there is damaged
+            _download(settings, version, partial)
+            if model_sha256(partial) != digest:
+                raise WeightsError(
+                    f"{settings.registered_model} version {version}: its files are not those registered "
+                    f"(tag {DIGEST_TAG}); register the model again"
+                )
     return folder
 
 
@@ -189,18 +186,16 @@ def _holds(folder: Path, digest: str) -> bool:
         return False
 
 
-def _download(settings: Settings, version: int, target: Path) -> Path:
+def _download(settings: Settings, version: int, target: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
-    target.mkdir()
     with as_server_error(settings):
-        found: str = download_artifacts(
+        download_artifacts(
             artifact_uri=f"models:/{settings.registered_model}/{version}",
             dst_path=str(target),
             tracking_uri=settings.mlflow_store_uri,
             registry_uri=settings.mlflow_store_uri,
         )
-    return Path(found)
 
 
 def _ensure_registered_model(client: MlflowClient, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from deepfakestream.errors import DataError
+from deepfakestream.host.whole_files import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,8 @@ class CheckpointStore:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old or the new one."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self._path)
+        with replacing(self._path) as partial:
+            torch.save(state, partial)
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last, or None.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.host.locks import in_turn
+from deepfakestream.host.whole_files import partial_folder, replacing_folder
 
 
 def open_mapped(path: Path) -> NDArray[Any]:
@@ -91,11 +92,8 @@ def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
     """
     with in_turn(folder.with_suffix(".filling")):
         if not folder.exists():
-            partial = folder.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            fill(partial)
-            partial.replace(folder)
+            with replacing_folder(folder) as partial:
+                fill(partial)
 
 
 def _remove_if_unused(lock: Path) -> None:
@@ -105,5 +103,5 @@ def _remove_if_unused(lock: Path) -> None:
         except BlockingIOError:
             return
         shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-        shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
+        shutil.rmtree(partial_folder(lock.with_suffix("")), ignore_errors=True)
         lock.with_suffix(".filling").unlink(missing_ok=True)  # only who holds the other lock opens it

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from deepfakestream.local.demo_flows import TaskState
+from infra.demo.flows import TaskState
 
 WIDTH = 96
 _TICK_S = 0.5

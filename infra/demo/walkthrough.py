@@ -9,17 +9,17 @@ from pathlib import Path
 from deepfakestream.errors import ServerError
 from deepfakestream.host.signals import stopped_by_signals
 from deepfakestream.host.whole_files import replacing
-from deepfakestream.local.demo_console import Story
-from deepfakestream.local.demo_facts import Facts, Gate, read_checked, read_metrics
-from deepfakestream.local.demo_params import write_demo_params
-from deepfakestream.local.demo_steps import Steps
-from deepfakestream.local.demo_summary import render
-from deepfakestream.local.sample import Sample, build
-from deepfakestream.local.sample_people import PEOPLE
 from deepfakestream.local.servers import require_ports, running
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace
 from deepfakestream.settings import Settings, load_settings
+from infra.demo.console import Story
+from infra.demo.facts import Facts, Gate, read_checked, read_metrics
+from infra.demo.params import write_demo_params
+from infra.demo.people import PEOPLE
+from infra.demo.sample import Sample, build
+from infra.demo.steps import Steps
+from infra.demo.summary import render
 
 SUMMARY_FILE = "summary.json"
 _NUM_CHAPTERS = 7

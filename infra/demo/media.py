@@ -12,9 +12,9 @@ from deepfakestream.errors import DataError
 from deepfakestream.faces.types import FaceDetector
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.forge.picture import FaceInPicture, Kind, find_face, forge_picture
-from deepfakestream.local.sample_people import PEOPLE, Person
-from deepfakestream.local.sample_views import CLIP_FRAMES, Look, views, write_clip, write_still
 from deepfakestream.media.types import RGBImage
+from infra.demo.people import PEOPLE, Person
+from infra.demo.views import CLIP_FRAMES, Look, views, write_clip, write_still
 
 STILLS_PER_LABEL = 6
 KINDS: tuple[Kind, ...] = ("self_blend", "swap")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deepfakestream.errors import ServerError
-from deepfakestream.local.demo_http import get_json, post_json, query_json
+from infra.demo.client import get_json, post_json, query_json
 
 TIMEOUT_S = 900.0
 _POLL_S = 0.5

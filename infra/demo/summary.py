@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepfakestream.local.demo_console import WIDTH
-from deepfakestream.local.demo_facts import Answer, Facts, Gate, Retraining
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.scan.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
+from infra.demo.console import WIDTH
+from infra.demo.facts import Answer, Facts, Gate, Retraining
 
 _LABEL_WIDTH = 13
 

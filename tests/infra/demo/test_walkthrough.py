@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.local.demo import demo_settings
-from deepfakestream.local.demo_console import Story
-from deepfakestream.local.demo_facts import Answer, Checked, Facts, Gate, Ingested, Retraining
-from deepfakestream.local.demo_flows import TaskState
-from deepfakestream.local.demo_summary import render
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.settings import Settings
+from infra.demo.console import Story
+from infra.demo.facts import Answer, Checked, Facts, Gate, Ingested, Retraining
+from infra.demo.flows import TaskState
+from infra.demo.summary import render
+from infra.demo.walkthrough import demo_settings
 
 GATE = Gate(version=1, promoted=True, outcome="PROMOTE", reasons=("AUC 0.9 is at least the floor 0.5",))
 EMPTY = Metrics(

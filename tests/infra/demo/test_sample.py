@@ -12,13 +12,13 @@ from PIL import Image
 from deepfakestream.errors import DataError
 from deepfakestream.faces.types import FaceDetector
 from deepfakestream.forge.mesh import FaceMesh
-from deepfakestream.local import sample, sample_people
-from deepfakestream.local.demo_params import CHANGES, demo_params, write_demo_params
-from deepfakestream.local.sample_media import STILLS_PER_LABEL, Made, Studio
-from deepfakestream.local.sample_people import PEOPLE, media_folder, read_stage
-from deepfakestream.local.sample_views import CLIP_FRAMES, DRIFTED_SIZE_PX, GOOD, POOR, SIZE_PX, views
 from deepfakestream.media.types import RGBImage
 from deepfakestream.params import load_params
+from infra.demo import people, sample
+from infra.demo.media import STILLS_PER_LABEL, Made, Studio
+from infra.demo.params import CHANGES, demo_params, write_demo_params
+from infra.demo.people import PEOPLE, read_stage
+from infra.demo.views import CLIP_FRAMES, DRIFTED_SIZE_PX, GOOD, POOR, SIZE_PX, views
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_poor_camera_is_dark_and_small(studio, made, tmp_path):
 
 
 def test_without_the_sample_media_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample_people, "MEDIA_FOLDER", Path("not/installed"))
+    monkeypatch.setattr(people, "MEDIA_FOLDER", Path("not/installed"))
     with pytest.raises(DataError, match=r"not/installed: .* run 'make setup'$"):
         sample.build(tmp_path / "sample")
     assert list(tmp_path.iterdir()) == []
@@ -104,8 +104,7 @@ def test_the_demo_params_are_valid_and_say_why(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_sample_is_made_once(tmp_path, monkeypatch, sample_media):
-    monkeypatch.chdir(media_folder().parents[4])
+def test_the_sample_is_made_once(tmp_path, sample_media):
     first = sample.build(tmp_path / "sample")
     assert not first.was_there
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())

@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.host.progress import track
-from deepfakestream.local.made_once import filled
-from deepfakestream.local.sample_media import Made, Studio
-from deepfakestream.local.sample_people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_stage
-from deepfakestream.local.sample_views import GOOD, POOR, Look
+from deepfakestream.host.whole_files import replacing_folder
+from infra.demo.media import Made, Studio
+from infra.demo.people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_stage
+from infra.demo.views import GOOD, POOR, Look
 
 LABELLED, NORMAL, DRIFTED = "labelled", "traffic-normal", "traffic-drifted"
 MANIFEST = "manifest.csv"
@@ -64,8 +65,6 @@ class _Job:
 def build(directory: Path) -> Sample:
     """Make the sample in `directory`, unless it is there; a killed run leaves nothing that counts as one.
 
-    Nothing is deleted but what a killed run left half-made beside `directory`.
-
     Raises:
         DataError: the folder holds something else, or the packages' pictures are missing; the message says
             what to do.
@@ -73,9 +72,18 @@ def build(directory: Path) -> Sample:
     directory = directory if directory.name else directory.resolve()
     was_there = _is_sample(directory)
     if not was_there:
-        with filled(directory) as partial:
+        if directory.is_symlink() or (directory.exists() and not _is_empty_folder(directory)):
+            raise DataError(
+                f"{directory}: holds something that is no sample, and nothing of it is overwritten; name a "
+                "folder that is new or empty"
+            )
+        with replacing_folder(directory) as partial:
             _make(partial, media_folder())
     return _found(directory, was_there=was_there)
+
+
+def _is_empty_folder(directory: Path) -> bool:
+    return directory.is_dir() and not any(directory.iterdir())
 
 
 def _is_sample(directory: Path) -> bool:

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import deepfakestream
 from deepfakestream.errors import DataError
 from deepfakestream.media.types import RGBImage
 
+REPOSITORY = Path(__file__).parents[2]
 MEDIA_FOLDER = Path("build/sample-media/feat/tests/data")
 WITHOUT_FACE = "no_face.mp4"
 """A clip of an animated film: nobody in it."""
@@ -79,11 +79,10 @@ def media_folder() -> Path:
     Raises:
         DataError: they are not there.
     """
-    repository = Path(deepfakestream.__file__).resolve().parents[2]
-    for root in (Path(), repository):
-        if (root / MEDIA_FOLDER).is_dir():
-            return root / MEDIA_FOLDER
-    raise DataError(f"{repository / MEDIA_FOLDER}: the demo's sample media are not there; run 'make setup'")
+    folder = REPOSITORY / MEDIA_FOLDER
+    if not folder.is_dir():
+        raise DataError(f"{folder}: the demo's sample media are not there; run 'make setup'")
+    return folder
 
 
 def read_stage(person: Person, folder: Path) -> list[RGBImage]:

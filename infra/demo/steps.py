@@ -10,11 +10,6 @@ from pathlib import Path
 
 from deepfakestream.errors import GateError, ServerError
 from deepfakestream.host.progress import track
-from deepfakestream.local.demo_console import Story
-from deepfakestream.local.demo_facts import Answer, Gate, Ingested, Retraining, gates, read_drift
-from deepfakestream.local.demo_flows import Flows
-from deepfakestream.local.demo_http import get_json, post_file
-from deepfakestream.local.sample import Sample
 from deepfakestream.local.servers import RunningServers
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.drift_report import DriftReport
@@ -24,6 +19,11 @@ from deepfakestream.pipeline import ingest as ingest_step
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
+from infra.demo.client import get_json, post_file
+from infra.demo.console import Story
+from infra.demo.facts import Answer, Gate, Ingested, Retraining, gates, read_drift
+from infra.demo.flows import Flows
+from infra.demo.sample import Sample
 
 SET_NAME = "demo-faces"
 _NUM_TASKS = len(STAGES) + 1

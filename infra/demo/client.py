@@ -1,0 +1,69 @@
+"""HTTP as the demo speaks it: JSON to and from the local servers, files to the service."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from deepfakestream.errors import ServerError
+
+_TIMEOUT_S = 60.0
+_BUSY = 503
+"""Prefect while its SQLite file is locked, the service while its queue is full: ask again."""
+_BUSY_PATIENCE_S = 180.0
+_BUSY_PAUSE_S = 0.5
+
+
+def get_json(url: str) -> Any:
+    """Return the JSON value that the address answers with.
+
+    Raises:
+        ServerError: it does not answer, or answers with an error.
+    """
+    return _exchange("GET", url, repeatable=True)
+
+
+def query_json(url: str, body: object) -> Any:
+    """Post a filter as Prefect wants it; unlike `post_json` it may be sent twice.
+
+    Raises:
+        ServerError: it does not answer, or answers with an error.
+    """
+    return _exchange("POST", url, repeatable=True, json=body)
+
+
+def post_json(url: str, body: object) -> Any:
+    """Post JSON and return the answer.
+
+    Raises:
+        ServerError: it does not answer, or answers with an error.
+    """
+    return _exchange("POST", url, repeatable=False, json=body)
+
+
+def post_file(url: str, path: Path) -> Any:
+    """Send a file in the form field `file`, as a browser or curl does, and return the answer.
+
+    Raises:
+        ServerError: it does not answer, or refuses the file.
+    """
+    return _exchange("POST", url, repeatable=False, files={"file": (path.name, path.read_bytes())})
+
+
+def _exchange(method: str, url: str, *, repeatable: bool, **content: Any) -> Any:
+    deadline = time.monotonic() + _BUSY_PATIENCE_S
+    while True:
+        try:
+            reply = requests.request(method, url, timeout=_TIMEOUT_S, **content)
+            if reply.ok:
+                return reply.json() if reply.content else None
+            if reply.status_code != _BUSY or time.monotonic() > deadline:
+                raise ServerError(f"{url} answered {reply.status_code}: {reply.text[:300]}")
+        except requests.RequestException as error:
+            late = isinstance(error, requests.Timeout) and repeatable
+            if not late or time.monotonic() > deadline:
+                raise ServerError(f"{url} does not answer ({error}); see the logs in work/logs") from error
+        time.sleep(_BUSY_PAUSE_S)
