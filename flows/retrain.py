@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger, task
 
 from deepfakestream.pipeline import retrain as step
-from deepfakestream.pipeline.stages import STAGES, renew
+from deepfakestream.pipeline.stages import renew
 from deepfakestream.registry.champion import champion_version
 from flows.train import promote
 from flows.workspace import workspace
@@ -27,12 +27,7 @@ def retrain(reason: str = "asked for by hand", force: bool = False) -> str:
     version = champion_version(settings)
     with step.attempt(params.retrain, settings=settings, model_version=version, force=force) as current:
         log.info(current.decision.describe())
-        if not current.decision.allowed:
-            return current.decision.describe()
-        for stage in STAGES:
-            current.lease.check()
-            run_stage(stage)
-        current.lease.check()
-        current.outcome, summary = promote()
-    log.info(summary)
-    return summary
+        said = current.run_steps(run_stage, promote)
+    if said:
+        log.info(said)
+    return said or current.decision.describe()

@@ -16,7 +16,7 @@ from deepfakestream.faces.area_sampling import AreaSampler
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.mtcnn import WEIGHTS_SHA256, pyramid
 from deepfakestream.faces.mtcnn_boxes import corrected, inside, squared, suppress_nested
-from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
+from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
 
 # facenet-pytorch 2.6.0 (detect_face, min_face_size 20 and 1000 / 48) on the same pictures; ours agree with it
 # within 0.0001 pixels and 0.000001 of score on nine pictures (docs/FACE_DETECTION.md).
@@ -100,7 +100,7 @@ def test_other_weights_are_refused(tmp_path):
     other = tmp_path / "mtcnn_pnet.onnx"
     other.write_bytes(b"other")
     with pytest.raises(WeightsError, match=r"mtcnn_pnet\.onnx: sha256 is .* reinstall"):
-        open_session(other, WEIGHTS_SHA256[other.name], device="cpu", num_threads=1)
+        read_weights(other, WEIGHTS_SHA256[other.name])
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (7, 5), (31, 90), (120, 47)])

@@ -13,9 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepfakestream.errors import ParamsError, WeightsError
-from deepfakestream.model import device
-from deepfakestream.model.device import resolve_device
+from deepfakestream.errors import WeightsError
 from deepfakestream.model.files import load_network, round_to_half, save_model
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.half_graph import HALF, single_precision_graph
@@ -259,27 +257,6 @@ class TestDamage:
         path.write_text(json.dumps(content))
         with pytest.raises(WeightsError, match="crops of 96 pixels"):
             open_scorer(folder, device="cpu")
-
-
-class TestDevice:
-    def test_cpu_is_always_there(self) -> None:
-        assert resolve_device("cpu") == "cpu"
-
-    @pytest.mark.parametrize(
-        ("has_driver", "available", "expected"),
-        [(True, True, "cuda"), (True, False, "cpu"), (False, True, "cpu")],
-    )
-    def test_auto_follows_torch_where_there_is_a_driver(
-        self, monkeypatch: pytest.MonkeyPatch, has_driver: bool, available: bool, expected: str
-    ) -> None:
-        monkeypatch.setattr(device, "_has_driver", lambda: has_driver)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-        assert resolve_device("auto") == expected
-
-    def test_missing_gpu_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        with pytest.raises(ParamsError, match="no usable GPU; set it to 'auto' or 'cpu'"):
-            resolve_device("cuda")
 
 
 def test_scoring_on_a_cpu_does_not_load_torch(model_dir: Path) -> None:

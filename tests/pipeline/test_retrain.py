@@ -7,9 +7,9 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.monitoring.governor import RetrainGovernor, RetrainOutcome
+from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.params import RetrainParams
-from deepfakestream.pipeline.retrain import Work, run
+from deepfakestream.pipeline.retrain import RetrainReport, attempt
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.settings import Settings
 
@@ -24,22 +24,35 @@ def settings(tmp_path: Path) -> Settings:
 class Workshop:
     """A workspace whose stages only note that they ran."""
 
-    def __init__(self, *, outcome: RetrainOutcome = "promoted", fails_at: str = "") -> None:
+    def __init__(
+        self, settings: Settings, *, outcome: RetrainOutcome = "promoted", fails_at: str = ""
+    ) -> None:
         self.done: list[str] = []
+        self.answers: list[ClaimAnswer] = []
+        self._settings = settings
         self._outcome = outcome
         self._fails_at = fails_at
 
-    def work(self) -> Work:
-        return Work(model_version=lambda _: "3", run_stage=self._run_stage, promote=self._promote)
+    def retrain(self, *, force: bool = False) -> RetrainReport:
+        with attempt(RULES, settings=self._settings, model_version="3", force=force) as current:
+            said = current.run_steps(self.run_stage, self._promote)
+        return RetrainReport(current.decision, said)
 
-    def _run_stage(self, _settings: Settings, stage: str) -> None:
+    def run_stage(self, stage: str) -> None:
         if stage == self._fails_at:
             raise DataError(f"{stage} failed")
         self.done.append(stage)
 
-    def _promote(self, _settings: Settings) -> tuple[RetrainOutcome, str]:
+    def _promote(self) -> tuple[RetrainOutcome, str]:
         self.done.append("promote")
         return self._outcome, f"the gate says {self._outcome}"
+
+
+class Impatient(Workshop):
+    """Asks for another retraining during each stage."""
+
+    def run_stage(self, stage: str) -> None:
+        self.answers.append(Workshop(self._settings).retrain(force=True).decision)
 
 
 def record_drift(settings: Settings, window_id: str) -> None:
@@ -56,8 +69,8 @@ def record_drift(settings: Settings, window_id: str) -> None:
 
 
 def test_without_drift_nothing_runs_and_the_reason_is_said(settings):
-    shop = Workshop()
-    report = run(RULES, settings=settings, work=shop.work())
+    shop = Workshop(settings)
+    report = shop.retrain()
     assert shop.done == []
     assert report.describe().splitlines() == [
         "retrain: refused by the governor",
@@ -66,38 +79,33 @@ def test_without_drift_nothing_runs_and_the_reason_is_said(settings):
 
 
 def test_force_needs_no_drift(settings):
-    shop = Workshop()
-    assert run(RULES, settings=settings, force=True, work=shop.work()).decision.allowed
+    shop = Workshop(settings)
+    assert shop.retrain(force=True).decision.allowed
     assert shop.done == [*STAGES, "promote"]
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "held"])
 def test_drift_causes_one_retraining(outcome, settings):
     record_drift(settings, "a")
-    shop = Workshop(outcome=outcome)
-    report = run(RULES, settings=settings, work=shop.work())
-    assert report.describe().endswith(f"the gate says {outcome}")
-    assert not run(RULES, settings=settings, work=shop.work()).decision.allowed
+    shop = Workshop(settings, outcome=outcome)
+    report = shop.retrain()
+    assert report.promotion == f"the gate says {outcome}"
+    assert not shop.retrain().decision.allowed
     assert shop.done == [*STAGES, "promote"]
 
 
 def test_a_failed_stage_stops_the_work_and_the_claim_is_given_back(settings):
     record_drift(settings, "a")
-    shop = Workshop(fails_at="train")
-    with pytest.raises(DataError, match="train failed"):
-        run(RULES, settings=settings, work=shop.work())
+    shop = Workshop(settings, fails_at="train")
+    with pytest.raises(DataError):
+        shop.retrain()
     assert shop.done == ["extract", "validate"]
-    assert run(RULES, settings=settings, work=Workshop().work()).decision.allowed
+    assert Workshop(settings).retrain().decision.allowed
 
 
 def test_while_one_runs_another_is_refused(settings):
     record_drift(settings, "a")
-    answers = []
-
-    def ask_again(_settings: Settings, _stage: str) -> None:
-        answers.append(run(RULES, settings=settings, force=True, work=Workshop().work()).decision)
-
-    shop = Workshop()
-    run(RULES, settings=settings, work=Work(lambda _: "3", ask_again, shop._promote))
-    assert len(answers) == len(STAGES)
-    assert not any(answer.allowed for answer in answers)
+    shop = Impatient(settings)
+    shop.retrain()
+    assert len(shop.answers) == len(STAGES)
+    assert not any(answer.allowed for answer in shop.answers)

@@ -8,6 +8,7 @@ from pathlib import Path
 from deepfakestream.errors import ParamsError
 from deepfakestream.faces import mtcnn, retinaface_mnet025
 from deepfakestream.faces.types import FaceDetector
+from deepfakestream.host.device import resolve_device
 
 NAMES = ("retinaface_mnet025", "retinaface_r50", "mtcnn")
 MAX_THREADS = 4
@@ -21,12 +22,13 @@ def open_detector(name: str, *, weights: Path | None, device: str) -> FaceDetect
         name: one of `NAMES`.
         weights: checkpoint of the ResNet-50; None: the one in torch's cache, else downloaded. The MobileNet's
             and MTCNN's weights are part of the package, they ignore this.
-        device: auto, cpu or cuda.
+        device: auto, cpu or cuda; auto takes the GPU where there is one.
 
     Raises:
-        ParamsError: no detector has this name.
+        ParamsError: no detector has this name, or a GPU was asked for and there is none.
         WeightsError: the weights are missing or not the expected ones.
     """
+    device = resolve_device(device)
     # Half the cores: the classifier works on the others at the same time.
     num_threads = min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
     if name == mtcnn.NAME:

@@ -19,10 +19,11 @@ from deepfakestream.faces.area_sampling import AreaSampler
 from deepfakestream.faces.boxes import as_box, longer_side
 from deepfakestream.faces.identity import detector_digest
 from deepfakestream.faces.mtcnn_boxes import corrected, inside, squared, suppress_nested
-from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
 from deepfakestream.faces.suppression import suppress
 from deepfakestream.faces.types import Detection, Floats
+from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
 from deepfakestream.faces.working_size import SIZE_FACTS, batches
+from deepfakestream.host.onnx_session import open_session
 from deepfakestream.media.types import RGBImage
 
 NAME = "mtcnn"
@@ -66,7 +67,7 @@ def open_mtcnn(*, device: str = "cpu", num_threads: int = 1) -> Mtcnn:
         WeightsError: a file is missing or is not the one with the expected digest.
     """
     sessions = [
-        open_session(WEIGHTS_DIR / name, digest, device=device, num_threads=num_threads)
+        open_session(read_weights(WEIGHTS_DIR / name, digest), device=device, num_threads=num_threads)
         for name, digest in WEIGHTS_SHA256.items()
     ]
     return Mtcnn(*sessions)

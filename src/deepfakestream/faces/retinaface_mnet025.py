@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
 from deepfakestream.faces.retinaface import Heads, RetinaFace
+from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
+from deepfakestream.host.onnx_session import open_session
 from deepfakestream.media.types import RGBImage
 
 NAME = "retinaface_mnet025"
@@ -36,7 +37,9 @@ def open_mnet025(weights: Path | None = None, *, device: str = "cpu", num_thread
 
 class _MobileNet:
     def __init__(self, path: Path, device: str, num_threads: int) -> None:
-        self._session = open_session(path, WEIGHTS_SHA256, device=device, num_threads=num_threads)
+        self._session = open_session(
+            read_weights(path, WEIGHTS_SHA256), device=device, num_threads=num_threads
+        )
 
     def __call__(self, stacked_rgb: RGBImage) -> Heads:
         bgr = stacked_rgb[..., ::-1].astype(np.float32) - MEAN_BGR

@@ -16,6 +16,7 @@ import torch
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.checkpoints import fetch, read_state_dict
 from deepfakestream.faces.retinaface import Heads, RetinaFace
+from deepfakestream.host.device import resolve_device
 from deepfakestream.media.types import RGBImage
 
 NAME = "retinaface_r50"
@@ -46,7 +47,7 @@ def open_r50(weights: Path | None, *, device: str = "auto", url: str = URL) -> R
         raise WeightsError(
             f"{path}: not retinaface-pytorch's ResNet-50 ({_first_line(error)}); get it from {url}"
         ) from error
-    return RetinaFace(NAME, digest, _ResNet50(network, _choose(device)))
+    return RetinaFace(NAME, digest, _ResNet50(network, torch.device(resolve_device(device))))
 
 
 class _ResNet50:
@@ -78,12 +79,6 @@ def _build() -> Any:
             in_channels=256,
             out_channels=256,
         )
-
-
-def _choose(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,9 +17,10 @@ import numpy as np
 from deepfakestream.faces.boxes import iou, turned, turned_points
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.mtcnn import WEIGHTS_SHA256, network_input
-from deepfakestream.faces.onnx_session import WEIGHTS_DIR, open_session
 from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.types import BoxXYXY, Detection, FaceDetector
+from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
+from deepfakestream.host.onnx_session import open_session
 from deepfakestream.media.types import RGBImage
 
 SIDE_PX = 48
@@ -105,4 +106,4 @@ def _overlap(a: Detection, b: Detection) -> float:
 @cache
 def _network() -> Any:
     path = WEIGHTS_DIR / _WEIGHTS_FILE
-    return open_session(path, WEIGHTS_SHA256[_WEIGHTS_FILE], device="cpu", num_threads=1)
+    return open_session(read_weights(path, WEIGHTS_SHA256[_WEIGHTS_FILE]), num_threads=1)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.model.device import resolve_device
+from deepfakestream.host.device import resolve_device
+from deepfakestream.host.onnx_session import open_session
 from deepfakestream.model.folder import ONNX_FILE, weights_sha256
 from deepfakestream.model.spec import DetectorSpec, read_spec
 
@@ -86,7 +87,7 @@ def _pixels(crops: Crops) -> NDArray[np.float32]:
 
 
 def _onnx_runtime(path: Path, *, size_px: int) -> Runtime:
-    session = _open_session(path)
+    session = _open_graph(path)
     pixels_in = session.get_inputs()[0]
     channels_and_size = [side for side in pixels_in.shape[1:] if isinstance(side, int)]
     if channels_and_size not in ([], [3, size_px, size_px]):
@@ -102,17 +103,11 @@ def _onnx_runtime(path: Path, *, size_px: int) -> Runtime:
     return run
 
 
-def _open_session(path: Path) -> Any:
-    import onnxruntime
-
+def _open_graph(path: Path) -> Any:
     from deepfakestream.model.half_graph import single_precision_graph
 
-    options = onnxruntime.SessionOptions()
-    # Spinning threads starve the detector's session and torch on small machines.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        graph = single_precision_graph(path)
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return open_session(single_precision_graph(path))
     except OSError as error:
         raise WeightsError(f"{path}: missing; export the model folder again") from error
     except Exception as error:

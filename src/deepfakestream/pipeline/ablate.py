@@ -16,9 +16,9 @@ from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.evaluation.ablation import AblationReport, AblationRow, auc_with_interval, compare
+from deepfakestream.host.device import resolve_device
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing
-from deepfakestream.model.device import resolve_device
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.params import Params, TrainParams
 from deepfakestream.registry.tracking import TrackedRun, start_run

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from deepfakestream.host.progress import track
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
@@ -19,12 +20,33 @@ from deepfakestream.settings import Settings
 
 @dataclass
 class Attempt:
-    """A retraining that may go on or not; set `outcome` when it is known."""
+    """A claim on a retraining: refused, or to be used by `run_steps`."""
 
     decision: ClaimAnswer
     lease: Lease = field(default_factory=Lease)
     outcome: RetrainOutcome = "failed"
     """What the governor is told at the end; stays `failed` where the work stops half-way."""
+
+    def run_steps(
+        self, run_stage: Callable[[str], object], promote: Callable[[], tuple[RetrainOutcome, str]]
+    ) -> str:
+        """Run the stages and the promotion, and return what the promotion gate said; "" after a refusal.
+
+        Args:
+            run_stage: makes one of `STAGES` new.
+            promote: compares the new model with the champion; returns the outcome and its reasons.
+
+        Raises:
+            GateError: the claim was lost on the way.
+        """
+        if not self.decision.allowed:
+            return ""
+        for stage in track(STAGES, description="retrain", unit="stage"):
+            self.lease.check()
+            run_stage(stage)
+        self.lease.check()
+        self.outcome, said = promote()
+        return said
 
 
 @dataclass(frozen=True)
@@ -47,42 +69,22 @@ def promote_if_better(settings: Settings) -> tuple[RetrainOutcome, str]:
     return ("promoted" if decision.promoted else "held"), decision.describe()
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a retraining does, in the workspace of the settings."""
-
-    model_version: Callable[[Settings], str] = champion_version
-    run_stage: Callable[[Settings, str], None] = renew
-    promote: Callable[[Settings], tuple[RetrainOutcome, str]] = promote_if_better
-
-
-def run(
-    rules: RetrainParams, *, settings: Settings, force: bool = False, work: Work | None = None
-) -> RetrainReport:
+def run(rules: RetrainParams, *, settings: Settings, force: bool = False) -> RetrainReport:
     """Retrain if the governor agrees: extract, validate, train another model, evaluate, promote.
 
     Args:
         rules: the governor's.
         settings: the workspace.
         force: override every rule of the governor but "one at a time".
-        work: how; default: the stages of dvc.yaml and the promotion gate.
 
     Raises:
         GateError: validation failed, or the claim was lost on the way.
         DeepfakeStreamError: a stage failed; the governor knows, and nothing was promoted.
     """
-    work = work or Work()
-    with attempt(
-        rules, settings=settings, model_version=work.model_version(settings), force=force
-    ) as current:
-        if not current.decision.allowed:
-            return RetrainReport(current.decision)
-        for stage in track(STAGES, description="retrain", unit="stage"):
-            current.lease.check()
-            work.run_stage(settings, stage)
-        current.lease.check()
-        current.outcome, promotion = work.promote(settings)
-    return RetrainReport(current.decision, promotion)
+    version = champion_version(settings)
+    with attempt(rules, settings=settings, model_version=version, force=force) as current:
+        said = current.run_steps(partial(renew, settings), partial(promote_if_better, settings))
+    return RetrainReport(current.decision, said)
 
 
 @contextmanager
@@ -94,7 +96,15 @@ def attempt(
     force: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Attempt]:
-    """Yield the governor's answer; while the block runs, an allowed claim is kept alive, then given back."""
+    """Yield the governor's answer; an allowed claim is kept alive during the block and given back after it.
+
+    Args:
+        rules: the governor's.
+        settings: the workspace.
+        model_version: the champion, whose drift counts.
+        force: override every rule of the governor but "one at a time".
+        clock: returns the time now, UTC.
+    """
     governor = RetrainGovernor(settings.governor_db)
     decision = governor.claim(model_version, rules, clock(), force=force)
     if decision.claim_id is None:

@@ -13,7 +13,7 @@ import yaml
 
 from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
-from deepfakestream.model.device import resolve_device
+from deepfakestream.host.device import resolve_device
 from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings

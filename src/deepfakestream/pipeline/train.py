@@ -11,9 +11,9 @@ import pandas as pd
 from deepfakestream.data.digests import table_digest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versioning.repository import DvcRepo
+from deepfakestream.host.device import resolve_device
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing_folder
-from deepfakestream.model.device import resolve_device
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from deepfakestream.host.locks import in_turn
 
 LEDGER_FILE = "promotions.jsonl"
 
@@ -18,8 +19,7 @@ def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
     """Append an entry; it is on disk when this returns, and a line of another process is never mixed in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(entry, sort_keys=True) + "\n"
-    with path.open("a", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with in_turn(path.with_suffix(".lock")), path.open("a", encoding="utf-8") as stream:
         stream.write(line)
         stream.flush()
         os.fsync(stream.fileno())

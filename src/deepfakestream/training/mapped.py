@@ -6,7 +6,6 @@ size. Files are used rather than shared memory because containers often have onl
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.host.locks import in_turn
+from deepfakestream.host.locks import if_free, in_turn, shared
 from deepfakestream.host.whole_files import partial_folder, replacing_folder
 
 
@@ -74,14 +73,12 @@ def shared_folder(root: Path, key: str, fill: Callable[[Path], None]) -> Iterato
         if other.stem != key:
             _remove_if_unused(other)
     lock = root / f"{key}.lock"
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)  # from here on nobody removes the folder
-        try:
+    try:
+        with shared(lock):  # nobody removes the folder meanwhile
             _fill_once(folder, fill)
             yield folder
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
-            _remove_if_unused(lock)
+    finally:
+        _remove_if_unused(lock)
 
 
 def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -97,11 +94,8 @@ def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _remove_if_unused(lock: Path) -> None:
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-        shutil.rmtree(partial_folder(lock.with_suffix("")), ignore_errors=True)
-        lock.with_suffix(".filling").unlink(missing_ok=True)  # only who holds the other lock opens it
+    with if_free(lock) as is_held:
+        if is_held:
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            shutil.rmtree(partial_folder(lock.with_suffix("")), ignore_errors=True)
+            lock.with_suffix(".filling").unlink(missing_ok=True)  # only who holds the other lock opens it

@@ -18,6 +18,7 @@ import yaml
 
 from deepfakestream.data.versioning.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
+from deepfakestream.host.git import ask_git
 from deepfakestream.host.process_tree import program_path, run_whole
 from deepfakestream.host.whole_files import replacing
 
@@ -221,17 +222,7 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
 
 
 def _init_flags(root: Path) -> list[str]:
-    top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or _git(root, "check-ignore", "--quiet", str(root)) is not None:
+    top = ask_git(root, "rev-parse", "--show-toplevel")
+    if top is None or ask_git(root, "check-ignore", "--quiet", str(root)) is not None:
         return ["--no-scm"]
     return [] if Path(top) == root else ["--subdir"]
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

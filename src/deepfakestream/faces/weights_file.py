@@ -1,0 +1,32 @@
+"""The networks that ship with the package, checked by digest."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from deepfakestream.errors import WeightsError
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+def read_weights(path: Path, digest: str) -> bytes:
+    """Return the bytes of a network.
+
+    Args:
+        path: the file.
+        digest: sha256 that the file must have.
+
+    Raises:
+        WeightsError: the file is missing or has another digest.
+    """
+    try:
+        network = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the face detector's weights cannot be read ({error.strerror}); reinstall the package"
+        ) from error
+    found = sha256(network).hexdigest()
+    if found != digest:
+        raise WeightsError(f"{path}: sha256 is {found[:12]}…, expected {digest[:12]}…; reinstall the package")
+    return network
