@@ -4,6 +4,7 @@ DeepfakeStreamError
 ├── ParamsError          params.yaml or a setting holds an unknown or impossible value
 │   └── DivergedError    training with these parameters left the numbers
 ├── MediaError           one file cannot be scanned; carries a reason code
+├── WrongKindError       a video where a picture is expected, or the other way round
 ├── DataError            a source, manifest or artifact is missing, or contradicts itself
 ├── WeightsError         model or detector weights are missing or have another digest
 ├── GateError            a gate said no: validation or promotion
@@ -31,8 +32,11 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     TIME_BUDGET = "time_budget"
     TRUNCATED = "truncated"
+    PART_NOT_SEARCHED = "part_not_searched"
+    HDR_CONVERTED = "hdr_converted"
     NO_FACE = "no_face"
     FACE_TOO_SMALL = "face_too_small"
+    FACE_CUT_OFF = "face_cut_off"
     TOO_MANY_FACES = "too_many_faces"
     PICTURE_OF_FACE = "picture_of_face"
     DUPLICATE = "duplicate"
@@ -63,6 +67,15 @@ class MediaError(DeepfakeStreamError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class WrongKindError(DeepfakeStreamError):
+    """A media file is not of the kind that the caller takes."""
+
+    def __init__(self, *, found: str, expected: str) -> None:
+        super().__init__(f"the file is of kind {found}; give one of kind {expected}")
+        self.found = found
+        self.expected = expected
 
 
 class DataError(DeepfakeStreamError):

@@ -27,7 +27,7 @@ from deepfakestream.faces.boxes import iou, longer_side
 from deepfakestream.faces.mtcnn import open_mtcnn
 from deepfakestream.faces.retinaface_mnet025 import open_mnet025
 from deepfakestream.media.find import find_media
-from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.reader import sample_frames
 
 SIZES = {"640 x 360": (640, 360), "1280 x 720": (1280, 720), "1920 x 1080": (1920, 1080)}
 ROUNDS = 5

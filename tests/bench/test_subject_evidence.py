@@ -13,7 +13,7 @@ import skimage.data
 from deepfakestream.errors import Reason
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.subjects import MAX_STILL, MIN_SPAN_S, is_subject, landmark_wandering
-from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.reader import sample_frames
 
 POSTER_PX = 180
 MAX_SIDE_PX = 960

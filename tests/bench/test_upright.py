@@ -10,7 +10,7 @@ import pytest
 
 from deepfakestream.faces.pose import head_pose
 from deepfakestream.faces.upright import quarter_turns_to_upright
-from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.reader import sample_frames
 
 NUM_PEOPLE = 100
 MIN_SCORE = 0.8

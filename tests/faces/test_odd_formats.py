@@ -10,7 +10,7 @@ import pytest
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.media.find import find_media
-from deepfakestream.media.probe import probe
+from deepfakestream.media.reader import probe
 
 MAX_S = 20.0
 REFUSED = {

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.gif_blocks import count_frames
-from deepfakestream.media.probe import probe
-from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.picture_blocks import read_gif
+from deepfakestream.media.reader import probe, sample_frames
 from deepfakestream.media.types import MediaBudget
 
 
@@ -106,7 +105,9 @@ def test_frames_of_a_gif_are_counted_as_pillow_counts_them(tmp_path, num_frames)
     path = tmp_path / "a.gif"
     frames = [Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)) for _ in range(num_frames)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, loop=0, comment=b"c" * 600)
-    assert count_frames(path, at_most=1000) == num_frames
+    assert read_gif(path, at_most=1000).durations_ms == (50,) * num_frames
+    assert read_gif(path, at_most=1000).is_whole
     path.write_bytes(path.read_bytes().removesuffix(b";"))
-    assert count_frames(path, at_most=1000) == num_frames
-    assert count_frames(path, at_most=1) == 1
+    assert read_gif(path, at_most=1000).durations_ms == (50,) * num_frames
+    assert not read_gif(path, at_most=1000).is_whole
+    assert len(read_gif(path, at_most=1).durations_ms) == 1

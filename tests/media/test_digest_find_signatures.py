@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.host.digest import sha256_file
+from deepfakestream.media.containers import sniff
 from deepfakestream.media.find import find_media
-from deepfakestream.media.signatures import sniff
 
 JPEG_HEAD = b"\xff\xd8\xff\xe0" + bytes(60)
 

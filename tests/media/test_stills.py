@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.probe import probe
-from deepfakestream.media.sampling import sample_frames
+from deepfakestream.media.reader import probe, sample_frames
 from deepfakestream.media.types import MediaBudget
 
 LEFT_RED = np.zeros((20, 30, 3), dtype=np.uint8)
@@ -132,7 +131,7 @@ def test_cut_jpeg_gives_its_upper_part_and_a_note(astronaut_jpg, tmp_path, astro
     path = tmp_path / "cut.jpg"
     path.write_bytes(astronaut_jpg.read_bytes()[:40_000])
     sample = sample_frames(path, num_frames=1, budget=MediaBudget())
-    assert sample.notes == (Reason.TRUNCATED,)
+    assert sample.reasons == (Reason.TRUNCATED,)
     assert np.abs(sample.frames[0].rgb[:100].astype(int) - astronaut[:100]).mean() < 3
 
 
@@ -158,7 +157,7 @@ def test_a_cut_jpeg_of_one_colour_stays_whole(tmp_path):
     path = tmp_path / "cut.jpg"
     Image.new("RGB", (64, 48), (200, 200, 200)).save(path)
     path.write_bytes(path.read_bytes()[:-3])
-    assert read(path).notes == (Reason.TRUNCATED,)
+    assert read(path).reasons == (Reason.TRUNCATED,)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
@@ -184,7 +183,7 @@ def test_a_bomb_is_told_by_us_alone(tmp_path):
     """Pillow's own warning would stand before our sentence, in the terminal and in the service's log."""
     huge_png(tmp_path / "bomb.png", 12000, 12000)
     code = (
-        "import pathlib, sys; from deepfakestream.media.probe import probe; "
+        "import pathlib, sys; from deepfakestream.media.reader import probe; "
         "from deepfakestream.media.types import MediaBudget; "
         "probe(pathlib.Path(sys.argv[1]), MediaBudget(max_pixels=10**9))"
     )

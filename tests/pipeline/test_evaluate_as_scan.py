@@ -14,7 +14,7 @@ from skimage.data import astronaut
 
 from deepfakestream.data.manifest import to_frame, write_manifest
 from deepfakestream.host.digest import sha256_file
-from deepfakestream.media.probe import probe
+from deepfakestream.media.reader import probe
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import read_spec

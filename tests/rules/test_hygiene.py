@@ -15,7 +15,7 @@ SOURCES = [
 ]
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 80
-BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".npy"}
+BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".jpg", ".npy"}
 # Written in parts, so that this file does not hold what it forbids.
 DEVELOPMENT_DATA = re.compile(r"shared/" + r"(?:data|DESIGN|research)")
 MACHINE_PATH = re.compile(

@@ -33,7 +33,9 @@ def folder(tmp_path: Path) -> Path:
 def scan(
     *paths: Path, as_json: bool = True, operating_point: str = "balanced", model: Path | None = None
 ) -> int:
-    return scan_paths(paths, as_json=as_json, model_dir=model, operating_point=operating_point)
+    return scan_paths(
+        paths, as_json=as_json, model_dir=model, operating_point=operating_point, max_pixels=40_000_000
+    )
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from deepfakestream.errors import DataError, Reason, ServerError, WeightsError
+from deepfakestream.errors import DataError, MediaError, Reason, ServerError, WeightsError, WrongKindError
 from deepfakestream.faces.types import Detection, ExtractionSpec
-from deepfakestream.media.types import RGBImage
+from deepfakestream.media.reader import probe
+from deepfakestream.media.types import MediaBudget, MediaKind, RGBImage
 from deepfakestream.model.spec import (
     AggregationSpec,
     CalibrationSpec,
@@ -94,7 +96,11 @@ class StubEngine:
         self._hold = hold
         self._hold_clips = hold_clips
 
-    def scan(self, path: Path, *, name: str, times: dict[str, float]) -> ScanResult:
+    def scan(self, path: Path, *, name: str, times: dict[str, float], kind: MediaKind) -> ScanResult:
+        with suppress(MediaError):
+            found = probe(path, MediaBudget()).kind
+            if found != kind:
+                raise WrongKindError(found=found, expected=kind)
         assert self._hold.wait(timeout=20)
         times["extract"] = 0.25
         content = path.read_bytes()

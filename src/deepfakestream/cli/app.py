@@ -57,6 +57,9 @@ def scan(
     ] = False,
     model: ModelFolder = None,
     operating_point: PointName = "balanced",
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="pixels of a picture or frame above which it is refused")
+    ] = 40_000_000,
 ) -> None:
     """Print a verdict for every file. Works offline; needs no workspace.
 
@@ -65,7 +68,9 @@ def scan(
     """
     from deepfakestream.scan.command import scan_paths
 
-    status = scan_paths(paths, as_json=as_json, model_dir=model, operating_point=operating_point)
+    status = scan_paths(
+        paths, as_json=as_json, model_dir=model, operating_point=operating_point, max_pixels=max_pixels
+    )
     raise typer.Exit(status)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +19,9 @@ from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
 from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
-from deepfakestream.faces.upright import seen_upright
-from deepfakestream.media.sampling import sample_frames, stream_frames
-from deepfakestream.media.types import Frame, MediaBudget, RGBImage
+from deepfakestream.faces.upright import found_when_turned, seen_upright
+from deepfakestream.media.reader import Media, open_media
+from deepfakestream.media.types import Frame, MediaBudget, MediaNote, NoteCode, RGBImage
 from deepfakestream.params import ExtractParams
 
 FRAMES_AT_ONCE = 4
@@ -46,37 +47,56 @@ def spec_from_params(params: ExtractParams) -> ExtractionSpec:
 def extract_faces(
     path: Path, detector: FaceDetector, spec: ExtractionSpec, budget: MediaBudget
 ) -> ExtractedFaces:
-    """Return the face crops of a media file in order of time, the largest face of a frame first.
-
-    Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
-    (`NO_FACE`, `FACE_TOO_SMALL`), which faces were left out (`FACE_TOO_SMALL`, `TOO_MANY_FACES`,
-    `PICTURE_OF_FACE`) and what cut the reading short (`TRUNCATED`, `TIME_BUDGET`).
+    """Return the face crops of a media file: see `faces_of`.
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
     """
-    stream = stream_frames(path, num_frames=spec.num_frames, budget=budget)
-    kept: list[list[Detection]] = []
+    with open_media(path, budget) as media:
+        return faces_of(media, detector, spec)
+
+
+def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> ExtractedFaces:
+    """Return the face crops of an opened file, stream by stream in order of time, a frame's largest first.
+
+    Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
+    (`NO_FACE`, `FACE_TOO_SMALL`, `FACE_CUT_OFF`), which faces were left out (those, `TOO_MANY_FACES`,
+    `PICTURE_OF_FACE`) and what was not searched (`TRUNCATED`, `TIME_BUDGET`, `PART_NOT_SEARCHED`).
+
+    Raises:
+        MediaError: not a single frame can be decoded, or one is over the budget.
+    """
+    frames_seen: list[tuple[tuple[int, int], list[Detection]]] = []
     crops: list[list[FaceCrop]] = []
     times: list[float] = []
-    notes: set[Reason] = set()
+    left_out = _LeftOut()
     found_any = False
-    for frames in _chunks(stream.frames, FRAMES_AT_ONCE):
+    usual_turns = 0
+    for frames in _chunks(media.frames(spec.num_frames), FRAMES_AT_ONCE):
         for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
+            if not confident:
+                unsure = [face for face in faces if shorter_side(face.box_xyxy) >= spec.min_face_px]
+                confident = found_when_turned(
+                    frame.rgb, unsure, detector, min_score=spec.min_score, also=usual_turns
+                )
             found_any = found_any or bool(confident)
-            seen = seen_upright(frame.rgb, _choose(confident, spec, notes), detector)
+            seen = seen_upright(frame.rgb, left_out.choose(confident, spec), detector)
+            usual_turns = next((turns for _, turns in seen), usual_turns)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
-            times.append(frame.time_s)
-            kept.append([face for face, _ in seen])
+            if frame.stream == 0:
+                times.append(frame.time_s)
+            frames_seen.append(((frame.stream, frame.part), [face for face, _ in seen]))
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
     if not found_any:
-        notes.add(Reason.NO_FACE)
+        left_out.reasons.add(Reason.NO_FACE)
+    people = _people(_with_tracks(crops, _tracks(frames_seen)), left_out)
     return ExtractedFaces(
-        info=stream.info,
-        num_frames=len(kept),
-        crops=_people(_with_tracks(crops, assign_tracks(kept)), notes),
-        notes=tuple(sorted({*notes, *stream.notes})),
+        info=media.info,
+        num_frames=len(crops),
+        crops=people,
+        notes=tuple(sorted({*left_out.reasons, *media.reasons})),
+        media_notes=(*media.notes, *left_out.notes()),
         frame_times_s=tuple(times),
     )
 
@@ -90,8 +110,8 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
     """
-    sample = sample_frames(path, num_frames=1, budget=budget)
-    frame = sample.frames[0]
+    with open_media(path, budget) as media:
+        frame = next(media.frames(1))
     height_px, width_px = frame.rgb.shape[:2]
     face = Detection(
         box_xyxy=(0.0, 0.0, float(width_px), float(height_px)),
@@ -99,16 +119,64 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
         score=1.0,
     )
     crop = _describe(frame, face, resize_square(frame.rgb, spec.crop_size_px), pose=None)
-    return ExtractedFaces(info=sample.info, num_frames=1, crops=(crop,), notes=sample.notes)
+    return ExtractedFaces(
+        info=media.info, num_frames=1, crops=(crop,), notes=media.reasons, media_notes=media.notes
+    )
 
 
-def _choose(faces: Sequence[Detection], spec: ExtractionSpec, notes: set[Reason]) -> list[Detection]:
-    large = [face for face in faces if shorter_side(face.box_xyxy) >= spec.min_face_px]
-    if len(large) < len(faces):
-        notes.add(Reason.FACE_TOO_SMALL)
-    if len(large) > spec.max_faces_per_frame:
-        notes.add(Reason.TOO_MANY_FACES)
-    return large[: spec.max_faces_per_frame]
+class _LeftOut:
+    """Counts the faces that are found and not scored."""
+
+    def __init__(self) -> None:
+        self.reasons: set[Reason] = set()
+        self._most: Counter[Reason] = Counter()
+        self._most_found = 0
+
+    def choose(self, faces: Sequence[Detection], spec: ExtractionSpec) -> list[Detection]:
+        """Return the faces of a frame that are scored, the largest first."""
+        large = [face for face in faces if shorter_side(face.box_xyxy) >= spec.min_face_px]
+        chosen = large[: spec.max_faces_per_frame]
+        self._most_found = max(self._most_found, len(faces))
+        self._count(Reason.FACE_TOO_SMALL, len(faces) - len(large))
+        self._count(Reason.TOO_MANY_FACES, len(large) - len(chosen))
+        return chosen
+
+    def pictures(self, num_tracks: int) -> None:
+        """Note that tracks show pictures of faces."""
+        self._count(Reason.PICTURE_OF_FACE, num_tracks)
+
+    def notes(self) -> list[MediaNote]:
+        """Return a sentence for each kind of face that was left out, with the most in one frame."""
+        return [
+            MediaNote(
+                code=NoteCode.FACES_SKIPPED,
+                reason=reason,
+                text=_LEFT_OUT_WORDS[reason].format(count=count, found=self._most_found),
+            )
+            for reason, count in sorted(self._most.items())
+        ]
+
+    def _count(self, reason: Reason, count: int) -> None:
+        if count:
+            self.reasons.add(reason)
+            self._most[reason] = max(self._most[reason], count)
+
+
+_LEFT_OUT_WORDS = {
+    Reason.FACE_TOO_SMALL: "up to {count} of {found} faces in a frame were too small to be scored",
+    Reason.TOO_MANY_FACES: "up to {count} of {found} faces in a frame were not scored, the smallest ones",
+    Reason.PICTURE_OF_FACE: "{count} faces that never move were not scored",
+}
+
+
+def _tracks(frames: Sequence[tuple[tuple[int, int], list[Detection]]]) -> list[list[int]]:
+    """Return the track of every face of every frame; none goes on in another stream or joined recording."""
+    result: list[list[int]] = []
+    for _, members in groupby(frames, key=lambda each: each[0]):
+        first = max((track_id for frame in result for track_id in frame), default=-1) + 1
+        assigned = assign_tracks([faces for _, faces in members])
+        result += [[first + track_id for track_id in frame] for frame in assigned]
+    return result
 
 
 def _cut(frame: Frame, face: Detection, spec: ExtractionSpec, quarter_turns: int) -> FaceCrop:
@@ -137,6 +205,7 @@ def _describe(frame: Frame, face: Detection, rgb: RGBImage, pose: HeadPose | Non
         sharpness=sharpness(rgb),
         luma=luma(rgb),
         pose=pose,
+        stream=frame.stream,
     )
 
 
@@ -150,12 +219,12 @@ def _with_tracks(
     )
 
 
-def _people(crops: tuple[FaceCrop, ...], notes: set[Reason]) -> tuple[FaceCrop, ...]:
-    """Return the crops without those of pictures of faces; tracks are counted anew."""
+def _people(crops: tuple[FaceCrop, ...], left_out: _LeftOut) -> tuple[FaceCrop, ...]:
+    """Return the crops without those of pictures of faces; tracks are counted again."""
     pictures = pictures_of_faces(crops)
     if not pictures:
         return crops
-    notes.add(Reason.PICTURE_OF_FACE)
+    left_out.pictures(len(pictures))
     people = [crop for crop in crops if crop.track_id not in pictures]
     numbers = {track_id: number for number, track_id in enumerate(sorted({c.track_id for c in people}))}
     return tuple(replace(crop, track_id=numbers[crop.track_id]) for crop in people)

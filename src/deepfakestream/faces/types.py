@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.pose import HeadPose
-from deepfakestream.media.types import MediaInfo, RGBImage
+from deepfakestream.media.types import MediaInfo, MediaNote, RGBImage
 
 Floats = NDArray[np.float32]
 BoxXYXY = tuple[float, float, float, float]
@@ -76,6 +76,8 @@ class FaceCrop:
     """Mean luma of the crop, 0-255."""
     pose: HeadPose | None
     """Where the head looks; None without landmarks, as in a whole picture taken as a face."""
+    stream: int = 0
+    """Picture stream that the frame belongs to; 0 is the main one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +90,6 @@ class ExtractedFaces:
     crops: tuple[FaceCrop, ...]
     notes: tuple[Reason, ...]
     frame_times_s: tuple[float, ...] = ()
-    """Presentation times of the searched frames, in order."""
+    """Times of the searched frames of the main picture stream, in order."""
+    media_notes: tuple[MediaNote, ...] = ()
+    """What was searched, left out and converted."""

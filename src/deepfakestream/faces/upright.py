@@ -64,6 +64,33 @@ def seen_upright(
     return seen
 
 
+def found_when_turned(
+    rgb: RGBImage, unsure: Sequence[Detection], detector: FaceDetector, *, min_score: float, also: int
+) -> list[Detection]:
+    """Return sure faces of a picture that shows none as it lies, by searching it turned.
+
+    It is turned as MTCNN's last network says of faces that the detector is unsure of, and as faces of earlier
+    frames lay. The same network must not contradict any face that is found so.
+
+    Args:
+        rgb: the picture.
+        unsure: what the detector found in it.
+        detector: finds the faces in the turned picture.
+        min_score: from which score on a face is sure.
+        also: quarter turns against the clock by which to search in any case, 0 for none.
+
+    Raises:
+        WeightsError: the network's file is missing or is not the one with the expected digest.
+    """
+    turns = {quarter_turns_to_upright(rgb, face.box_xyxy, assumed=0) for face in unsure} | {also}
+    return [
+        face
+        for turn in sorted(turns - {0})
+        for face in _found_turned(rgb, turn, detector)
+        if face.score >= min_score and quarter_turns_to_upright(rgb, face.box_xyxy, assumed=turn) == turn
+    ]
+
+
 def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) -> int:
     """Return how often to turn the picture by 90 degrees against the clock until the face stands, 0-3.
 

@@ -1,178 +1,220 @@
-"""The wanted frames of a video: seek where that saves decoding, else decode on; convert only those."""
+"""The wanted frames of one stream: packets that no wanted frame needs are passed over.
+
+Passing over packets works in every container, also where times repeat and seeking would land anywhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 import av.error
 import numpy as np
 
-from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.clip_index import ClipIndex, read_index
-from deepfakestream.media.clips import open_clip, quarter_turns
-from deepfakestream.media.limits import check_duration, check_pixels
-from deepfakestream.media.schedule import spread
-from deepfakestream.media.stopwatch import Stopwatch
-from deepfakestream.media.types import Frame, MediaBudget, RGBImage
+from deepfakestream.errors import Reason
+from deepfakestream.media.demuxing import open_container
+from deepfakestream.media.timeline import MIN_SKIPPED_FRAMES, Timeline
+from deepfakestream.media.types import MediaBudget, NoteCode, Record, RGBImage, Stopwatch
+from deepfakestream.media.video_frames import deinterlaced, viewed_rgb
 
-MIN_SKIPPED_FRAMES = 24
-"""A seek that saves fewer decoded frames is not worth its own cost."""
+NUM_THREADS = 1
+"""Decoder threads. With several, a damaged file gives other frames on each run."""
 
 
-def clip_frames(path: Path, num_frames: int, budget: MediaBudget, notes: set[Reason]) -> Iterator[Frame]:
-    """Yield upright frames spread evenly over the clip; adds to `notes` what cut it short.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stream of one section of a file."""
 
-    Raises:
-        MediaError: the file cannot be read, or turns out to be over the budget.
-    """
-    watch = Stopwatch()
-    with open_clip(path, budget) as (container, stream):
-        index = read_index(container, stream, budget, watch, notes)
-    check_duration(path, index.duration_s, budget)
-    wanted = _affordable(index, num_frames, budget)
-    with open_clip(path, budget) as (container, stream):
-        reader = _Reader(container, stream, index, budget, watch, notes)
-        for position, (time, picture) in enumerate(reader.read(wanted)):
-            check_pixels(path, (picture.width, picture.height), budget)
-            time_s = (time - index.times[0]) * index.unit_s
-            frame = Frame(index=position, time_s=time_s, rgb=_converted(path, picture))
-            watch.pause()
-            yield frame
-            watch.resume()
+    section: tuple[int, int]
+    """First byte and the one after the last."""
+    demuxer: str | None
+    """FFmpeg's name of the format; None where it finds out."""
+    stream_index: int
+    timeline: Timeline
 
 
-def _converted(path: Path, picture: Any) -> RGBImage:
-    try:
-        return upright_rgb(picture)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            Reason.UNSUPPORTED_FORMAT,
-            f"{path.name}: its colours (matrix {int(picture.colorspace)}) cannot be turned into RGB; "
-            "convert the video to BT.709",
-        ) from error
+@dataclass(slots=True)
+class Meter:
+    """What decoding one file has cost so far."""
+
+    budget: MediaBudget
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    num_decoded: int = 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the seconds of the budget are spent."""
+        return self.watch.elapsed_s > self.budget.max_wall_s
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the seconds or the frames of the budget are spent."""
+        return self.is_late or self.num_decoded >= self.budget.max_decoded_frames
 
 
-def upright_rgb(picture: Any) -> RGBImage:
-    """Return a decoded frame as RGB, turned as its display matrix says.
+class PieceReader:
+    """Decodes forwards through one piece and remembers how far it got."""
 
-    The stream's colour matrix and range apply; where it states none, BT.601, as common decoders assume.
-    """
-    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns(picture)))
+    def __init__(self, path: Path, piece: Piece, meter: Meter, record: Record, files: ExitStack) -> None:
+        """Open the piece.
 
+        Raises:
+            MediaError: it cannot be opened.
+        """
+        self._path = path
+        self._piece = piece
+        self._meter = meter
+        self._record = record
+        self._container = open_container(path, piece.section, piece.demuxer, files)
+        self._stream = self._container.streams[piece.stream_index]
+        self._codec = self._stream.codec_context
+        self._codec.thread_type = "NONE"
+        self._codec.thread_count = NUM_THREADS
+        self._codec.options = {"max_pixels": str(meter.budget.max_pixels)}
+        self._codec.copy_opaque = True
+        self._initial_aspect = self._codec.sample_aspect_ratio
+        self._packets = self._demux()
+        self._pictures: deque[Any] = deque()
+        self._before: Any | None = None
+        self._last_fed = -1
+        self._begin_at = 0
+        self._count = 0
+        self._reached = -1
+        self._ranks = np.full(piece.timeline.num_packets + 1, -1, dtype=np.int64)
+        self._ranks[piece.timeline.ordinals] = np.arange(len(piece.timeline.ordinals))
 
-def _affordable(index: ClipIndex, num_frames: int, budget: MediaBudget) -> list[int]:
-    """Return the times to read: exact ones where decoding up to them is within the budget, else keyframes."""
-    chosen = [index.times[i] for i in spread(index.times, index.last_shown, num_frames)]
-    if decoding_cost(index, chosen) <= budget.max_decoded_frames or not index.keyframes:
-        return chosen
-    keyframes = [index.keyframe_before(time) for time in chosen]
-    return sorted({index.keyframes[0] if time is None else time for time in keyframes})
+    def peek(self) -> Any | None:
+        """Return the next frame that can be decoded, without taking it; None where there is none."""
+        picture = self._pull()
+        if picture is not None:
+            self._meter.num_decoded -= 1
+            self._pictures.appendleft(picture)
+        return picture
 
+    @property
+    def pixel_aspect(self) -> Any:
+        """Width over height of the pixels of the frame that was decoded last; None where nothing says."""
+        if self._codec.sample_aspect_ratio != self._initial_aspect:
+            return self._codec.sample_aspect_ratio
+        return self._stream.sample_aspect_ratio
 
-def decoding_cost(index: ClipIndex, wanted: Sequence[int]) -> int:
-    """Return how many frames must be decoded to reach the wanted times, seeking where that helps."""
-    position_of = {time: position for position, time in enumerate(index.times)}
-    cost, reached = 0, -1
-    for time in wanted:
-        keyframe = index.keyframe_before(time)
-        start = max(reached, position_of.get(keyframe, 0) - 1 if keyframe is not None else -1)
-        cost += position_of[time] - start
-        reached = position_of[time]
-    return cost
+    def read(self, positions: tuple[int, ...]) -> Iterator[tuple[int, RGBImage]]:
+        """Yield position and pixels of the first whole frame at or after each wanted one, in order.
 
-
-class _Reader:
-    """Decodes forwards through one open container and remembers how far it got."""
-
-    def __init__(
-        self,
-        container: Any,
-        stream: Any,
-        index: ClipIndex,
-        budget: MediaBudget,
-        watch: Stopwatch,
-        notes: set[Reason],
-    ) -> None:
-        self._container = container
-        self._stream = stream
-        self._index = index
-        self._budget = budget
-        self._watch = watch
-        self._notes = notes
-        self._num_decoded = 0
-        self._reached: int | None = None
-        self._pictures = self._decode()
-
-    def read(self, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        """Yield time and picture of the first whole frame at or after each wanted time."""
-        for time in wanted:
-            if self._reached is not None and self._reached >= time:
+        Raises:
+            MediaError: a frame has more pixels than the budget allows, or colours that cannot be shown.
+        """
+        for position in positions:
+            if self._reached >= position:
                 continue
-            self._seek_if_nearer(time)
-            found = self._advance_to(time)
-            if found is None:
+            start = int(self._piece.timeline.starting_points[position])
+            if start - self._last_fed > MIN_SKIPPED_FRAMES:
+                self._begin_at = start
+                self._pictures.clear()
+            picture = self._advance_to(position)
+            if picture is None:
                 return
-            self._reached, _ = found
-            yield found
+            self._meter.budget.check_pixels(self._path, (picture.width, picture.height))
+            yield (
+                self._reached,
+                viewed_rgb(
+                    self._path,
+                    self._whole_frame(picture),
+                    pixel_aspect=self.pixel_aspect,
+                    budget=self._meter.budget,
+                    record=self._record,
+                ),
+            )
 
-    def _advance_to(self, time: int) -> tuple[int, Any] | None:
-        """Return time and picture of the first whole frame from there on; None where no more can be had."""
-        for picture in self._pictures:
-            if self._num_decoded >= self._budget.max_decoded_frames or self._is_late():
-                self._notes.add(Reason.TIME_BUDGET)
-                return None
-            shown = picture.pts if self._index.is_timed else self._num_decoded
-            self._num_decoded += 1
-            if shown is None or shown < time:
-                continue
+    def _advance_to(self, position: int) -> Any | None:
+        """Return the first whole frame at the position or after it; None where no more can be had."""
+        while (picture := self._pull()) is not None:
+            rank = self._rank(picture)
+            if rank >= position and not picture.is_corrupt:
+                self._reached = rank
+                return picture
             if picture.is_corrupt:
-                self._notes.add(Reason.TRUNCATED)
-                continue
-            return int(shown), picture
-        self._notes.add(Reason.TRUNCATED)
+                self._record.found_reasons.add(Reason.TRUNCATED)
+            self._before = picture
+        if not self._meter.is_spent:
+            self._record.found_reasons.add(Reason.TRUNCATED)
         return None
 
-    def _seek_if_nearer(self, time: int) -> None:
-        """Seek when that skips enough frames; a demuxer without an exact index may land late, so look."""
-        keyframe = self._index.keyframe_before(time)
-        if not self._index.is_timed or keyframe is None:
-            return
-        if self._index.num_between(self._reached, keyframe) < MIN_SKIPPED_FRAMES:
-            return
-        for target in self._index.keyframes_back_from(keyframe):
-            first = self._seek(target)
-            if first is not None and first.pts is not None and first.pts <= time:
-                return
+    def _rank(self, picture: Any) -> int:
+        """Return the frame's position in the order of showing, -1 for one that is not shown."""
+        if self._piece.timeline.is_counted or picture.opaque is None:
+            self._count += 1
+            return self._count - 1
+        rank = int(self._ranks[picture.opaque])
+        self._count = rank + 1 if rank >= 0 else self._count
+        return rank
 
-    def _seek(self, target: int) -> Any | None:
+    def _whole_frame(self, picture: Any) -> Any:
+        """Return the frame, deinterlaced where it says that it is interlaced."""
+        before, self._before = self._before, picture
+        if not picture.interlaced_frame:
+            return picture
+        self._record.add(NoteCode.DEINTERLACED, "interlaced frames were deinterlaced")
+        return deinterlaced(before, picture, self.peek())
+
+    def _pull(self) -> Any | None:
+        """Return the next decoded frame; None at the end, or where the budget is spent."""
+        while not self._pictures:
+            if self._meter.is_spent:
+                self._record.found_reasons.add(Reason.TIME_BUDGET)
+                return None
+            ordinal, packet = next(self._packets, (-1, None))
+            if packet is None:
+                return None
+            if ordinal >= 0:
+                if ordinal < self._begin_at:
+                    continue
+                if ordinal > self._last_fed + 1:
+                    self._start_again(ordinal)
+                self._last_fed = ordinal
+                if packet.is_discard and self._ranks[ordinal] >= 0:
+                    packet = _shown(packet)
+                packet.opaque = ordinal
+            self._decode(packet)
+        self._meter.num_decoded += 1
+        return self._pictures.popleft()
+
+    def _start_again(self, ordinal: int) -> None:
+        self._codec.flush_buffers()
+        self._before = None
+        self._count = int(np.searchsorted(self._piece.timeline.ordinals, ordinal))
+
+    def _decode(self, packet: Any) -> None:
         try:
-            self._container.seek(target, stream=self._stream, backward=True)
+            self._pictures.extend(self._codec.decode(packet if packet.size else None))
         except (av.error.FFmpegError, OSError):
-            return None  # decode on from where we are
-        pictures = self._decode()
-        first = next(pictures, None)
-        self._pictures = pictures if first is None else chain([first], pictures)
-        return first
+            self._record.found_reasons.add(Reason.TRUNCATED)
 
-    def _decode(self) -> Iterator[Any]:
+    def _demux(self) -> Iterator[tuple[int, Any]]:
+        """Yield packets with their number in the order of decoding; -1 for the one that ends the stream."""
+        ordinal = 0
         try:
             for packet in self._container.demux(self._stream):
-                if self._is_late():
-                    self._notes.add(Reason.TIME_BUDGET)
+                if self._meter.is_late:
+                    self._record.found_reasons.add(Reason.TIME_BUDGET)
                     return
-                yield from self._pictures_of(packet)
-        except (av.error.FFmpegError, OSError):
-            self._notes.add(Reason.TRUNCATED)
+                if packet.size:
+                    yield ordinal, packet
+                    ordinal += 1
+                else:
+                    yield -1, packet
+        except (av.error.FFmpegError, OSError, IndexError):  # IndexError: PyAV, where a stream came late
+            self._record.found_reasons.add(Reason.TRUNCATED)
 
-    def _pictures_of(self, packet: Any) -> list[Any]:
-        try:
-            return list(packet.decode())
-        except (av.error.FFmpegError, OSError):
-            self._notes.add(Reason.TRUNCATED)
-            return []
 
-    def _is_late(self) -> bool:
-        return self._watch.elapsed_s > self._budget.max_wall_s
+def _shown(packet: Any) -> Any:
+    """Return a packet whose frame an edit list would hide as one that the decoder shows."""
+    copy = av.Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    copy.is_keyframe = packet.is_keyframe
+    return copy

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from deepfakestream.media.signatures import read_head, sniff
+from deepfakestream.media.containers import read_head, sniff
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -41,6 +41,24 @@ MEDIA_SUFFIXES = frozenset(
         ".vob",
         ".ogv",
         ".mxf",
+        ".h264",
+        ".264",
+        ".avc",
+        ".h265",
+        ".265",
+        ".hevc",
+        ".m1v",
+        ".m2v",
+        ".m2t",
+        ".m2p",
+        ".mod",
+        ".tod",
+        ".ivf",
+        ".obu",
+        ".dv",
+        ".qt",
+        ".f4v",
+        ".divx",
     }
 )
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractedFaces, FaceCrop
 from deepfakestream.scan.features import media_features
-from deepfakestream.scan.result import FaceScore, MediaFacts, TrackResult
+from deepfakestream.scan.result import FaceScore, MediaFacts, Note, TrackResult
 
-_WHY_NO_FACE = {Reason.NO_FACE, Reason.FACE_TOO_SMALL}
+_WHY_NO_FACE = {Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF}
 
 
 def media_facts(faces: ExtractedFaces, *, sha256: str) -> MediaFacts:
@@ -29,6 +29,7 @@ def media_facts(faces: ExtractedFaces, *, sha256: str) -> MediaFacts:
         duration_s=info.duration_s,
         fps=info.fps,
         frames_searched=faces.num_frames,
+        notes=tuple(Note(code=note.code, text=note.text, reason=note.reason) for note in faces.media_notes),
     )
 
 
@@ -67,6 +68,7 @@ def track_results(
     results = (
         TrackResult(
             track_id=track_id,
+            stream=members[0][0].stream,
             start_s=min(crop.time_s for crop, _ in members),
             end_s=max(crop.time_s for crop, _ in members),
             p_fake=track_p_fake[track_id],

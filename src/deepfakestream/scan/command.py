@@ -11,10 +11,11 @@ from deepfakestream.errors import DataError
 from deepfakestream.host.progress import track
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
+from deepfakestream.media.types import MediaBudget
 from deepfakestream.scan.engine import ScanEngine
 from deepfakestream.scan.model_option import open_chosen
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, explain_reason
 
 _COLOURS: dict[Verdict, str] = {
     "likely_fake": "31",
@@ -25,7 +26,9 @@ _COLOURS: dict[Verdict, str] = {
 _MAX_TRACKS = 5
 
 
-def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, operating_point: str) -> int:
+def scan_paths(
+    paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, operating_point: str, max_pixels: int
+) -> int:
     """Scan files and folders and print each verdict as soon as it is there.
 
     Args:
@@ -33,6 +36,7 @@ def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, 
         as_json: print one JSON object a line instead of text.
         model_dir: model folder; None takes the model inside the package.
         operating_point: name of the threshold, one of those that the model knows.
+        max_pixels: pixels of a picture or frame above which it is refused; a JPEG is decoded smaller first.
 
     Returns:
         The exit status: 1 where a file could not be read, else 0. A file without a face was read.
@@ -43,7 +47,7 @@ def scan_paths(paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, 
         WeightsError: the model folder is incomplete or damaged.
     """
     files = _expand(paths)
-    _, engine = open_chosen(model_dir, operating_point)
+    _, engine = open_chosen(model_dir, operating_point, MediaBudget(max_pixels=max_pixels))
     colour = not as_json and sys.stdout.isatty()
     unreadable = 0
     for result in _results(engine, files):
@@ -63,15 +67,17 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     words = VERDICT_WORDS[result.verdict].upper()
     verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
     lines = [f"{one_line(result.file)}: {verdict}{_score(result)}"]
+    notes = [note for note in (result.media.notes if result.media else ()) if note.reason is None]
+    media = [f"  media     {note.text}" for note in notes]
     if result.p_fake is None:
         codes = ", ".join(result.reasons)
-        return "\n".join([*lines, f"  why       {one_line(result.message)} [{codes}]"])
+        return "\n".join([*lines, f"  why       {one_line(result.message)} [{codes}]", *media])
     lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
     if len(result.tracks) > _MAX_TRACKS:
         lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")
     lines.append(f"  why       {describe_point(result.operating_point, result.threshold)}")
-    lines += [f"  note      {reason_words(reason)}" for reason in result.reasons]
-    return "\n".join(lines)
+    lines += [f"  note      {explain_reason(result, reason)}" for reason in result.reasons]
+    return "\n".join([*lines, *media])
 
 
 def _expand(paths: Sequence[Path]) -> list[Path]:

@@ -10,13 +10,13 @@ from deepfakestream.faces.types import ExtractedFaces
 from deepfakestream.scan.result import Coverage, NotScored
 
 _CUT_SHORT = (Reason.TRUNCATED, Reason.TIME_BUDGET)
-_LEFT_OUT = (Reason.FACE_TOO_SMALL, Reason.PICTURE_OF_FACE)
+_LEFT_OUT = (Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF, Reason.PICTURE_OF_FACE)
 
 
 def coverage_of(faces: ExtractedFaces) -> Coverage:
     """Return what of a file was searched and scored."""
     times = faces.frame_times_s
-    scored_at = {crop.time_s for crop in faces.crops}
+    scored_at = {crop.time_s for crop in faces.crops if crop.stream == 0}
     duration_s = faces.info.duration_s
     if not times or duration_s is None:
         return Coverage(

@@ -11,11 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError
-from deepfakestream.faces.extraction import extract_faces
+from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError, WrongKindError
+from deepfakestream.faces.extraction import faces_of
 from deepfakestream.faces.types import ExtractedFaces, FaceDetector
 from deepfakestream.host.digest import sha256_file
-from deepfakestream.media.types import MediaBudget
+from deepfakestream.media.reader import open_media
+from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.spec import DetectorSpec, OperatingPoint
 from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
@@ -91,22 +92,31 @@ class ScanEngine:
             name=scorer.info.name, version=scorer.info.version, weights_sha256=scorer.info.weights_sha256
         )
 
-    def scan(self, path: Path, *, name: str | None = None, times: StageTimes | None = None) -> ScanResult:
+    def scan(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        times: StageTimes | None = None,
+        kind: MediaKind | None = None,
+    ) -> ScanResult:
         """Return the verdict on one file; what is wrong with the file is in its reasons, never an exception.
 
         Args:
             path: the file.
             name: what the result calls it; default: the path.
             times: filled with the seconds that each stage took.
+            kind: what the caller takes; None takes both.
 
         Raises:
+            WrongKindError: the file is of the other kind; nothing was searched.
             WeightsError: the model gave a score that is not a number.
         """
         file = _printable(name if name is not None else str(path))
         times = times if times is not None else {}
         try:
             with _timed(times, "extract"):
-                faces = extract_faces(path, self.detector, self.scorer.spec.extraction, self._budget)
+                faces = self._extract(path, kind)
             with _timed(times, "hash"):
                 sha256 = sha256_file(path)
         except MediaError as error:
@@ -116,6 +126,12 @@ class ScanEngine:
             return self._without_score(file, (Reason.UNREADABLE,), message=message)
         with _timed(times, "score"):
             return self._verdict(file, sha256, faces)
+
+    def _extract(self, path: Path, kind: MediaKind | None) -> ExtractedFaces:
+        with open_media(path, self._budget) as media:
+            if kind is not None and media.kind != kind:
+                raise WrongKindError(found=media.kind, expected=kind)
+            return faces_of(media, self.detector, self.scorer.spec.extraction)
 
     def _verdict(self, file: str, sha256: str, faces: ExtractedFaces) -> ScanResult:
         media = media_facts(faces, sha256=sha256)

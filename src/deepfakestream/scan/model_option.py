@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepfakestream.errors import ParamsError
+from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.settings import load_settings
@@ -13,7 +14,9 @@ CUSTOM_VERSION = "unregistered"
 """Version that a model folder given by hand has in results."""
 
 
-def open_chosen(model_dir: Path | None, operating_point: str) -> tuple[Path, ScanEngine]:
+def open_chosen(
+    model_dir: Path | None, operating_point: str, budget: MediaBudget | None = None
+) -> tuple[Path, ScanEngine]:
     """Return the folder of the model and an engine for it; None takes the model inside the package.
 
     Raises:
@@ -28,4 +31,4 @@ def open_chosen(model_dir: Path | None, operating_point: str) -> tuple[Path, Sca
         raise ParamsError(
             f"--model {model_dir}: no such folder; name a folder with model.safetensors and spec.json"
         )
-    return directory, open_engine(directory, version, load_settings(), operating_point)
+    return directory, open_engine(directory, version, load_settings(), operating_point, budget=budget)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import BoxXYXY
+from deepfakestream.media.types import NoteCode
 from deepfakestream.model.spec import OperatingPoint
 
 Verdict = Literal["likely_fake", "inconclusive", "likely_real", "not_applicable"]
@@ -31,6 +32,8 @@ class TrackResult(Result):
     """One person over time."""
 
     track_id: int
+    stream: int = 0
+    """Picture stream (of a picture file: page) in which the person is; 0 is the main one."""
     start_s: float
     end_s: float
     p_fake: float
@@ -47,8 +50,17 @@ class ModelInfo(Result):
     weights_sha256: str
 
 
+class Note(Result):
+    """One thing that was searched, left out or converted while the file was read."""
+
+    code: NoteCode
+    text: str
+    reason: Reason | None = None
+    """The reason beside the verdict that it goes with; null where it limits nothing."""
+
+
 class MediaFacts(Result):
-    """What was scanned."""
+    """What was scanned. Width and height are those of the upright picture with square pixels."""
 
     sha256: str
     kind: Literal["image", "video"]
@@ -59,6 +71,8 @@ class MediaFacts(Result):
     duration_s: float | None
     fps: float | None
     frames_searched: int
+    notes: tuple[Note, ...] = ()
+    """What of the file was searched, what was left out and why, and how its pixels were converted."""
 
 
 class NotScored(Result):
@@ -67,8 +81,8 @@ class NotScored(Result):
     start_s: float
     end_s: float
     reason: Reason = Field(
-        description="no_face: none was found there; face_too_small, picture_of_face: what was found was left "
-        "out; truncated, time_budget: the file was not read so far"
+        description="no_face: none was found there; face_too_small, face_cut_off, picture_of_face: what was "
+        "found was left out; truncated, time_budget: the file was not read so far"
     )
 
 

@@ -23,8 +23,11 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.TOO_LONG: "the video is longer than the limit",
     Reason.TIME_BUDGET: "decoding took longer than allowed, the rest was not searched",
     Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
+    Reason.PART_NOT_SEARCHED: "a part of the file was not searched",
+    Reason.HDR_CONVERTED: "the film is HDR and was converted, for which the model was not measured",
     Reason.NO_FACE: "no face was found",
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
+    Reason.FACE_CUT_OFF: "faces that the picture's border cuts off were not scored",
     Reason.TOO_MANY_FACES: "more faces than the limit, the smallest were not scored",
     Reason.PICTURE_OF_FACE: "a face that never moves, such as a poster or a drawing, was not scored",
 }
@@ -35,13 +38,18 @@ def reason_words(reason: Reason) -> str:
     return REASON_WORDS.get(reason, str(reason).replace("_", " "))
 
 
+def explain_reason(result: ScanResult, reason: Reason) -> str:
+    """Return what a reason means for this file: the note that goes with it, else the code as a phrase."""
+    notes = result.media.notes if result.media else ()
+    return next((note.text for note in notes if note.reason == reason), reason_words(reason))
+
+
 def message_for(result: ScanResult) -> str:
     """Return a sentence that says what the verdict rests on, and another on what was not looked at."""
+    limits = "; ".join(explain_reason(result, reason) for reason in result.reasons)
     if result.p_fake is None:
         frames = result.media.frames_searched if result.media else 0
-        why = "; ".join(reason_words(reason) for reason in result.reasons)
-        return f"There is no score: {why} (searched {frames} frame{'' if frames == 1 else 's'})."
-    limits = "; ".join(reason_words(reason) for reason in result.reasons)
+        return f"There is no score: {limits} (searched {frames} frame{'' if frames == 1 else 's'})."
     return f"{_judged(result, result.p_fake)} But {limits}." if limits else _judged(result, result.p_fake)
 
 

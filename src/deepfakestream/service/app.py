@@ -12,9 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from deepfakestream import __version__
+from deepfakestream.media.types import MediaKind
 from deepfakestream.service import problems
 from deepfakestream.service.docs_page import docs_html
-from deepfakestream.service.prediction import MediaKind
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.runtime import IMAGES_PATH, VIDEOS_PATH, Runtime
 from deepfakestream.service.schemas import ModelDescription, Prediction, ProblemDocument

@@ -7,11 +7,9 @@ import sqlite3
 import time
 import uuid
 from pathlib import Path
-from typing import Literal
 
-from deepfakestream.errors import MediaError, WeightsError
-from deepfakestream.media.probe import probe
-from deepfakestream.media.types import MediaBudget
+from deepfakestream.errors import WeightsError, WrongKindError
+from deepfakestream.media.types import MediaKind
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.scan.result import ScanResult
 from deepfakestream.service import problems
@@ -23,17 +21,15 @@ from deepfakestream.service.schemas import Prediction
 UPLOAD_NAME = "upload"
 """What results call the file."""
 CHANNEL = "http"
-MediaKind = Literal["image", "video"]
 _LOG = logging.getLogger(__name__)
 
 
 class Predictor:
     """Answers uploads with the model that it is given for each."""
 
-    def __init__(self, *, log: PredictionLog, metrics: ServiceMetrics, budget: MediaBudget) -> None:
+    def __init__(self, *, log: PredictionLog, metrics: ServiceMetrics) -> None:
         self._log = log
         self._metrics = metrics
-        self._budget = budget
 
     def predict(
         self, path: Path, *, kind: MediaKind, model: ServedModel, request_id: str, accepted_at: float
@@ -52,8 +48,10 @@ class Predictor:
         """
         times = {"queue": time.perf_counter() - accepted_at}
         try:
-            self._check_kind(path, kind)
-            result = model.engine.scan(path, name=UPLOAD_NAME, times=times)
+            result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind=kind)
+        except WrongKindError as error:
+            self._metrics.refused("content_mismatch")
+            raise Refused(problems.content_mismatch(found=error.found, expected=kind)) from error
         except WeightsError as error:
             self._metrics.not_a_number()
             _LOG.error("request %s: %s", request_id, error)
@@ -70,15 +68,6 @@ class Predictor:
         self._record(prediction)
         self._metrics.predicted(result, times)
         return prediction
-
-    def _check_kind(self, path: Path, kind: MediaKind) -> None:
-        try:
-            found = probe(path, self._budget).kind
-        except MediaError:
-            return  # the scan meets the same error and words it
-        if found != kind:
-            self._metrics.refused("content_mismatch")
-            raise Refused(problems.content_mismatch(found=found, expected=kind))
 
     def _refused(self, result: ScanResult) -> Refused:
         reason = result.reasons[0]

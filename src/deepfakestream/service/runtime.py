@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, get_args
 
-from deepfakestream.media.types import MediaBudget
+from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import ServeParams, load_params
 from deepfakestream.scan.engine import ScanEngine, open_engine
@@ -21,7 +21,7 @@ from deepfakestream.service.admission import Gate, Policy
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
-from deepfakestream.service.prediction import MediaKind, Predictor
+from deepfakestream.service.prediction import Predictor
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.schemas import Prediction
 from deepfakestream.service.uploads import remove_leftovers, stored
@@ -109,7 +109,7 @@ class Runtime:
     @cached_property
     def _predictor(self) -> Predictor:
         log = PredictionLog(self.settings.prediction_log_db)
-        return Predictor(log=log, metrics=self.metrics, budget=self._budget)
+        return Predictor(log=log, metrics=self.metrics)
 
     @cached_property
     def _workers(self) -> Mapping[MediaKind, ThreadPoolExecutor]:

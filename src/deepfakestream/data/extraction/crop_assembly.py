@@ -16,7 +16,7 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.whole_files import replacing_folder
 
 SUMMARY_FILE = "summary.json"
-_FACE_REASONS = (Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.TOO_MANY_FACES)
+_FACE_REASONS = (Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF, Reason.TOO_MANY_FACES)
 """Why an item that was read gave no crop."""
 
 

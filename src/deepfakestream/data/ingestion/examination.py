@@ -15,7 +15,7 @@ from deepfakestream.data.packs import as_file, pack_index, read_member
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.host.digest import sha256_file
-from deepfakestream.media.probe import probe
+from deepfakestream.media.reader import probe
 from deepfakestream.media.types import MediaBudget, MediaInfo
 
 
