@@ -7,6 +7,7 @@ from prefect import flow, get_run_logger, task
 from deepfakestream.pipeline import retrain as step
 from deepfakestream.pipeline.stages import renew
 from deepfakestream.registry.champion import champion_version
+from deepfakestream.wiring import mlflow_store
 from flows.train import promote
 from flows.workspace import workspace
 
@@ -24,7 +25,7 @@ def retrain(reason: str = "asked for by hand", force: bool = False) -> str:
     params, settings = workspace()
     log = get_run_logger()
     log.info("reason: %s", reason)
-    version = champion_version(settings)
+    version = champion_version(mlflow_store(settings))
     with step.attempt(params.retrain, settings=settings, model_version=version, force=force) as current:
         log.info(current.decision.describe())
         said = current.run_steps(run_stage, promote)

@@ -16,6 +16,7 @@ from PIL import Image
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import ExtractionSpec, FaceDetector
 from deepfakestream.media.types import MediaBudget, RGBImage
+from deepfakestream.wiring import mlflow_store
 
 if TYPE_CHECKING:
     from deepfakestream.model.network import DetectorNetwork
@@ -97,7 +98,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from deepfakestream.settings import Settings
 
     settings = Settings(workspace=tmp_path_factory.mktemp("store"), experiment="template")
-    prepare_store(settings)
+    prepare_store(mlflow_store(settings))
     return settings.work_dir / "mlflow.db"
 
 

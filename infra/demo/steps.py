@@ -19,6 +19,7 @@ from deepfakestream.pipeline import ingest as ingest_step
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 from infra.demo.client import get_json, post_file
 from infra.demo.console import Story
 from infra.demo.facts import Answer, Gate, Ingested, Retraining, gates, read_drift
@@ -76,7 +77,7 @@ class Steps:
             GateError: no version is champion.
             ServerError: the service does not take it over.
         """
-        version = champion_version(self._settings)
+        version = champion_version(mlflow_store(self._settings))
         if version == PACKAGED_VERSION:
             raise GateError(
                 "demo: the gate refused the first model, so there is no champion to watch (above)"

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.work_dir / "facestore"
 
     @property
+    def faces_dir(self) -> Path:
+        """Decoded faces of a training in progress."""
+        return self.work_dir / "faces"
+
+    @property
     def quarantine_db(self) -> Path:
         """Ledger of refused items, with reasons."""
         return self.work_dir / "quarantine.db"

@@ -21,7 +21,6 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scan.engine import ScanEngine, open_engine
-from deepfakestream.settings import Settings
 from infra.demo.people import PEOPLE, read_stage
 
 SEEDS = (0, 1, 2)
@@ -32,8 +31,7 @@ Pictures = Mapping[str, RGBImage]
 
 @pytest.fixture(scope="session")
 def engine() -> ScanEngine:
-    settings = Settings(device="cpu", _env_file=None)
-    return open_engine(packaged_model_dir(), PACKAGED_VERSION, settings, "balanced")
+    return open_engine(packaged_model_dir(), PACKAGED_VERSION, operating_point="balanced", device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,9 @@ from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.registry.versions import CHAMPION, register, set_alias
 from deepfakestream.scan.command import scan_paths
+from deepfakestream.scan.model_options import ModelOptions
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 SERVE = [sys.executable, "-m", "bentoml", "serve", "bentos.service:DeepfakeStream"]
 START_TIMEOUT_S = 90.0
@@ -142,7 +144,7 @@ def test_http_and_command_line_give_the_same_score(
 ) -> None:
     response = server.post(route, media[name])
     assert response.status_code == 200, response.text
-    assert scan_paths([media[name]], as_json=True, model_dir=None, operating_point="balanced") == 0
+    assert scan_paths([media[name]], ModelOptions(), as_json=True) == 0
     served, scanned = response.json(), json.loads(capsys.readouterr().out)
     assert served["p_fake"] == pytest.approx(scanned["p_fake"], abs=1e-5)
     assert served["verdict"] == scanned["verdict"]
@@ -244,15 +246,16 @@ def test_without_params_the_service_says_so_in_one_sentence(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_promotion_reaches_the_running_service(tmp_path: Path, media: dict[str, Path]) -> None:
     settings = Settings(workspace=tmp_path)
-    with start_run(settings, name="test", tags={}) as run:
+    with start_run(mlflow_store(settings), name="test", tags={}) as run:
         first, second = (
-            register(settings, run_id=run.run_id, model_dir=packaged_model_dir(), tags={}) for _ in range(2)
+            register(mlflow_store(settings), run_id=run.run_id, model_dir=packaged_model_dir(), tags={})
+            for _ in range(2)
         )
-    set_alias(settings, CHAMPION, first)
+    set_alias(mlflow_store(settings), CHAMPION, first)
     with running(tmp_path) as server:
         assert served_version(server) == str(first)
         before = server.post("/v1/images", media["face"]).json()
-        set_alias(settings, CHAMPION, second)
+        set_alias(mlflow_store(settings), CHAMPION, second)
         deadline = time.monotonic() + 60
         while served_version(server) != str(second) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -13,6 +13,7 @@ from deepfakestream.errors import GateError, ParamsError
 from deepfakestream.registry import champion, versions
 from deepfakestream.registry.store import open_client
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,16 +30,16 @@ def settings(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_champion_before_is_champion_again(settings: Settings) -> None:
-    client = open_client(settings)
+    client = open_client(mlflow_store(settings))
     client.create_registered_model(settings.registered_model)
     for _ in range(2):
         client.create_model_version(settings.registered_model, source=str(settings.work_dir))
-    champion.make_champion(settings, 1, expected=None)
-    champion.make_champion(settings, 2, expected=1)
+    champion.make_champion(mlflow_store(settings), 1, expected=None)
+    champion.make_champion(mlflow_store(settings), 2, expected=1)
     done = CliRunner().invoke(app, ["rollback"])
     assert done.stdout == "rollback: version 1 of deepfakestream-detector is champion again\n"
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
-    assert versions.get_alias(settings, versions.PREVIOUS) == 2
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
 
 
 def test_without_a_champion_before_nothing_moves(settings: Settings) -> None:

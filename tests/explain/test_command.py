@@ -18,12 +18,13 @@ from deepfakestream.model.network import STREAMS, create_network
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import DetectorSpec, read_spec
 from deepfakestream.scan.engine import open_engine
-from deepfakestream.settings import load_settings
+from deepfakestream.scan.model_options import ModelOptions
 
 
 def explain(path, out, **changes):
-    wanted = {"num_faces": 1, "model_dir": None, "operating_point": "balanced", "compare": False, **changes}
-    return explain_file(path, out_dir=out, **wanted)
+    wanted = {"num_faces": 1, "compare": False, **changes}
+    model = {name: wanted.pop(name) for name in ("model_dir", "operating_point") if name in wanted}
+    return explain_file(path, ModelOptions(**model), out_dir=out, **wanted)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_a_folder_of_an_earlier_run_keeps_no_picture_of_it(two_people, tmp_path_
 
 
 def test_the_score_is_the_one_of_scan(written, model_dir, two_people):
-    scanned = open_engine(model_dir, "0", load_settings(), "balanced").scan(two_people)
+    scanned = open_engine(model_dir, "0", operating_point="balanced").scan(two_people)
     assert written.record["p_fake"] == pytest.approx(scanned.p_fake, abs=1e-5)
     assert written.record["verdict"] == scanned.verdict
     by_track = {track.track_id: track.faces[0].p_fake for track in scanned.tracks}

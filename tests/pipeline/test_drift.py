@@ -23,6 +23,7 @@ from deepfakestream.registry.champion import Champion
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.scan.result import ModelInfo, ScanResult
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 PARAMS = DriftParams(window_size=60, min_window=30, num_threshold=0.2, share_threshold=0.4)
 POINT = OperatingPoint(threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="nothing")
@@ -170,16 +171,16 @@ def test_a_window_is_another_one_once_enough_predictions_are_new(ids, last, expe
 def test_the_reference_is_the_one_registered_with_the_champion(settings, tmp_path):
     reference = tmp_path / "reference.parquet"
     scores(70, seed=0).to_parquet(reference)
-    with start_run(settings, name="train", tags={}) as tracked:
+    with start_run(mlflow_store(settings), name="train", tags={}) as tracked:
         run_id = tracked.run_id
     version = versions.register(
-        settings,
+        mlflow_store(settings),
         run_id=run_id,
         model_dir=packaged_model_dir(),
         tags={},
         attachments={"reference.parquet": reference},
     )
-    versions.set_alias(settings, versions.CHAMPION, version)
+    versions.set_alias(mlflow_store(settings), versions.CHAMPION, version)
     append(settings, scores(40, seed=1), version=str(version))
     report = run(PARAMS, settings=settings)
     assert (report.status, report.model_version, report.n_reference) == ("ok", str(version), 70)

@@ -15,6 +15,7 @@ from deepfakestream.pipeline import evaluate
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.scan.features import FEATURE_NAMES
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 Make = Callable[..., Settings]
 PARAMS = EvaluateParams(num_bootstrap=50, low_fpr=0.01)
@@ -129,7 +130,7 @@ def test_scores_are_those_of_model_and_aggregation(make_workspace: Make) -> None
 def test_same_input_gives_the_same_bytes(make_workspace: Make) -> None:
     settings = make_workspace()
     train = settings.artifacts_dir / "train"
-    with start_run(settings, name="train", tags={}) as run:
+    with start_run(mlflow_store(settings), name="train", tags={}) as run:
         (train / "run.json").write_text(json.dumps({"run_id": run.run_id}))
     contents = []
     for _ in range(2):
@@ -143,11 +144,11 @@ def test_logs_to_the_run_that_trained(make_workspace: Make) -> None:
     from deepfakestream.registry.store import open_client
 
     settings = make_workspace()
-    with start_run(settings, name="train", tags={}) as run:
+    with start_run(mlflow_store(settings), name="train", tags={}) as run:
         run.log_metrics({"val_auc": 0.8})
     (settings.artifacts_dir / "train" / "run.json").write_text(json.dumps({"run_id": run.run_id}))
     report = evaluate.run(PARAMS, settings=settings)
-    logged = open_client(settings).get_run(run.run_id).data.metrics
+    logged = open_client(mlflow_store(settings)).get_run(run.run_id).data.metrics
     assert report.run_id == run.run_id
     assert logged["val_auc"] == 0.8
     assert logged["test_auc"] == pytest.approx(report.metrics["auc"].value)
@@ -159,7 +160,7 @@ def test_unknown_run_is_continued_by_a_new_one(make_workspace: Make) -> None:
 
     settings = make_workspace()
     report = evaluate.run(PARAMS, settings=settings)
-    tags = open_client(settings).get_run(report.run_id).data.tags
+    tags = open_client(mlflow_store(settings)).get_run(report.run_id).data.tags
     assert tags["continues_run"] == "unknown-run"
     assert json.loads((report.directory / "metrics.json").read_text())["run_id"] == report.run_id
 

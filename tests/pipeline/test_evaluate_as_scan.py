@@ -82,7 +82,7 @@ def test_same_score_and_features(make_workspace: Callable[..., Settings]) -> Non
 
     evaluate.run(EvaluateParams(num_bootstrap=10, low_fpr=0.01), settings=settings)
     scores = pd.read_parquet(settings.artifacts_dir / "evaluate" / "scores.parquet").set_index("media_id")
-    engine = open_engine(model_dir, "0", settings, "balanced")
+    engine = open_engine(model_dir, "0", operating_point="balanced", device=settings.device)
     for path in paths:
         scanned, evaluated = engine.scan(path), scores.loc[sha256_file(path)]
         assert scanned.p_fake == pytest.approx(evaluated["p_fake"], abs=1e-5), path.name

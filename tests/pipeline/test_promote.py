@@ -15,6 +15,7 @@ from deepfakestream.promotion.ledger import append_entry, read_entries
 from deepfakestream.registry import champion, versions
 from deepfakestream.registry.store import open_client
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 Make = Callable[..., Settings]
 Write = Callable[..., None]
@@ -97,12 +98,12 @@ def test_first_model_needs_the_floors_alone(make_workspace: Make, write_model: W
     assert first.promoted
     assert first.champion_before is None
     assert first.describe().startswith("PROMOTE: version 1 is champion now, no version before")
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
-    assert versions.get_alias(settings, versions.CHALLENGER) is None
-    folder = versions.fetch(settings, 1)
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) is None
+    folder = versions.fetch(mlflow_store(settings), 1)
     assert (folder / "reference.parquet").is_file()
     assert "## Training data and terms" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert versions.get_version(settings, 1).tags["gate_outcome"] == "PROMOTE"
+    assert versions.get_version(mlflow_store(settings), 1).tags["gate_outcome"] == "PROMOTE"
 
 
 def test_again_changes_nothing(make_workspace: Make, write_model: Write) -> None:
@@ -121,15 +122,17 @@ def test_what_a_lost_registry_cut_off_after_the_move_is_completed(
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
     (entry,) = _ledger(settings)
-    open_client(settings).delete_model_version_tag(settings.registered_model, "1", "gate_decision_id")
+    open_client(mlflow_store(settings)).delete_model_version_tag(
+        settings.registered_model, "1", "gate_decision_id"
+    )
     if seen_failing:
         path = settings.work_dir / "promotions.jsonl"
         append_entry(path, {**entry, "promoted": False, "outcome": "HOLD", "reasons": ["it went away"]})
     again = promote.run(POLICY, settings=settings)
     assert again.promoted
     assert again.test_set_uses == 1
-    assert versions.get_version(settings, 1).tags["gate_decision_id"] == entry["decision_id"]
-    assert versions.get_version(settings, 1).tags["gate_outcome"] == "PROMOTE"
+    assert versions.get_version(mlflow_store(settings), 1).tags["gate_decision_id"] == entry["decision_id"]
+    assert versions.get_version(mlflow_store(settings), 1).tags["gate_outcome"] == "PROMOTE"
     assert _ledger(settings)[-1] == entry
     assert len(_ledger(settings)) == (3 if seen_failing else 1)
 
@@ -140,8 +143,8 @@ def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -
     assert not bad.promoted
     assert bad.describe().startswith("REJECT: version 1 stays challenger, no version stays champion")
     assert "below the floor" in bad.describe()
-    assert versions.get_alias(settings, versions.CHAMPION) is None
-    assert versions.get_alias(settings, versions.CHALLENGER) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) is None
+    assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) == 1
 
 
 def test_worse_challenger_never_becomes_champion(make_workspace: Make, write_model: Write) -> None:
@@ -152,8 +155,8 @@ def test_worse_challenger_never_becomes_champion(make_workspace: Make, write_mod
     assert not worse.promoted
     assert worse.decision is not None
     assert worse.decision.outcome == "REJECT"
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
-    assert versions.get_alias(settings, versions.CHALLENGER) == 2
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) == 2
     assert [entry["outcome"] for entry in _ledger(settings)] == ["PROMOTE", "REJECT"]
     assert _ledger(settings)[1]["test_set_uses"] == 2
 
@@ -164,10 +167,10 @@ def test_equal_challenger_replaces_and_rollback_returns(make_workspace: Make, wr
     second = _train_and_promote(settings, write_model, slope=1.5, name="second")
     assert second.promoted
     assert second.champion_before == 1
-    assert versions.get_alias(settings, versions.PREVIOUS) == 1
-    assert champion.rollback(settings) == 1
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
-    assert versions.get_alias(settings, versions.PREVIOUS) == 2
+    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 1
+    assert champion.rollback(mlflow_store(settings)) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
 
 
 @pytest.mark.parametrize("left", ["both at the present one", "neither moved"])
@@ -178,10 +181,10 @@ def test_a_rollback_that_was_cut_off_can_be_repeated(
     _train_and_promote(settings, write_model, slope=1.0, name="first")
     _train_and_promote(settings, write_model, slope=1.5, name="second")
     if left == "both at the present one":
-        versions.set_alias(settings, versions.PREVIOUS, 2)
-    assert champion.rollback(settings) == 1
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
-    assert versions.get_alias(settings, versions.PREVIOUS) == 2
+        versions.set_alias(mlflow_store(settings), versions.PREVIOUS, 2)
+    assert champion.rollback(mlflow_store(settings)) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
 
 
 def test_a_champion_that_was_the_first_has_nothing_before_it(
@@ -189,20 +192,20 @@ def test_a_champion_that_was_the_first_has_nothing_before_it(
 ) -> None:
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
-    versions.set_alias(settings, versions.PREVIOUS, 1)
+    versions.set_alias(mlflow_store(settings), versions.PREVIOUS, 1)
     with pytest.raises(GateError, match="no previous champion"):
-        champion.rollback(settings)
+        champion.rollback(mlflow_store(settings))
 
 
 def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
-    version = versions.get_version(settings, 1)
+    version = versions.get_version(mlflow_store(settings), 1)
     entry = _ledger(settings)[0]
     assert version.tags["gate_decision_id"] == entry["decision_id"]
     assert version.tags["gate_compared_with"] == "floors only"
     assert {"git_commit", "dvc_data_md5", "params_sha256", "model_sha256"} <= set(version.tags)
-    client = open_client(settings)
+    client = open_client(mlflow_store(settings))
     run = client.get_run(version.run_id)
     assert run.data.tags["registered_version"] == "1"
     assert [file.path for file in client.list_artifacts(version.run_id, "promote")] == [
@@ -240,8 +243,8 @@ def test_champion_moved_meanwhile(make_workspace: Make, write_model: Write) -> N
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
     with pytest.raises(GateError, match="version 1 became champion while version 7 was compared with 3"):
-        champion.make_champion(settings, 7, expected=3)
-    assert versions.get_alias(settings, versions.CHAMPION) == 1
+        champion.make_champion(mlflow_store(settings), 7, expected=3)
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
 
 
 class TestLedger:

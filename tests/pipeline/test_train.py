@@ -31,6 +31,7 @@ from deepfakestream.params import Params, TrainParams, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
+from deepfakestream.training.job import open_job
 from deepfakestream.training.start import network_spec
 
 NUM_ITEMS = 24
@@ -174,7 +175,14 @@ def test_computing_leaves_the_cores_of_the_workers(
     before = torch.get_num_threads()
     torch.set_num_threads(7)
     try:
-        with train.open_job(table, chosen, settings=settings, team=team, digest="d"):
+        with open_job(
+            table,
+            chosen,
+            extract_dir=settings.extract_dir,
+            faces_dir=settings.faces_dir,
+            team=team,
+            digest="d",
+        ):
             assert torch.get_num_threads() == num_threads
     finally:
         torch.set_num_threads(before)

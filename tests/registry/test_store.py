@@ -13,6 +13,7 @@ import pytest
 from deepfakestream.errors import ParamsError, ServerError
 from deepfakestream.registry.store import check_answers, ensure_experiment, open_client, redacted
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 
 @contextmanager
@@ -39,7 +40,7 @@ class TestServerDown:
             free.bind(("127.0.0.1", 0))
             address = f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(ServerError, match=rf"{address}: the MLflow .*refused.*; start it.* or unset"):
-            open_client(Settings(tracking_uri=address))
+            open_client(mlflow_store(Settings(tracking_uri=address)))
 
     def test_silent(self) -> None:
         with socket.socket() as silent:
@@ -72,7 +73,7 @@ class TestAddress:
     @pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "ftp://host/x"])
     def test_kinds_without_a_registry(self, uri: str) -> None:
         with pytest.raises(ParamsError, match=r"DEEPFAKESTREAM_TRACKING_URI: .*or unset it"):
-            open_client(Settings(tracking_uri=uri))
+            open_client(mlflow_store(Settings(tracking_uri=uri)))
 
     @pytest.mark.parametrize(
         ("uri", "shown"),
@@ -92,34 +93,36 @@ class TestSqlite:
             b"this is no database, but long enough to be read as one"
         )
         with pytest.raises(ServerError, match=r"mlflow\.db: MLflow refused .*not a database"):
-            ensure_experiment(open_client(settings), settings)
+            ensure_experiment(open_client(mlflow_store(settings)), mlflow_store(settings))
 
     def test_files_stay_in_the_workspace(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         elsewhere = settings.workspace / "elsewhere"
         elsewhere.mkdir()
         monkeypatch.chdir(elsewhere)
-        client = open_client(settings)
-        experiment = client.get_experiment(ensure_experiment(client, settings))
+        client = open_client(mlflow_store(settings))
+        experiment = client.get_experiment(ensure_experiment(client, mlflow_store(settings)))
         assert experiment.artifact_location == settings.mlflow_artifacts_dir.as_uri()
         assert list(elsewhere.iterdir()) == []
 
     def test_experiment_is_made_once(self, settings: Settings) -> None:
-        client = open_client(settings)
-        assert ensure_experiment(client, settings) == ensure_experiment(client, settings)
+        client = open_client(mlflow_store(settings))
+        assert ensure_experiment(client, mlflow_store(settings)) == ensure_experiment(
+            client, mlflow_store(settings)
+        )
 
     def test_deleted_experiment(self, settings: Settings) -> None:
-        client = open_client(settings)
-        client.delete_experiment(ensure_experiment(client, settings))
+        client = open_client(mlflow_store(settings))
+        client.delete_experiment(ensure_experiment(client, mlflow_store(settings)))
         with pytest.raises(ServerError, match="experiment 'deepfakestream' was deleted; restore it"):
-            ensure_experiment(client, settings)
+            ensure_experiment(client, mlflow_store(settings))
 
     def test_files_behind_a_server(self, settings: Settings) -> None:
-        client = open_client(settings)
+        client = open_client(mlflow_store(settings))
         client.create_experiment(settings.experiment, artifact_location="mlflow-artifacts:/1")
         with pytest.raises(ServerError, match="behind a tracking server; set DEEPFAKESTREAM_TRACKING_URI"):
-            ensure_experiment(client, settings)
+            ensure_experiment(client, mlflow_store(settings))
 
     def test_pickles_are_refused(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", raising=False)
-        open_client(settings)
+        open_client(mlflow_store(settings))
         assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"

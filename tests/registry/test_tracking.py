@@ -15,6 +15,7 @@ from deepfakestream.registry import tracking
 from deepfakestream.registry.store import open_client
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run, start_run
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 
 class FlakyClient:
@@ -162,13 +163,13 @@ class TestOnSqlite:
     def test_everything_is_there(self, settings: Settings, tmp_path: Path) -> None:
         picture = tmp_path / "roc.png"
         picture.write_bytes(b"png")
-        with start_run(settings, name="train dual", tags={"trigger": "manual"}) as run:
+        with start_run(mlflow_store(settings), name="train dual", tags={"trigger": "manual"}) as run:
             run.log_params({"train": {"lr": 0.1}})
             for step in (1, 2):
                 run.log_metrics({"val_auc": 0.5 + step / 10}, step)
             run.log_artifact(picture, "plots")
             run.log_dataset("faces", "f" * 32 + ".dir", "training")
-        client = open_client(settings)
+        client = open_client(mlflow_store(settings))
         found = client.get_run(run.run_id)
         assert (found.info.run_name, found.info.status) == ("train dual", "FINISHED")
         assert found.data.params == {"train.lr": "0.1"}
@@ -181,48 +182,48 @@ class TestOnSqlite:
     @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
     def test_end_of_a_broken_run(self, settings: Settings, error: type[BaseException], status: str) -> None:
         def break_off() -> None:
-            with start_run(settings, name="x", tags={}) as run:
+            with start_run(mlflow_store(settings), name="x", tags={}) as run:
                 ids.append(run.run_id)
                 raise error
 
         ids: list[str] = []
         with pytest.raises(error):
             break_off()
-        assert open_client(settings).get_run(ids[0]).info.status == status
+        assert open_client(mlflow_store(settings)).get_run(ids[0]).info.status == status
 
     def test_resumed_run_keeps_its_state(self, settings: Settings) -> None:
-        with start_run(settings, name="train", tags={}) as run:
+        with start_run(mlflow_store(settings), name="train", tags={}) as run:
             pass
-        ended = open_client(settings).get_run(run.run_id).info.end_time
-        with resume_run(settings, run_id=run.run_id, name="other") as again:
+        ended = open_client(mlflow_store(settings)).get_run(run.run_id).info.end_time
+        with resume_run(mlflow_store(settings), run_id=run.run_id, name="other") as again:
             again.log_metrics({"test_auc": 0.9})
-        found = open_client(settings).get_run(run.run_id)
+        found = open_client(mlflow_store(settings)).get_run(run.run_id)
         assert again.run_id == run.run_id
         assert (found.info.end_time, found.info.run_name) == (ended, "train")
         assert found.data.metrics == {"test_auc": 0.9}
 
     @pytest.mark.parametrize("run_id", [None, "0" * 32])
     def test_unknown_run_is_continued_by_a_new_one(self, settings: Settings, run_id: str | None) -> None:
-        with resume_run(settings, run_id=run_id, name="evaluate x") as run:
+        with resume_run(mlflow_store(settings), run_id=run_id, name="evaluate x") as run:
             pass
-        found = open_client(settings).get_run(run.run_id)
+        found = open_client(mlflow_store(settings)).get_run(run.run_id)
         assert found.info.run_name == "evaluate x"
         assert found.data.tags["continues_run"] == (run_id or "unknown")
 
     def test_deleted_run_counts_as_unknown(self, settings: Settings) -> None:
-        with start_run(settings, name="train", tags={}) as run:
+        with start_run(mlflow_store(settings), name="train", tags={}) as run:
             pass
-        open_client(settings).delete_run(run.run_id)
-        with resume_run(settings, run_id=run.run_id, name="again") as other:
+        open_client(mlflow_store(settings)).delete_run(run.run_id)
+        with resume_run(mlflow_store(settings), run_id=run.run_id, name="again") as other:
             assert other.run_id != run.run_id
 
     def test_lineage_is_that_of_the_training(self, settings: Settings) -> None:
         (settings.workspace / "data.dvc").write_text("outs:\n- md5: old.dir\n  path: data\n")
-        with start_run(settings, name="train", tags={}) as run:
+        with start_run(mlflow_store(settings), name="train", tags={}) as run:
             pass
         (settings.workspace / "data.dvc").write_text("outs:\n- md5: new.dir\n  path: data\n")
-        assert lineage_of(settings, run.run_id)["dvc_data_md5"] == "old.dir"
+        assert lineage_of(mlflow_store(settings), run.run_id)["dvc_data_md5"] == "old.dir"
 
     def test_lineage_of_an_unknown_run(self, settings: Settings) -> None:
         with pytest.raises(DataError, match="MLflow run 0000: not in sqlite"):
-            lineage_of(settings, "0000")
+            lineage_of(mlflow_store(settings), "0000")

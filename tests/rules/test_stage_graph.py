@@ -23,6 +23,7 @@ DECIDE_NOTHING = {
     "params": "what is set is a dependency of its own: 'params'",
     "settings": "where things are",
     "telemetry": "what is switched off",
+    "wiring": "hands on where things are",
     "registry": "records what happened",
 }
 

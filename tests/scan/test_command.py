@@ -15,6 +15,7 @@ import skimage
 from deepfakestream.errors import DataError, ParamsError, WeightsError
 from deepfakestream.scan.command import scan_paths, to_json_line, to_text
 from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.scan.model_options import ModelOptions
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -33,9 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def scan(
     *paths: Path, as_json: bool = True, operating_point: str = "balanced", model: Path | None = None
 ) -> int:
-    return scan_paths(
-        paths, as_json=as_json, model_dir=model, operating_point=operating_point, max_pixels=40_000_000
-    )
+    return scan_paths(paths, ModelOptions(model_dir=model, operating_point=operating_point), as_json=as_json)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from deepfakestream.cli.data import data_app
 from deepfakestream.cli.output import say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
+from deepfakestream.wiring import mlflow_store
+
+if TYPE_CHECKING:
+    from deepfakestream.scan.model_options import ModelOptions
 
 app = typer.Typer(
     name="deepfakestream",
@@ -40,6 +45,18 @@ def _workspace() -> tuple[Params, Settings]:
     return load_params(settings.params_file), settings
 
 
+def _model_options(model: Path | None, operating_point: str) -> ModelOptions:
+    from deepfakestream.scan.model_options import ModelOptions
+
+    settings = load_settings()
+    return ModelOptions(
+        model_dir=model,
+        operating_point=operating_point,
+        device=settings.device,
+        detector_weights=settings.retinaface_r50_weights,
+    )
+
+
 @app.callback()
 def program(
     version: Annotated[
@@ -66,11 +83,11 @@ def scan(
     An unreadable file gets its line with the reason and the others are still scanned; the exit status is
     then 1.
     """
+    from deepfakestream.media.types import MediaBudget
     from deepfakestream.scan.command import scan_paths
 
-    status = scan_paths(
-        paths, as_json=as_json, model_dir=model, operating_point=operating_point, max_pixels=max_pixels
-    )
+    options = replace(_model_options(model, operating_point), budget=MediaBudget(max_pixels=max_pixels))
+    status = scan_paths(paths, options, as_json=as_json)
     raise typer.Exit(status)
 
 
@@ -94,7 +111,7 @@ def explain(
     from deepfakestream.explain.command import explain_file
 
     written = explain_file(
-        path, out_dir=out, num_faces=faces, model_dir=model, operating_point=operating_point, compare=compare
+        path, _model_options(model, operating_point), out_dir=out, num_faces=faces, compare=compare
     )
     say(written.describe())
 
@@ -238,7 +255,7 @@ def rollback() -> None:
     from deepfakestream.registry import champion
 
     _, settings = _workspace()
-    version = champion.rollback(settings)
+    version = champion.rollback(mlflow_store(settings))
     say(f"rollback: version {version} of {settings.registered_model} is champion again")
 
 

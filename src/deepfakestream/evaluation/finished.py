@@ -13,9 +13,8 @@ from deepfakestream.data.digests import set_sha256
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.files import METRICS_FILE, REFERENCE_FILE, SCORES_FILE
 from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.evaluation.scores import read_test_items
+from deepfakestream.evaluation.scores import read_items
 from deepfakestream.model.folder import CARD_FILE, model_sha256
-from deepfakestream.settings import Settings
 
 ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
 """Files of the evaluation that a version brings along."""
@@ -36,14 +35,18 @@ class Evaluation:
     directory: Path
 
 
-def read_evaluation(settings: Settings) -> Evaluation:
-    """Return the evaluation of `artifacts/train`.
+def read_evaluation(directory: Path, *, model_dir: Path, data_dir: Path) -> Evaluation:
+    """Return a finished evaluation.
+
+    Args:
+        directory: the evaluation, `artifacts/evaluate`.
+        model_dir: the model that it must be about, `artifacts/train`.
+        data_dir: the dataset whose test split it must be about.
 
     Raises:
         DataError: there is none, it is of another model, or the test split or its labels changed since.
         WeightsError: the model folder is incomplete.
     """
-    directory = settings.evaluate_dir
     try:
         facts = json.loads((directory / METRICS_FILE).read_text(encoding="utf-8"))
         evaluation = Evaluation(
@@ -57,9 +60,9 @@ def read_evaluation(settings: Settings) -> Evaluation:
         raise DataError(f"{directory}: no readable evaluation ({why}); run 'dvc repro evaluate'") from error
     if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
         raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro evaluate'")
-    if evaluation.facts["model_sha256"] != model_sha256(settings.train_dir):
+    if evaluation.facts["model_sha256"] != model_sha256(model_dir):
         raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
-    items = read_test_items(settings)
+    items = read_items(data_dir)
     if evaluation.facts["test_set_sha256"] != set_sha256(items):
         raise DataError(f"{directory}: the test split has changed since; run 'dvc repro evaluate'")
     if not _same_truth(evaluation.scores, items):

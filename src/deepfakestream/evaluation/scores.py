@@ -5,9 +5,9 @@ Evaluation and promotion score with the same function, and with the same aggrega
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from deepfakestream.data.crop_store import decode_image, read_crop_table, read_images
 from deepfakestream.data.extraction.crop_assembly import spec_differences
-from deepfakestream.data.extraction.face_filling import fill_store
 from deepfakestream.data.extraction.face_store import read_stored
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.skin_tone import ita_deg
-from deepfakestream.faces.detectors import open_detector
+from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.progress import track
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES, media_features
-from deepfakestream.settings import Settings
 
 BATCH_SIZE = 64
 IDENTITY_COLUMNS = ("media_id", "label", "manipulation", "group_id", "source", "original_name")
@@ -164,50 +162,56 @@ def _number(value: Any) -> float:
     return float("nan") if value is None or pd.isna(value) else float(value)
 
 
-def read_test_items(settings: Settings) -> pd.DataFrame:
-    """Return the manifest's rows of the test split, as `read_items` does."""
-    return read_items(settings, split=TEST_SPLIT)
-
-
-def read_items(settings: Settings, *, split: str) -> pd.DataFrame:
-    """Return the manifest's rows of a split, those without a face too.
+def read_items(data_dir: Path, *, split: str = TEST_SPLIT) -> pd.DataFrame:
+    """Return the manifest's rows of a split, ordered by `media_id`, those without a face too.
 
     Raises:
         DataError: nothing has been ingested, or no item is in the split.
     """
-    manifest = read_manifest(settings.data_dir)
+    manifest = read_manifest(data_dir)
     items = manifest[manifest["split"] == split].sort_values("media_id").reset_index(drop=True)
     if items.empty:
         raise DataError(
-            f"{settings.data_dir}: none of {len(manifest)} items is in the {split} split; raise "
+            f"{data_dir}: none of {len(manifest)} items is in the {split} split; raise "
             f"ingest.split_fractions.{split} in params.yaml or ingest more source groups"
         )
     return items
 
 
 def score_from_store(
-    items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str = "score"
+    items: pd.DataFrame, scorer: Scorer, extract_dir: Path, *, description: str = "score"
 ) -> pd.DataFrame:
     """Return the scores of items from `artifacts/extract`; the columns are those of `score_media`.
 
-    All crops count, also those that validation set aside from training: the service would score them too.
+    All crops count, also those that validation excluded from training: the service would score them too.
+
+    Args:
+        items: rows of the manifest.
+        scorer: the model.
+        extract_dir: folder with the crops.
+        description: of the progress bar.
 
     Raises:
         DataError: the crops are missing, or were made otherwise than the model expects.
     """
-    faces = score_stored_faces(items, scorer, settings, description=description)
+    faces = score_stored_faces(items, scorer, extract_dir, description=description)
     return score_media(items, faces, faces["logit"].to_numpy(), scorer.spec)
 
 
 def score_stored_faces(
-    items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str = "score"
+    items: pd.DataFrame, scorer: Scorer, extract_dir: Path, *, description: str = "score"
 ) -> pd.DataFrame:
     """Return the crop table's rows of items, each with its `logit` and `ita_deg`.
+
+    Args:
+        items: rows of the manifest.
+        scorer: the model.
+        extract_dir: folder with the crops.
+        description: of the progress bar.
 
     Raises:
         DataError: the crops are missing, or were made otherwise than the model expects.
     """
-    extract_dir = settings.extract_dir
     differences = spec_differences(scorer.spec.extraction, extract_dir)
     if differences:
         raise DataError(
@@ -230,23 +234,34 @@ def _noting_tones(images: Iterable[RGBImage], tones: list[float]) -> Iterator[RG
         yield image
 
 
-def score_items(items: pd.DataFrame, scorer: Scorer, settings: Settings, *, description: str) -> pd.DataFrame:
+def score_items(
+    items: pd.DataFrame,
+    scorer: Scorer,
+    extract_dir: Path,
+    *,
+    extract: Callable[[pd.DataFrame, ExtractionSpec], Mapping[str, Path]],
+    description: str,
+) -> pd.DataFrame:
     """Return the scores of items as `score_from_store` does, whatever crops the model expects.
 
     A champion of older extraction parameters gets the crops it was trained for: they are made again from the
     media, or come from the face store.
+
+    Args:
+        items: rows of the manifest.
+        scorer: the model.
+        extract_dir: folder with the crops of today's parameters.
+        extract: finds the faces of items by a spec; returns the file of the face store by `media_id`.
+        description: of the progress bar.
 
     Raises:
         DataError: crops or media are missing or damaged.
         WeightsError: the weights of the face detector that the model expects are missing.
     """
     spec = scorer.spec.extraction
-    if not spec_differences(spec, settings.extract_dir):
-        return score_from_store(items, scorer, settings, description=description)
-    factory = partial(
-        open_detector, spec.detector, weights=settings.retinaface_r50_weights, device=settings.device
-    )
-    stored, _ = fill_store(items, spec, factory, settings)
+    if not spec_differences(spec, extract_dir):
+        return score_from_store(items, scorer, extract_dir, description=description)
+    stored = extract(items, spec)
     faces = [
         {"media_id": media_id, **face}
         for media_id in items["media_id"]

@@ -28,7 +28,7 @@ from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
 from deepfakestream.scan.engine import ScanEngine, verdict_of
-from deepfakestream.scan.model_option import open_chosen
+from deepfakestream.scan.model_options import ModelOptions
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
 
 JSON_FILE = "explanation.json"
@@ -59,22 +59,15 @@ class Written:
 
 
 def explain_file(
-    path: Path,
-    *,
-    out_dir: Path | None,
-    num_faces: int,
-    model_dir: Path | None,
-    operating_point: str,
-    compare: bool,
+    path: Path, options: ModelOptions, *, out_dir: Path | None, num_faces: int, compare: bool
 ) -> Written:
     """Explain the most suspicious faces of a picture or video: a PNG a face, their numbers, a page.
 
     Args:
         path: the media file.
+        options: the model and how it runs.
         out_dir: folder to write to, made where it is missing; None takes `<name>-explained` where one is.
         num_faces: faces to explain at most; every person's highest comes before anybody's second.
-        model_dir: model folder; None takes the model inside the package.
-        operating_point: name of the threshold of the verdict.
         compare: add the maps of KernelSHAP and LIME.
 
     Raises:
@@ -83,7 +76,7 @@ def explain_file(
         WeightsError: the model folder is incomplete or damaged.
         DataError: nothing can be written to `out_dir`.
     """
-    model_dir, engine = open_chosen(model_dir, operating_point)
+    model_dir, engine = options.open()
     faces = _faces(path, engine)
     network, _ = load_network(model_dir)
     explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())

@@ -22,6 +22,7 @@ from deepfakestream.local.starting import ended, start
 from deepfakestream.params import load_params
 from deepfakestream.registry.store import is_server, prepare_store
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 ALL = tuple(CATALOGUE)
 _WATCH_S = 0.5
@@ -90,7 +91,7 @@ def running(
     require_ports(settings, which)
     specs, served = _choose(settings, which)
     if any(spec.name == "mlflow" for spec in specs):
-        prepare_store(settings)
+        prepare_store(mlflow_store(settings))
     bypass_proxy(settings.host)
     children: list[Child] = []
     try:
@@ -114,7 +115,9 @@ def require_ports(settings: Settings, which: Sequence[str] = ALL) -> None:
 
 def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec], Settings]:
     """Return what to start, in order, and the settings that they get: with the address of MLflow in them."""
-    names = [name for name in ALL if name in which and (name != "mlflow" or not is_server(settings))]
+    names = [
+        name for name in ALL if name in which and (name != "mlflow" or not is_server(mlflow_store(settings)))
+    ]
     update = {"tracking_uri": settings.mlflow_url} if "mlflow" in names else {}
     # MLflow itself opens the store, so it alone is made from the settings as they were.
     return [CATALOGUE[name](settings) for name in names], settings.model_copy(update=update)

@@ -29,6 +29,7 @@ from deepfakestream.training.distributed import Team
 from deepfakestream.training.job import open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.validation import LabelledImages, logits_of
+from deepfakestream.wiring import mlflow_store
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "as configured": {},
@@ -83,8 +84,15 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
     left_out: dict[str, str] = {}
     with (
         exclusive(settings.work_dir / "ablation.lock", doing="ablating in this workspace"),
-        start_run(settings, name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
-        open_job(table, params, settings=settings, team=team, digest=digest) as job,
+        start_run(mlflow_store(settings), name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
+        open_job(
+            table,
+            params,
+            extract_dir=settings.extract_dir,
+            faces_dir=settings.faces_dir,
+            team=team,
+            digest=digest,
+        ) as job,
     ):
         validation = validation_pictures(job)
         for name in only or CONFIGURATIONS:
@@ -132,7 +140,7 @@ def _trained(
     parent: TrackedRun,
 ) -> AblationRow:
     """Train a configuration as a child run, and keep its row under the path."""
-    with start_run(settings, name=name, tags={"step": "ablate"}, parent=parent) as child:
+    with start_run(mlflow_store(settings), name=name, tags={"step": "ablate"}, parent=parent) as child:
         child.log_params({"train": job.params.model_dump()})
         row = _row(job, validation, path.with_suffix(""), params)
         child.log_metrics({f"val_auc_{kind}": auc[0] for kind, auc in row.auc.items()})

@@ -18,6 +18,7 @@ from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import DriftParams
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 _LOCK_FILE = "drift.lock"
 
@@ -38,7 +39,7 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
         DataError: the champion has no drift reference.
         ServerError: the registry does not answer.
     """
-    champion = champion or find_champion(settings)
+    champion = champion or find_champion(mlflow_store(settings))
     with in_turn(settings.work_dir / _LOCK_FILE, notice="another drift check runs; waiting for it"):
         return _check(params, settings, champion)
 

@@ -39,6 +39,7 @@ from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.params import EvaluateParams
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 SPLITS = (TEST_SPLIT, "val")
 BOOTSTRAP_SEED = 0
@@ -65,10 +66,10 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     train_dir = settings.train_dir
     name = f"evaluate {model_sha256(train_dir)[:8]}"
     history = _history(train_dir)  # read first: scoring takes long, and the file may be damaged
-    with resume_run(settings, run_id=read_run_id(train_dir), name=name) as tracked:
-        items = read_items(settings, split=split)
+    with resume_run(mlflow_store(settings), run_id=read_run_id(train_dir), name=name) as tracked:
+        items = read_items(settings.data_dir, split=split)
         scorer = open_scorer(train_dir, device=settings.device, version="candidate")
-        crops = score_stored_faces(items, scorer, settings)
+        crops = score_stored_faces(items, scorer, settings.extract_dir)
         logits = crops["logit"].to_numpy()
         tables = {
             "scores": score_media(items, crops, logits, scorer.spec),

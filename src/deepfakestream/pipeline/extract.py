@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from deepfakestream import wiring
 from deepfakestream.data.extraction.crop_assembly import EmptyItem, Summary, assemble
 from deepfakestream.data.extraction.face_filling import fill_store
 from deepfakestream.data.extraction.face_jobs import DetectorFactory
@@ -18,8 +19,8 @@ from deepfakestream.data.manifest import read_manifest, to_rows
 from deepfakestream.data.quarantine import GATE_REASONS, NAME_REASONS, Quarantine, Refusal
 from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import DataError
-from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.extraction import spec_from_params
+from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.counted import counted
 from deepfakestream.params import ExtractParams
 from deepfakestream.settings import Settings
@@ -73,10 +74,7 @@ def run(
     started = time.monotonic()
     manifest = read_named_items(settings.workspace, settings.data_dir)
     spec = spec_from_params(params)
-    factory = detector_factory or partial(
-        open_detector, params.detector, weights=settings.retinaface_r50_weights, device=settings.device
-    )
-    stored, num_reused = fill_store(manifest, spec, factory, settings)
+    stored, num_reused = stored_faces(manifest, spec, settings=settings, detector_factory=detector_factory)
     summary = assemble(
         settings.extract_dir,
         ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in _rows(manifest)),
@@ -102,6 +100,35 @@ def run(
         num_unreadable=len(summary.unreadable),
         num_reused=num_reused,
         seconds=time.monotonic() - started,
+    )
+
+
+def stored_faces(
+    items: pd.DataFrame,
+    spec: ExtractionSpec,
+    *,
+    settings: Settings,
+    detector_factory: DetectorFactory | None = None,
+) -> tuple[dict[str, Path], int]:
+    """Extract the items that the face store lacks; return the file of each and how many were there before.
+
+    Args:
+        items: rows of the manifest.
+        spec: how faces are found and cut out.
+        settings: where things are.
+        detector_factory: opens the detector in each worker; default: the one that the spec names.
+
+    Raises:
+        DataError: another process is extracting, or a file is missing.
+        WeightsError: the detector's weights are missing or have another digest.
+    """
+    return fill_store(
+        items,
+        spec,
+        detector_factory or wiring.detector_factory(settings, spec.detector),
+        data_dir=settings.data_dir,
+        store_dir=settings.face_store_dir,
+        executor=wiring.extraction_executor(settings),
     )
 
 

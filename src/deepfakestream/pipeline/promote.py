@@ -17,9 +17,10 @@ import pandas as pd
 
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.finished import ATTACHED, Evaluation, read_evaluation
-from deepfakestream.evaluation.scores import read_test_items, score_items
+from deepfakestream.evaluation.scores import read_items, score_items
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.params import PromoteParams
+from deepfakestream.pipeline.extract import stored_faces
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.promotion.gate import Decision, Outcome, decide
 from deepfakestream.promotion.ledger import (
@@ -35,6 +36,7 @@ from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
@@ -92,10 +94,12 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
 
 def _promote(params: PromoteParams, settings: Settings) -> Promotion:
     train_dir = settings.train_dir
-    evaluation = read_evaluation(settings)
-    champion = versions.get_alias(settings, versions.CHAMPION)
+    evaluation = read_evaluation(
+        settings.evaluate_dir, model_dir=settings.train_dir, data_dir=settings.data_dir
+    )
+    champion = versions.get_alias(mlflow_store(settings), versions.CHAMPION)
     name = f"promote {model_sha256(train_dir)[:8]}"
-    with resume_run(settings, run_id=evaluation.facts["run_id"], name=name) as tracked:
+    with resume_run(mlflow_store(settings), run_id=evaluation.facts["run_id"], name=name) as tracked:
         version = _register(settings, train_dir, evaluation, tracked)
         entries = read_entries(settings.work_dir / LEDGER_FILE)
         decided = pairs_decided(entries, evaluation.facts["test_set_sha256"])
@@ -108,7 +112,7 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
                 decision=None,
                 test_set_uses=len(decided),
             )
-        versions.set_alias(settings, versions.CHALLENGER, version)
+        versions.set_alias(mlflow_store(settings), versions.CHALLENGER, version)
         decision = decide(
             challenger=evaluation.scores,
             champion=None if champion is None else _champion_scores(settings, champion, evaluation),
@@ -127,19 +131,19 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
 
 
 def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, tracked: TrackedRun) -> int:
-    known = versions.find_version(settings, model_dir=train_dir)
+    known = versions.find_version(mlflow_store(settings), model_dir=train_dir)
     if known is not None:
         return known
     auc = evaluation.metrics["auc"]
     tags = {
-        **lineage_of(settings, tracked.run_id),
+        **lineage_of(mlflow_store(settings), tracked.run_id),
         "weights_sha256": evaluation.facts["weights_sha256"],
         "test_set_sha256": evaluation.facts["test_set_sha256"],
         "test_auc": str(auc),
         "test_ece": str(evaluation.metrics["ece"]),
     }
     return versions.register(
-        settings,
+        mlflow_store(settings),
         run_id=tracked.run_id,
         model_dir=train_dir,
         tags=tags,
@@ -155,9 +159,15 @@ def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) 
     """Score the champion on the test files of today: what it was measured on may be another set."""
     from deepfakestream.model.scorer import open_scorer
 
-    directory = versions.fetch(settings, champion)
+    directory = versions.fetch(mlflow_store(settings), champion)
     scorer = open_scorer(directory, device=settings.device, version=str(champion))
-    scores = score_items(read_test_items(settings), scorer, settings, description="score champion")
+    scores = score_items(
+        read_items(settings.data_dir),
+        scorer,
+        settings.extract_dir,
+        extract=lambda items, spec: stored_faces(items, spec, settings=settings)[0],
+        description="score champion",
+    )
     if set(scores["media_id"]) != set(evaluation.scores["media_id"]):
         raise DataError(
             f"{evaluation.directory}: the test split or its crops changed while the champion was scored; "
@@ -180,13 +190,13 @@ def _carry_out(
     append_entry(ledger, entry)
     if promotion.promoted:
         try:
-            make_champion(settings, promotion.version, expected=promotion.champion_before)
+            make_champion(mlflow_store(settings), promotion.version, expected=promotion.champion_before)
         except (GateError, ServerError) as error:
             append_entry(
                 ledger, {**entry, "outcome": Outcome.HOLD, "reasons": [str(error)], "promoted": False}
             )
             raise
-    note_decision(entry, settings=settings, tracked=tracked)
+    note_decision(entry, store=mlflow_store(settings), tracked=tracked)
 
 
 def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracked: TrackedRun) -> None:
@@ -196,8 +206,8 @@ def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracke
         return  # something was decided since: the record was complete, or a rollback made this champion
     if not entries[-1]["promoted"]:
         append_entry(settings.work_dir / LEDGER_FILE, entry)
-    if versions.get_version(settings, version).tags.get(DECISION_TAG) != entry["decision_id"]:
-        note_decision(entry, settings=settings, tracked=tracked)
+    if versions.get_version(mlflow_store(settings), version).tags.get(DECISION_TAG) != entry["decision_id"]:
+        note_decision(entry, store=mlflow_store(settings), tracked=tracked)
 
 
 def _entry(

@@ -16,6 +16,7 @@ from deepfakestream.pipeline import promote
 from deepfakestream.pipeline.stages import STAGES, renew
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 
 @dataclass
@@ -81,7 +82,7 @@ def run(rules: RetrainParams, *, settings: Settings, force: bool = False) -> Ret
         GateError: validation failed, or the claim was lost on the way.
         DeepfakeStreamError: a stage failed; the governor knows, and nothing was promoted.
     """
-    version = champion_version(settings)
+    version = champion_version(mlflow_store(settings))
     with attempt(rules, settings=settings, model_version=version, force=force) as current:
         said = current.run_steps(partial(renew, settings), partial(promote_if_better, settings))
     return RetrainReport(current.decision, said)

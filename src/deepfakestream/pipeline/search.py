@@ -22,6 +22,7 @@ from deepfakestream.training.job import open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.search import SearchResult, TrialRecord, search
+from deepfakestream.wiring import mlflow_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +74,28 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     digest = table_digest(table)
     key = training_key(table, params)
     database = settings.work_dir / "search.db"
-    with start_run(settings, name=f"search {digest[:8]}", tags={"step": "search", "study": key}) as parent:
+    with start_run(
+        mlflow_store(settings), name=f"search {digest[:8]}", tags={"step": "search", "study": key}
+    ) as parent:
         parent.log_params({"seed": params.seed, "train": params.train.model_dump(), "trials": num_trials})
 
         @contextmanager
         def open_trial(number: int, changes: dict[str, Any]) -> Iterator[TrialRecord]:
             name = f"trial {number}"
-            with start_run(settings, name=name, tags={"step": "search"}, parent=parent) as child:
+            with start_run(
+                mlflow_store(settings), name=name, tags={"step": "search"}, parent=parent
+            ) as child:
                 child.log_params({"train": changes})
                 yield _ChildRun(child)
 
-        with open_job(table, params, settings=settings, team=team, digest=digest) as job:
+        with open_job(
+            table,
+            params,
+            extract_dir=settings.extract_dir,
+            faces_dir=settings.faces_dir,
+            team=team,
+            digest=digest,
+        ) as job:
             result = search(job, num_trials=num_trials, database=database, name=key, open_trial=open_trial)
         parent.log_metrics({"val_auc": result.best_auc}, result.best_number)
         parent.log_params({"best": result.best_changes})

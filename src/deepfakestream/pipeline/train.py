@@ -33,6 +33,7 @@ from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
 from deepfakestream.training.start import network_spec
+from deepfakestream.wiring import mlflow_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,16 @@ def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -
     name = f"train {params.train.variant} {digest[:8]}"
     with (
         exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
-        start_run(settings, name=name, tags={"step": "train"}) as tracked,
+        start_run(mlflow_store(settings), name=name, tags={"step": "train"}) as tracked,
     ):
-        with open_job(table, params, settings=settings, team=team, digest=digest) as job:
+        with open_job(
+            table,
+            params,
+            extract_dir=settings.extract_dir,
+            faces_dir=settings.faces_dir,
+            team=team,
+            digest=digest,
+        ) as job:
             _log_inputs(tracked, job, params, digest, settings)
             detector = train_detector(
                 job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
@@ -106,7 +114,14 @@ def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -
 def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> None:
     """Do another process's share of a training; the leader writes what comes of it."""
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
-    with open_job(table, params, settings=settings, team=team, digest="") as job:
+    with open_job(
+        table,
+        params,
+        extract_dir=settings.extract_dir,
+        faces_dir=settings.faces_dir,
+        team=team,
+        digest="",
+    ) as job:
         fit_network(job, validation_pictures(job), checkpoints, lambda *_: None)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from deepfakestream.promotion.ledger import Entry
 from deepfakestream.registry import versions
+from deepfakestream.registry.store import Store
 from deepfakestream.registry.tracking import TrackedRun
-from deepfakestream.settings import Settings
 
 DECISION_TAG = "gate_decision_id"
 
 
-def note_decision(entry: Entry, *, settings: Settings, tracked: TrackedRun) -> None:
+def note_decision(entry: Entry, *, store: Store, tracked: TrackedRun) -> None:
     """Leave a ledger's entry on its version and on the version's run; the tag with its id is the last.
 
     Raises:
@@ -28,7 +28,7 @@ def note_decision(entry: Entry, *, settings: Settings, tracked: TrackedRun) -> N
         path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
         tracked.log_artifact(path, "promote")
     versions.tag_version(
-        settings,
+        store,
         version,
         {
             "gate_outcome": outcome,

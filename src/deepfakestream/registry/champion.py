@@ -14,6 +14,7 @@ from pathlib import Path
 from deepfakestream.errors import GateError
 from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+from deepfakestream.registry.store import Store
 from deepfakestream.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -24,7 +25,6 @@ from deepfakestream.registry.versions import (
     set_alias,
     tag_version,
 )
-from deepfakestream.settings import Settings
 
 PREVIOUS_TAG = "previous_champion"
 _LOCK_FILE = "promotion.lock"
@@ -38,34 +38,34 @@ class Champion:
     directory: Path
 
 
-def champion_version(settings: Settings) -> str:
+def champion_version(store: Store) -> str:
     """Return the champion's version; that of the model inside the package where there is no champion.
 
     Raises:
         ServerError: the registry does not answer.
     """
-    number = get_alias(settings, CHAMPION)
+    number = get_alias(store, CHAMPION)
     return PACKAGED_VERSION if number is None else str(number)
 
 
-def find_champion(settings: Settings) -> Champion:
+def find_champion(store: Store) -> Champion:
     """Return the registry's champion, fetched and verified, or the model inside the package.
 
     Raises:
         WeightsError: the files are not those that were registered.
         ServerError: the registry or its file store does not answer.
     """
-    version = champion_version(settings)
+    version = champion_version(store)
     if version == PACKAGED_VERSION:
         return Champion(version, packaged_model_dir())
-    return Champion(version, fetch(settings, int(version)))
+    return Champion(version, fetch(store, int(version)))
 
 
-def make_champion(settings: Settings, version: int, *, expected: int | None) -> None:
+def make_champion(store: Store, version: int, *, expected: int | None) -> None:
     """Make a version champion; the one before becomes `previous`.
 
     Args:
-        settings: where the registry is.
+        store: where the registry is.
         version: the new champion.
         expected: the champion that it was compared against; None where there was none.
 
@@ -73,51 +73,51 @@ def make_champion(settings: Settings, version: int, *, expected: int | None) -> 
         GateError: another version became champion in the meantime; nothing is moved.
         ServerError: the registry does not answer.
     """
-    with in_turn(settings.work_dir / _LOCK_FILE):
-        current = get_alias(settings, CHAMPION)
+    with in_turn(store.work_dir / _LOCK_FILE):
+        current = get_alias(store, CHAMPION)
         if current != expected:
             raise GateError(
-                f"{settings.registered_model}: version {current} became champion while version {version} was "
+                f"{store.registered_model}: version {current} became champion while version {version} was "
                 f"compared with {expected if expected is not None else 'no champion'}; run promote again"
             )
-        _move(settings, version, current)
+        _move(store, version, current)
 
 
-def rollback(settings: Settings) -> int:
+def rollback(store: Store) -> int:
     """Make the previous champion champion again, the present one `previous`, and return the new champion.
 
     Raises:
         GateError: there is no previous champion.
         ServerError: the registry does not answer.
     """
-    with in_turn(settings.work_dir / _LOCK_FILE):
-        current = get_alias(settings, CHAMPION)
-        previous = _before(settings, current)
+    with in_turn(store.work_dir / _LOCK_FILE):
+        current = get_alias(store, CHAMPION)
+        previous = _before(store, current)
         if previous is None:
             raise GateError(
-                f"{settings.registered_model}: no previous champion to go back to; promote a version first"
+                f"{store.registered_model}: no previous champion to go back to; promote a version first"
             )
-        _move(settings, previous, current)
+        _move(store, previous, current)
     return previous
 
 
-def _before(settings: Settings, current: int | None) -> int | None:
+def _before(store: Store, current: int | None) -> int | None:
     """Return the champion before; a move cut off between the two aliases left both at the present one."""
-    previous = get_alias(settings, PREVIOUS)
+    previous = get_alias(store, PREVIOUS)
     if previous is None or previous != current:
         return previous
-    tag = get_version(settings, current).tags.get(PREVIOUS_TAG, "none")
+    tag = get_version(store, current).tags.get(PREVIOUS_TAG, "none")
     return int(tag) if tag.isdecimal() else None
 
 
-def _move(settings: Settings, version: int, current: int | None) -> None:
+def _move(store: Store, version: int, current: int | None) -> None:
     if version == current:
         return
     # The champion's alias moves last, next to the way back: the next call repeats what is cut off before.
-    if get_alias(settings, CHALLENGER) == version:
-        set_alias(settings, CHALLENGER, None)
+    if get_alias(store, CHALLENGER) == version:
+        set_alias(store, CHALLENGER, None)
     tag_version(
-        settings,
+        store,
         version,
         {
             "champion_since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,5 +125,5 @@ def _move(settings: Settings, version: int, current: int | None) -> None:
         },
     )
     if current is not None:
-        set_alias(settings, PREVIOUS, current)
-    set_alias(settings, CHAMPION, version)
+        set_alias(store, PREVIOUS, current)
+    set_alias(store, CHAMPION, version)

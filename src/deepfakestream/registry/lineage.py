@@ -11,21 +11,21 @@ import yaml
 from deepfakestream import __version__
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.host.git import ask_git
-from deepfakestream.settings import Settings
+from deepfakestream.registry.store import Store
 
 UNKNOWN = "unknown"
 LINEAGE = ("git_commit", "dvc_data_md5", "params_sha256", "tool_version")
 
 
-def lineage_tags(settings: Settings) -> dict[str, str]:
+def lineage_tags(store: Store) -> dict[str, str]:
     """Return the tags named in `LINEAGE` for the workspace as it is now.
 
     What cannot be told is `unknown`: a workspace outside Git or without ingested data is no error.
     """
     return {
-        "git_commit": ask_git(settings.workspace, "rev-parse", "--verify", "HEAD") or UNKNOWN,
-        "dvc_data_md5": DvcRepo(settings.workspace).data_digest() or UNKNOWN,
-        "params_sha256": _params_sha256(settings.params_file) or UNKNOWN,
+        "git_commit": ask_git(store.workspace, "rev-parse", "--verify", "HEAD") or UNKNOWN,
+        "dvc_data_md5": DvcRepo(store.workspace).data_digest() or UNKNOWN,
+        "params_sha256": _params_sha256(store.params_file) or UNKNOWN,
         "tool_version": __version__,
     }
 

@@ -8,12 +8,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from deepfakestream.errors import ParamsError, ServerError
-from deepfakestream.settings import Settings
 from deepfakestream.telemetry import switch_off
 
 if TYPE_CHECKING:
@@ -35,66 +36,86 @@ _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 Answer = TypeVar("Answer")
 
 
-def open_client(settings: Settings) -> MlflowClient:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The MLflow store of a workspace."""
+
+    uri: str
+    """Tracking server, or database."""
+    experiment: str
+    """Name of the experiment that runs are logged to."""
+    registered_model: str
+    """Name in the model registry."""
+    workspace: Path
+    """Folder whose commit and data version a run notes."""
+    params_file: Path
+    """Parameters whose digest a run notes."""
+    work_dir: Path
+    """Folder for the database, for fetched models and for locks."""
+    artifacts_dir: Path
+    """Absolute folder of run and model files where no server keeps them."""
+
+
+def open_client(store: Store) -> MlflowClient:
     """Return a client of the store in force; the process's MLflow address is set to it.
 
     Raises:
         ServerError: the tracking server does not answer, or the store cannot be opened.
         ParamsError: the address is of a kind that MLflow cannot keep a registry in.
     """
-    uri = settings.mlflow_store_uri
+    uri = store.uri
     _check_scheme(uri)
     _set_switches()
-    if is_server(settings):
+    if is_server(store):
         check_answers(uri)
     else:
-        settings.work_dir.mkdir(parents=True, exist_ok=True)
+        store.work_dir.mkdir(parents=True, exist_ok=True)
     import mlflow
 
-    with as_server_error(settings):
+    with as_server_error(store):
         # MLflow's SQL registry asks the process-wide address for logged models, not the client's.
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def ensure_experiment(client: MlflowClient, settings: Settings) -> str:
+def ensure_experiment(client: MlflowClient, store: Store) -> str:
     """Return the id of the experiment that runs are logged to; it is made where it is missing.
 
-    Without a server its files go to `settings.mlflow_artifacts_dir`, wherever the process was started.
+    Without a server its files go to `store.artifacts_dir`, wherever the process was started.
 
     Raises:
         ServerError: the experiment was deleted, or keeps its files behind a server that is not named.
     """
-    with as_server_error(settings):
-        experiment = client.get_experiment_by_name(settings.experiment)
+    with as_server_error(store):
+        experiment = client.get_experiment_by_name(store.experiment)
         if experiment is None:
-            location = None if is_server(settings) else settings.mlflow_artifacts_dir.as_uri()
-            return str(client.create_experiment(settings.experiment, artifact_location=location))
+            location = None if is_server(store) else store.artifacts_dir.as_uri()
+            return str(client.create_experiment(store.experiment, artifact_location=location))
     if experiment.lifecycle_stage == "deleted":
         raise ServerError(
-            f"{redacted(settings.mlflow_store_uri)}: experiment '{settings.experiment}' was deleted; "
+            f"{redacted(store.uri)}: experiment '{store.experiment}' was deleted; "
             "restore it in MLflow or set DEEPFAKESTREAM_EXPERIMENT to another name"
         )
-    if str(experiment.artifact_location).startswith("mlflow-artifacts:") and not is_server(settings):
+    if str(experiment.artifact_location).startswith("mlflow-artifacts:") and not is_server(store):
         raise ServerError(
-            f"{redacted(settings.mlflow_store_uri)}: experiment '{settings.experiment}' keeps its files "
+            f"{redacted(store.uri)}: experiment '{store.experiment}' keeps its files "
             "behind a tracking server; set DEEPFAKESTREAM_TRACKING_URI to that server's address"
         )
     return str(experiment.experiment_id)
 
 
-def prepare_store(settings: Settings) -> None:
+def prepare_store(store: Store) -> None:
     """Make the store and the experiment; call it before a local MLflow server opens the same store.
 
     The experiment then keeps its files in the workspace, so that commands work with and without the server.
     """
-    ensure_experiment(open_client(settings), settings)
+    ensure_experiment(open_client(store), store)
 
 
-def is_server(settings: Settings) -> bool:
+def is_server(store: Store) -> bool:
     """Tell whether the store in force is a tracking server."""
-    return settings.mlflow_store_uri.startswith(("http://", "https://"))
+    return store.uri.startswith(("http://", "https://"))
 
 
 def check_answers(address: str) -> None:
@@ -120,7 +141,7 @@ def check_answers(address: str) -> None:
 
 
 @contextmanager
-def as_server_error(settings: Settings) -> Iterator[None]:
+def as_server_error(store: Store) -> Iterator[None]:
     """Turn what MLflow raises inside into one sentence that names the store."""
     import requests
     from mlflow.exceptions import MlflowException
@@ -131,12 +152,11 @@ def as_server_error(settings: Settings) -> Iterator[None]:
     except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
         summary = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise ServerError(
-            f"{redacted(settings.mlflow_store_uri)}: MLflow refused ({summary}); check the store or "
-            "server and try again"
+            f"{redacted(store.uri)}: MLflow refused ({summary}); check the store or server and try again"
         ) from error
 
 
-def answer_or_none(settings: Settings, ask: Callable[[], Answer]) -> Answer | None:
+def answer_or_none(store: Store, ask: Callable[[], Answer]) -> Answer | None:
     """Return what MLflow answers, or None where it says that the thing asked for does not exist.
 
     Raises:
@@ -144,7 +164,7 @@ def answer_or_none(settings: Settings, ask: Callable[[], Answer]) -> Answer | No
     """
     from mlflow.exceptions import MlflowException
 
-    with as_server_error(settings):
+    with as_server_error(store):
         try:
             return ask()
         except MlflowException as error:

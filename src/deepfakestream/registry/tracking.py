@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepfakestream.errors import DataError, ServerError
 from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
 from deepfakestream.registry.store import (
+    Store,
     answer_or_none,
     as_server_error,
     check_answers,
@@ -25,7 +26,6 @@ from deepfakestream.registry.store import (
     open_client,
     redacted,
 )
-from deepfakestream.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -162,12 +162,12 @@ class TrackedRun:
 
 @contextmanager
 def start_run(
-    settings: Settings, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+    store: Store, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
 ) -> Iterator[TrackedRun]:
     """Give a new run with the workspace's lineage tags; it ends with the block: finished, failed or killed.
 
     Args:
-        settings: where runs are logged to.
+        store: where runs are logged to.
         name: of the run.
         tags: more tags.
         parent: the run under which MLflow's pages show this one.
@@ -175,9 +175,9 @@ def start_run(
     Raises:
         ServerError: the tracking server does not answer when the run is to start. Nothing has been done then.
     """
-    client = open_client(settings)
+    client = open_client(store)
     own = {_PARENT_TAG: parent.run_id} if parent else {}
-    run = _create(client, settings, name=name, tags={**own, **tags})
+    run = _create(client, store, name=name, tags={**own, **tags})
     try:
         yield run
     except KeyboardInterrupt:
@@ -190,7 +190,7 @@ def start_run(
 
 
 @contextmanager
-def resume_run(settings: Settings, *, run_id: str | None, name: str) -> Iterator[TrackedRun]:
+def resume_run(store: Store, *, run_id: str | None, name: str) -> Iterator[TrackedRun]:
     """Give the run again, e.g. to add test metrics to it; its state is left as it is.
 
     Where this store does not know the run (trained elsewhere and pulled with DVC), a new one of this name is
@@ -199,10 +199,10 @@ def resume_run(settings: Settings, *, run_id: str | None, name: str) -> Iterator
     Raises:
         ServerError: the tracking server does not answer.
     """
-    client = open_client(settings)
-    known = None if run_id is None else _find(client, settings, run_id)
+    client = open_client(store)
+    known = None if run_id is None else _find(client, store, run_id)
     if known is None:
-        with start_run(settings, name=name, tags={"continues_run": run_id or UNKNOWN}) as run:
+        with start_run(store, name=name, tags={"continues_run": run_id or UNKNOWN}) as run:
             yield run
         return
     try:
@@ -211,33 +211,33 @@ def resume_run(settings: Settings, *, run_id: str | None, name: str) -> Iterator
         known.flush()
 
 
-def lineage_of(settings: Settings, run_id: str) -> dict[str, str]:
+def lineage_of(store: Store, run_id: str) -> dict[str, str]:
     """Return the lineage tags that a run was started with: code, data and parameters of the training.
 
     Raises:
         DataError: the store has no such run.
         ServerError: the tracking server does not answer.
     """
-    client = open_client(settings)
-    if _find(client, settings, run_id) is None:
-        store = redacted(settings.mlflow_store_uri)
-        raise DataError(f"MLflow run {run_id}: not in {store}; train again or name its store")
-    with as_server_error(settings):
+    client = open_client(store)
+    if _find(client, store, run_id) is None:
+        address = redacted(store.uri)
+        raise DataError(f"MLflow run {run_id}: not in {address}; train again or name its store")
+    with as_server_error(store):
         tags = client.get_run(run_id).data.tags
     return {name: tags.get(name, UNKNOWN) for name in LINEAGE}
 
 
-def _create(client: MlflowClient, settings: Settings, *, name: str, tags: Mapping[str, str]) -> TrackedRun:
-    lineage = lineage_tags(settings)
+def _create(client: MlflowClient, store: Store, *, name: str, tags: Mapping[str, str]) -> TrackedRun:
+    lineage = lineage_tags(store)
     standard = {"mlflow.source.git.commit": lineage["git_commit"], "mlflow.source.name": "deepfakestream"}
-    experiment_id = ensure_experiment(client, settings)
-    with as_server_error(settings):
+    experiment_id = ensure_experiment(client, store)
+    with as_server_error(store):
         run = client.create_run(experiment_id, run_name=name, tags={**standard, **lineage, **tags})
     return TrackedRun(client, run_id=run.info.run_id, experiment_id=experiment_id)
 
 
-def _find(client: MlflowClient, settings: Settings, run_id: str) -> TrackedRun | None:
-    run = answer_or_none(settings, lambda: client.get_run(run_id))
+def _find(client: MlflowClient, store: Store, run_id: str) -> TrackedRun | None:
+    run = answer_or_none(store, lambda: client.get_run(run_id))
     if run is None or run.info.lifecycle_stage == "deleted":
         return None
     return TrackedRun(client, run_id=run_id, experiment_id=run.info.experiment_id)

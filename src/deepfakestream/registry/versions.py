@@ -19,8 +19,13 @@ from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import model_files, model_sha256
 from deepfakestream.registry.description import DESCRIPTION
 from deepfakestream.registry.mlmodel import write_mlmodel
-from deepfakestream.registry.store import answer_or_none, as_server_error, ensure_experiment, open_client
-from deepfakestream.settings import Settings
+from deepfakestream.registry.store import (
+    Store,
+    answer_or_none,
+    as_server_error,
+    ensure_experiment,
+    open_client,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,7 +50,7 @@ class ModelVersion:
 
 
 def register(
-    settings: Settings,
+    store: Store,
     *,
     run_id: str,
     model_dir: Path,
@@ -59,7 +64,7 @@ def register(
     The version is an MLflow logged model of the run: ONNX graph with signature, safetensors, spec and card.
 
     Args:
-        settings: where the registry is.
+        store: where the registry is.
         run_id: run that trained it.
         model_dir: folder with model.safetensors, model.onnx and spec.json.
         tags: lineage and results; the digest of the files is added.
@@ -72,16 +77,16 @@ def register(
         ServerError: the registry does not answer or refuses; a half-written version is marked failed.
     """
     files = model_files(model_dir)
-    client = open_client(settings)
+    client = open_client(store)
     all_tags = {**tags, DIGEST_TAG: model_sha256(model_dir)}
-    with as_server_error(settings):
-        _ensure_registered_model(client, settings.registered_model)
+    with as_server_error(store):
+        _ensure_registered_model(client, store.registered_model)
         model_id = _log_model(
-            client, settings, run_id=run_id, files={**files, **(attachments or {})}, tags=all_tags
+            client, store, run_id=run_id, files={**files, **(attachments or {})}, tags=all_tags
         )
         _log_model_metrics(client, run_id, model_id, metrics or {})
         version = client.create_model_version(
-            settings.registered_model,
+            store.registered_model,
             source=f"models:/{model_id}",
             run_id=run_id,
             tags=all_tags,
@@ -91,68 +96,64 @@ def register(
     return int(version.version)
 
 
-def find_version(settings: Settings, *, model_dir: Path) -> int | None:
+def find_version(store: Store, *, model_dir: Path) -> int | None:
     """Return the newest registered version with exactly the files of the model folder, or None."""
-    client = open_client(settings)
+    client = open_client(store)
     digest = model_sha256(model_dir)
-    query = f"name = '{settings.registered_model}' and tags.{DIGEST_TAG} = '{digest}'"
-    with as_server_error(settings):
+    query = f"name = '{store.registered_model}' and tags.{DIGEST_TAG} = '{digest}'"
+    with as_server_error(store):
         found = client.search_model_versions(query)
     return max((int(version.version) for version in found), default=None)
 
 
-def get_version(settings: Settings, version: int) -> ModelVersion:
+def get_version(store: Store, version: int) -> ModelVersion:
     """Return what the registry knows about a version.
 
     Raises:
         DataError: there is no such version.
         ServerError: the registry does not answer.
     """
-    client = open_client(settings)
-    found = answer_or_none(
-        settings, lambda: client.get_model_version(settings.registered_model, str(version))
-    )
+    client = open_client(store)
+    found = answer_or_none(store, lambda: client.get_model_version(store.registered_model, str(version)))
     if found is None:
         raise DataError(
-            f"{settings.registered_model}: the registry has no version {version}; name one that it has"
+            f"{store.registered_model}: the registry has no version {version}; name one that it has"
         )
     return ModelVersion(
         number=int(found.version), run_id=found.run_id, tags=dict(found.tags), aliases=tuple(found.aliases)
     )
 
 
-def tag_version(settings: Settings, version: int, tags: Mapping[str, str]) -> None:
+def tag_version(store: Store, version: int, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
-    client = open_client(settings)
-    with as_server_error(settings):
+    client = open_client(store)
+    with as_server_error(store):
         for key, value in tags.items():
-            client.set_model_version_tag(settings.registered_model, str(version), key, value)
+            client.set_model_version_tag(store.registered_model, str(version), key, value)
 
 
-def get_alias(settings: Settings, alias: str) -> int | None:
+def get_alias(store: Store, alias: str) -> int | None:
     """Return the version that an alias points to, or None where it points to none.
 
     Raises:
         ServerError: the registry does not answer.
     """
-    client = open_client(settings)
-    found = answer_or_none(
-        settings, lambda: client.get_model_version_by_alias(settings.registered_model, alias)
-    )
+    client = open_client(store)
+    found = answer_or_none(store, lambda: client.get_model_version_by_alias(store.registered_model, alias))
     return None if found is None else int(found.version)
 
 
-def set_alias(settings: Settings, alias: str, version: int | None) -> None:
+def set_alias(store: Store, alias: str, version: int | None) -> None:
     """Point an alias to a version; None removes the alias."""
-    client = open_client(settings)
-    with as_server_error(settings):
+    client = open_client(store)
+    with as_server_error(store):
         if version is None:
-            client.delete_registered_model_alias(settings.registered_model, alias)
+            client.delete_registered_model_alias(store.registered_model, alias)
         else:
-            client.set_registered_model_alias(settings.registered_model, alias, str(version))
+            client.set_registered_model_alias(store.registered_model, alias, str(version))
 
 
-def fetch(settings: Settings, version: int) -> Path:
+def fetch(store: Store, version: int) -> Path:
     """Return a local folder with the version's files; downloaded once, verified by digest, never half there.
 
     Raises:
@@ -160,20 +161,20 @@ def fetch(settings: Settings, version: int) -> Path:
         WeightsError: the files are not those that were registered.
         ServerError: the registry or its file store does not answer.
     """
-    known = get_version(settings, version)
+    known = get_version(store, version)
     digest = known.tags.get(DIGEST_TAG, "")
-    folder = settings.work_dir / "models" / f"{version}-{digest[:12] or 'unknown'}"
+    folder = store.work_dir / "models" / f"{version}-{digest[:12] or 'unknown'}"
     if _holds(folder, digest):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with in_turn(settings.work_dir / "models.lock"):
+    with in_turn(store.work_dir / "models.lock"):
         if _holds(folder, digest):  # another process has fetched it meanwhile
             return folder
         with replacing_folder(folder) as partial:  # one that is there is damaged
-            _download(settings, version, partial)
+            _download(store, version, partial)
             if model_sha256(partial) != digest:
                 raise WeightsError(
-                    f"{settings.registered_model} version {version}: its files are not those registered "
+                    f"{store.registered_model} version {version}: its files are not those registered "
                     f"(tag {DIGEST_TAG}); register the model again"
                 )
     return folder
@@ -186,15 +187,15 @@ def _holds(folder: Path, digest: str) -> bool:
         return False
 
 
-def _download(settings: Settings, version: int, target: Path) -> None:
+def _download(store: Store, version: int, target: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
-    with as_server_error(settings):
+    with as_server_error(store):
         download_artifacts(
-            artifact_uri=f"models:/{settings.registered_model}/{version}",
+            artifact_uri=f"models:/{store.registered_model}/{version}",
             dst_path=str(target),
-            tracking_uri=settings.mlflow_store_uri,
-            registry_uri=settings.mlflow_store_uri,
+            tracking_uri=store.uri,
+            registry_uri=store.uri,
         )
 
 
@@ -222,12 +223,12 @@ def _log_model_metrics(
 
 
 def _log_model(
-    client: MlflowClient, settings: Settings, *, run_id: str, files: Mapping[str, Path], tags: dict[str, str]
+    client: MlflowClient, store: Store, *, run_id: str, files: Mapping[str, Path], tags: dict[str, str]
 ) -> str:
     from mlflow.entities import LoggedModelOutput
 
     model: Any = client.create_logged_model(
-        ensure_experiment(client, settings),
+        ensure_experiment(client, store),
         name="detector",
         source_run_id=run_id,
         tags=tags,

@@ -11,9 +11,8 @@ from deepfakestream.errors import DataError
 from deepfakestream.host.progress import track
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
-from deepfakestream.media.types import MediaBudget
 from deepfakestream.scan.engine import ScanEngine
-from deepfakestream.scan.model_option import open_chosen
+from deepfakestream.scan.model_options import ModelOptions
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, explain_reason
 
@@ -26,17 +25,13 @@ _COLOURS: dict[Verdict, str] = {
 _MAX_TRACKS = 5
 
 
-def scan_paths(
-    paths: Sequence[Path], *, as_json: bool, model_dir: Path | None, operating_point: str, max_pixels: int
-) -> int:
+def scan_paths(paths: Sequence[Path], options: ModelOptions, *, as_json: bool) -> int:
     """Scan files and folders and print each verdict as soon as it is there.
 
     Args:
         paths: media files, or folders that are searched for media.
+        options: the model and how it runs.
         as_json: print one JSON object a line instead of text.
-        model_dir: model folder; None takes the model inside the package.
-        operating_point: name of the threshold, one of those that the model knows.
-        max_pixels: pixels of a picture or frame above which it is refused; a JPEG is decoded smaller first.
 
     Returns:
         The exit status: 1 where a file could not be read, else 0. A file without a face was read.
@@ -47,7 +42,7 @@ def scan_paths(
         WeightsError: the model folder is incomplete or damaged.
     """
     files = _expand(paths)
-    _, engine = open_chosen(model_dir, operating_point, MediaBudget(max_pixels=max_pixels))
+    _, engine = options.open()
     colour = not as_json and sys.stdout.isatty()
     unreadable = 0
     for result in _results(engine, files):

@@ -23,7 +23,6 @@ from deepfakestream.scan.assembly import crop_features, media_facts, reasons_wit
 from deepfakestream.scan.coverage import coverage_of
 from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult, Verdict
 from deepfakestream.scan.wording import message_for
-from deepfakestream.settings import Settings
 
 StageTimes = MutableMapping[str, float]
 """Seconds by stage (`extract`, `hash`, `score`), filled during a scan."""
@@ -204,12 +203,21 @@ def verdict_of(p_fake: float, point: OperatingPoint) -> Verdict:
 def open_engine(
     model_dir: Path,
     version: str,
-    settings: Settings,
-    operating_point: str,
     *,
+    operating_point: str,
+    device: str = "auto",
+    detector_weights: Path | None = None,
     budget: MediaBudget | None = None,
 ) -> ScanEngine:
     """Return an engine for the model of a folder, with the face detector that its spec names.
+
+    Args:
+        model_dir: model folder.
+        version: what results call the model's version.
+        operating_point: name of the threshold, one of those that the model knows.
+        device: auto, cpu or cuda.
+        detector_weights: checkpoint of RetinaFace ResNet-50, where the model asks for that detector.
+        budget: how much of a file is read at most.
 
     Raises:
         WeightsError: weights of the model or of the detector are missing or damaged.
@@ -218,10 +226,8 @@ def open_engine(
     from deepfakestream.faces.detectors import open_detector
     from deepfakestream.model.scorer import open_scorer
 
-    scorer = open_scorer(model_dir, device=settings.device, version=version)
-    detector = open_detector(
-        scorer.spec.extraction.detector, weights=settings.retinaface_r50_weights, device=settings.device
-    )
+    scorer = open_scorer(model_dir, device=device, version=version)
+    detector = open_detector(scorer.spec.extraction.detector, weights=detector_weights, device=device)
     return ScanEngine(detector, scorer, budget=budget or MediaBudget(), operating_point=operating_point)
 
 

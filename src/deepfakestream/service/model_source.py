@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class RegistrySource:
             return None  # asking would make an empty registry
         from deepfakestream.registry.versions import CHAMPION, get_alias
 
-        version = get_alias(self._settings, CHAMPION)
+        version = get_alias(mlflow_store(self._settings), CHAMPION)
         return None if version is None else ModelChoice(version=str(version), source="registry")
 
     def directory(self, choice: ModelChoice) -> Path:
@@ -64,4 +65,4 @@ class RegistrySource:
             return packaged_model_dir()
         from deepfakestream.registry.versions import fetch
 
-        return fetch(self._settings, int(choice.version))
+        return fetch(mlflow_store(self._settings), int(choice.version))

@@ -56,7 +56,7 @@ class Runtime:
         Args:
             settings: gives the settings.
             source: makes the source of models.
-            open_engine: opens a model folder; default: the engine of the scan room.
+            open_engine: opens a model folder; default: the engine of the package scan.
             metrics: makes the metrics; the default registers them in the process's registry.
             scan_timeout_s: longest time from a complete upload to its answer.
         """
@@ -208,5 +208,10 @@ class Runtime:
 
     def _open(self, directory: Path, version: str) -> ScanEngine:
         return open_engine(
-            directory, version, self.settings, self.params.operating_point, budget=self._budget
+            directory,
+            version,
+            operating_point=self.params.operating_point,
+            device=self.settings.device,
+            detector_weights=self.settings.retinaface_r50_weights,
+            budget=self._budget,
         )

@@ -15,7 +15,6 @@ from deepfakestream import __version__
 from deepfakestream.data.crop_store import read_images
 from deepfakestream.data.digests import table_digest
 from deepfakestream.errors import DataError
-from deepfakestream.settings import Settings
 from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.mapped import open_mapped, shared_folder, write_stacked
 
@@ -23,12 +22,15 @@ SPLITS = "train", "val"
 
 
 @contextmanager
-def face_sets(table: pd.DataFrame, settings: Settings, *, crop_scale: float) -> Iterator[dict[str, FaceSet]]:
-    """Give the faces of the splits `train` and `val`; their files in `work/faces` go when nobody uses them.
+def face_sets(
+    table: pd.DataFrame, *, extract_dir: Path, faces_dir: Path, crop_scale: float
+) -> Iterator[dict[str, FaceSet]]:
+    """Give the faces of the splits `train` and `val`; their files go when nobody uses them.
 
     Args:
         table: rows of the crop table.
-        settings: of the workspace with these crops.
+        extract_dir: folder with the crops.
+        faces_dir: folder for the decoded faces.
         crop_scale: side of the crops over the longer box side.
 
     Raises:
@@ -41,15 +43,15 @@ def face_sets(table: pd.DataFrame, settings: Settings, *, crop_scale: float) -> 
                 "ingest.split_salt"
             )
     key = hashlib.sha256(f"{table_digest(table)} {crop_scale} {__version__}".encode()).hexdigest()[:16]
-    fill = partial(_write_faces, table, settings, crop_scale)
-    with shared_folder(settings.work_dir / "faces", key, fill) as folder:
+    fill = partial(_write_faces, table, extract_dir, crop_scale)
+    with shared_folder(faces_dir, key, fill) as folder:
         yield {split: _read_faces(table, split, folder) for split in SPLITS}
 
 
-def _write_faces(table: pd.DataFrame, settings: Settings, crop_scale: float, folder: Path) -> None:
+def _write_faces(table: pd.DataFrame, extract_dir: Path, crop_scale: float, folder: Path) -> None:
     for split in SPLITS:
         rows = table[table["split"] == split]
-        pictures = read_images(settings.extract_dir, rows)
+        pictures = read_images(extract_dir, rows)
         path = folder / f"{split}-images.npy"
         write_stacked(path, pictures, count=len(rows))
         is_real = (rows["label"] == "real").to_numpy()

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.data.extraction.executors import open_executor
+from deepfakestream.data.extraction.executors import Executor
 from deepfakestream.data.extraction.face_jobs import DetectorFactory, FaceJob, JobItem, run_jobs
 from deepfakestream.data.extraction.face_store import FaceStore, exclusive_store, store_key
 from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.progress import track
 from deepfakestream.media.types import MediaBudget
-from deepfakestream.settings import Settings
 
 CROPS_PER_JOB = 128
 BUDGET = MediaBudget(max_wall_s=900.0)
@@ -43,9 +42,26 @@ class _Part:
 
 
 def fill_store(
-    manifest: pd.DataFrame, spec: ExtractionSpec, factory: DetectorFactory, settings: Settings
+    manifest: pd.DataFrame,
+    spec: ExtractionSpec,
+    factory: DetectorFactory,
+    *,
+    data_dir: Path,
+    store_dir: Path,
+    executor: Executor,
 ) -> tuple[dict[str, Path], int]:
     """Extract what the store lacks; return the file of every item and how many were there before.
+
+    Args:
+        manifest: the items, one row each with `MANIFEST_COLUMNS`.
+        spec: how faces are found and cut out.
+        factory: opens the detector, in each worker.
+        data_dir: folder with the items' media.
+        store_dir: folder of the face store.
+        executor: does the work.
+
+    Returns:
+        `media_id` to the file with its faces, and the number of items that the store held already.
 
     Raises:
         DataError: another process is extracting, a file is missing, or workers kept their results elsewhere.
@@ -54,18 +70,18 @@ def fill_store(
         WeightsError: the detector cannot be opened.
     """
     stored: dict[str, Path] = {}
-    with exclusive_store(settings.face_store_dir):
-        parts = _parts(manifest, spec, factory, settings)
+    with exclusive_store(store_dir):
+        parts = _parts(manifest, spec, factory, store_dir)
         found = [part.store.index() for part in parts]
         missing = [part.without(index) for part, index in zip(parts, found, strict=True)]
         num_missing = sum(len(part.items) for part in missing)
         if num_missing:
-            jobs = chain.from_iterable(_plan(part, spec, settings) for part in missing)
-            _work_off(run_jobs(jobs, factory, open_executor(settings)), num_missing)
+            jobs = chain.from_iterable(_plan(part, spec, data_dir, store_dir) for part in missing)
+            _work_off(run_jobs(jobs, factory, executor), num_missing)
             found = [part.store.index(index) for part, index in zip(parts, found, strict=True)]
     for part, index in zip(parts, found, strict=True):
         stored |= {media_id: index[media_id] for media_id in part.items["media_id"] if media_id in index}
-    _check_complete(manifest, stored, settings)
+    _check_complete(manifest, stored, store_dir)
     return stored, len(manifest) - num_missing
 
 
@@ -77,7 +93,7 @@ def _work_off(done: Generator[FaceJob, None, None], num_items: int) -> None:
 
 
 def _parts(
-    manifest: pd.DataFrame, spec: ExtractionSpec, factory: DetectorFactory, settings: Settings
+    manifest: pd.DataFrame, spec: ExtractionSpec, factory: DetectorFactory, store_dir: Path
 ) -> list[_Part]:
     # By file and member, so that each tar shard is read from front to back.
     ordered = manifest.sort_values(["path", "member", "media_id"], kind="stable")
@@ -86,14 +102,14 @@ def _parts(
     parts = []
     for kind in (True, False):
         key = store_key(spec, detector_digest=digest, is_crop=kind)
-        store = FaceStore(settings.face_store_dir, key)
+        store = FaceStore(store_dir, key)
         parts.append(_Part(items=ordered[is_crop == kind], is_crop=kind, store_key=key, store=store))
     return parts
 
 
-def _plan(part: _Part, spec: ExtractionSpec, settings: Settings) -> Iterator[FaceJob]:
+def _plan(part: _Part, spec: ExtractionSpec, data_dir: Path, store_dir: Path) -> Iterator[FaceJob]:
     # Absolute, because a worker on a cluster stands in another folder.
-    store_dir, data_dir = settings.face_store_dir.resolve(), settings.data_dir.resolve()
+    store_dir, data_dir = store_dir.resolve(), data_dir.resolve()
     columns = (part.items[name] for name in ("media_id", "path", "member"))
     items = (
         JobItem(media_id=media_id, path=data_dir / path, member=None if pd.isna(member) else member)
@@ -110,10 +126,10 @@ def _plan(part: _Part, spec: ExtractionSpec, settings: Settings) -> Iterator[Fac
         )
 
 
-def _check_complete(manifest: pd.DataFrame, stored: Mapping[str, Path], settings: Settings) -> None:
+def _check_complete(manifest: pd.DataFrame, stored: Mapping[str, Path], store_dir: Path) -> None:
     absent = manifest.loc[~manifest["media_id"].isin(stored), "media_id"]
     if len(absent):
         raise DataError(
-            f"{settings.face_store_dir}: lacks {len(absent)} items that workers have finished, the first is "
+            f"{store_dir}: lacks {len(absent)} items that workers have finished, the first is "
             f"{absent.iloc[0]}; keep the workspace on storage that all machines of the cluster share"
         )

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from deepfakestream.data.extraction.executors import Executor, open_executor
+from deepfakestream.data.extraction.executors import Executor
 from deepfakestream.data.extraction.executors.base import ThisProcess
 from deepfakestream.data.extraction.executors.process_pool import ProcessPool
 from deepfakestream.data.extraction.executors.ray_cluster import RayCluster
 from deepfakestream.errors import ParamsError, ServerError
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import extraction_executor
 
 HARMLESS = (signal.SIGWINCH, signal.SIGURG, signal.SIGCHLD, signal.SIGCONT)
 """Ignored by a process that asks for nothing else."""
@@ -126,9 +127,9 @@ def test_a_cluster_that_is_not_there_is_named() -> None:
 
 
 def test_the_settings_choose() -> None:
-    assert isinstance(open_executor(Settings()), ProcessPool)
-    assert isinstance(open_executor(Settings(executor="inline")), ThisProcess)
-    assert isinstance(open_executor(Settings(executor="ray")), RayCluster)
+    assert isinstance(extraction_executor(Settings()), ProcessPool)
+    assert isinstance(extraction_executor(Settings(executor="inline")), ThisProcess)
+    assert isinstance(extraction_executor(Settings(executor="ray")), RayCluster)
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,39 @@
+"""From settings to the values that the packages below need; they never see the settings themselves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from deepfakestream.data.extraction.executors import Executor, open_executor
+from deepfakestream.data.extraction.face_jobs import DetectorFactory
+from deepfakestream.faces.detectors import open_detector
+from deepfakestream.registry.store import Store
+from deepfakestream.settings import Settings
+
+
+def mlflow_store(settings: Settings) -> Store:
+    """Return the MLflow store in force: SQLite in the workspace, or the server that the settings name."""
+    return Store(
+        uri=settings.mlflow_store_uri,
+        experiment=settings.experiment,
+        registered_model=settings.registered_model,
+        workspace=settings.workspace,
+        params_file=settings.params_file,
+        work_dir=settings.work_dir,
+        artifacts_dir=settings.mlflow_artifacts_dir,
+    )
+
+
+def extraction_executor(settings: Settings) -> Executor:
+    """Return the executor of face extraction; it starts nothing before it gets jobs."""
+    return open_executor(
+        settings.executor,
+        device=settings.device,
+        num_workers=settings.num_workers,
+        ray_address=settings.ray_address,
+    )
+
+
+def detector_factory(settings: Settings, name: str) -> DetectorFactory:
+    """Return a function that opens the face detector of this name, in any process."""
+    return partial(open_detector, name, weights=settings.retinaface_r50_weights, device=settings.device)
