@@ -3,40 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from deepfakestream.errors import ParamsError
-from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
-
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.mark.parametrize(
-    ("section", "name", "value", "words"),
-    [
-        ("serve", "operating_point", "balancd", "serve.operating_point"),
-        ("drift", "min_window", 201, "min_window needs to be at most window_size"),
-    ],
-)
-def test_parameters_with_which_nothing_would_happen(
-    tmp_path: Path, section: str, name: str, value: object, words: str
-) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content[section][name] = value
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ParamsError, match=words):
-        load_params(path)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**31])
-def test_a_seed_that_random_numbers_cannot_start_from(tmp_path: Path, seed: int) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content | {"seed": seed}))
-    with pytest.raises(ParamsError, match="seed: Input should be"):
-        load_params(path)
 
 
 @pytest.mark.parametrize(

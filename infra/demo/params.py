@@ -11,29 +11,30 @@ from deepfakestream.pipeline.workspace import template
 CHANGES = {
     "extract.num_frames": ("6", "the clips are 2 s long"),
     "validate.max_share_without_face": ("0.1", "one clip of 169 items shows nobody"),
-    "train.epochs": ("2", "two short passes: the loop, not the quality"),
-    "train.steps_per_epoch": ("5", "80 faces an epoch"),
-    "train.num_workers": ("0", "starting workers would cost more than they save"),
+    "train.optimisation.epochs": ("2", "two short passes: the loop, not the quality"),
+    "train.optimisation.steps_per_epoch": ("5", "80 faces an epoch"),
+    "train.samples.num_workers": ("0", "starting workers would cost more than they save"),
     "evaluate.num_bootstrap": ("200", "three people allow no finer interval"),
     "evaluate.robustness_faces": ("16", "the curves, in seconds; too few faces for a finding"),
     "drift.window_size": ("42", "one batch of the demo's traffic"),
     "drift.min_window": ("30", "the reference has 42 files"),
     "retrain.windows": ("[1, 1]", "one drifted window is enough here; production waits for more"),
 }
-"""`section.key` to its value in the demo and why."""
+"""Path of a key to its value in the demo and why."""
 
 
 def demo_params() -> str:
     """Return the text of the demo's params.yaml."""
-    lines, section = [], ""
+    lines, path = [], [""]
     for line in template("params.yaml").splitlines():
-        if found := re.match(r"(\w+):", line):
-            section = found[1]
-        key = re.match(r"  (\w+):", line)
-        change = CHANGES.get(f"{section}.{key[1]}") if key else None
-        lines.append(
-            line if change is None or key is None else f"  {key[1]}: {change[0]}  # demo: {change[1]}"
-        )
+        found = re.match(r"( *)(\w+):", line)
+        if not found:
+            lines.append(line)
+            continue
+        indent, key = found.groups()
+        path = [*path[: len(indent) // 2], key]
+        change = CHANGES.get(".".join(path))
+        lines.append(f"{indent}{key}: {change[0]}  # demo: {change[1]}" if change else line)
     return "\n".join(lines) + "\n"
 
 

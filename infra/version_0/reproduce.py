@@ -40,7 +40,8 @@ def main(workspace: Path, data: Path) -> None:
 
 def _set_params(path: Path) -> None:
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["train"] |= yaml.safe_load(CHANGES.read_text(encoding="utf-8"))
+    for group, values in yaml.safe_load(CHANGES.read_text(encoding="utf-8")).items():
+        params["train"][group] |= values
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 torch.set_num_threads(1)
 spec = NetworkSpec(
-    variant="rgb", backbone="tf_efficientnet_lite0", pooling="avg", srm_learnable=False, dropout=0.2
+    variant="rgb", backbone="tf_efficientnet_lite0", global_pool="avg", drop_rate=0.2
 )
 network = create_network(spec).to(memory_format=torch.channels_last).train()
 faces = (255 * torch.rand(32, 3, 224, 224)).contiguous(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from deepfakestream.model.spec import (
 from deepfakestream.scan.features import FEATURE_NAMES
 
 SPEC = DetectorSpec(
-    network=NetworkSpec(variant="rgb", backbone="none", pooling="avg", srm_learnable=False, dropout=0.0),
+    network=NetworkSpec(variant="rgb", backbone="none", global_pool="avg", drop_rate=0.0),
     normalisation=NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     extraction=ExtractionSpec(
         detector="retinaface_mnet025",

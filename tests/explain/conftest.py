@@ -24,10 +24,9 @@ def make_network(variant: str, pooling: str) -> DetectorNetwork:
     spec = NetworkSpec(
         variant=variant,
         backbone="tf_efficientnet_lite0",
-        pooling=pooling,
-        srm_learnable=False,
-        dropout=0.2,
-        mirrored=variant == MIRRORED,
+        global_pool=pooling,
+        drop_rate=0.2,
+        flip_tta=variant == MIRRORED,
     )
     network = create_network(spec).eval()
     with torch.no_grad():

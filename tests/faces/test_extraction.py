@@ -13,7 +13,7 @@ from deepfakestream.data.extraction.face_store import face_record
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.boxes import shorter_side
 from deepfakestream.faces.crop import crop_face
-from deepfakestream.faces.extraction import extract_faces, spec_from_params, whole_image_as_face
+from deepfakestream.faces.extraction import extract_faces, whole_image_as_face
 from deepfakestream.faces.pose import FACE_MODEL_MM, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.types import Detection
@@ -174,7 +174,7 @@ def test_whole_image_as_face(extraction_spec, budget, astronaut, tmp_path, width
 
 def test_spec_takes_every_parameter_that_decides_pixels():
     params = load_params(REPOSITORY / "params.yaml").extract
-    spec = spec_from_params(params)
+    spec = params.spec
     decides_no_pixels = {"shard_size"}
     for name in set(type(params).model_fields) - decides_no_pixels:
         assert getattr(spec, name) == getattr(params, name)

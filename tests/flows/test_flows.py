@@ -11,7 +11,7 @@ import pytest
 from deepfakestream.errors import DataError, ServerError
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
-from deepfakestream.params import DriftParams
+from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.settings import Settings
 from flows.drift import DRIFT_EVENT, drift

@@ -25,9 +25,8 @@ def make_spec(variant: str = "stacked", *, pooling: str = "avg", size_px: int = 
             {
                 "variant": variant,
                 "backbone": TINY_BACKBONE,
-                "pooling": pooling,
-                "srm_learnable": False,
-                "dropout": 0.2,
+                "global_pool": pooling,
+                "drop_rate": 0.2,
             }
         ),
         normalisation=NORMALISATION,

@@ -55,7 +55,7 @@ def mirrored(
 ) -> Saved:
     """A mirrored network, saved to a folder that was not there."""
     plain = spec_of()
-    spec = plain.model_copy(update={"network": plain.network.model_copy(update={"mirrored": True})})
+    spec = plain.model_copy(update={"network": plain.network.model_copy(update={"flip_tta": True})})
     saved = Saved(network_of(spec), spec, tmp_path_factory.mktemp("mirrored") / "new" / "model")
     save_model(*saved)
     return saved
@@ -226,6 +226,17 @@ class TestDamage:
         path.write_text(json.dumps(change(json.loads(path.read_text()))))
         with pytest.raises(WeightsError, match=message):
             open_scorer(folder, device="cpu")
+
+    def test_a_spec_of_an_earlier_release_is_read(self, write_model: Callable[..., Path]) -> None:
+        folder = write_model()
+        path = folder / SPEC_FILE
+        spec = read_spec(folder)
+        content = json.loads(path.read_text())
+        network = content["network"]
+        for new, old in (("global_pool", "pooling"), ("drop_rate", "dropout"), ("flip_tta", "mirrored")):
+            network[old] = network.pop(new)
+        path.write_text(json.dumps(content | {"network": network | {"srm_learnable": False}}))
+        assert read_spec(folder) == spec
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
     def test_spec_that_is_none(self, write_model: Callable[..., Path], content: str) -> None:

@@ -20,16 +20,13 @@ from deepfakestream.model.spec import NetworkSpec, Variant
 VARIANTS = ["rgb", "srm", "stacked", "dual", "ensemble"]
 
 
-def _spec(
-    variant: str, *, backbone: str = "test_efficientnet", pooling: str = "avg", learnable: bool = False
-) -> NetworkSpec:
+def _spec(variant: str, *, backbone: str = "test_efficientnet", pooling: str = "avg") -> NetworkSpec:
     return NetworkSpec.model_validate(
         {
             "variant": variant,
             "backbone": backbone,
-            "pooling": pooling,
-            "srm_learnable": learnable,
-            "dropout": 0.0,
+            "global_pool": pooling,
+            "drop_rate": 0.0,
         }
     )
 
@@ -103,13 +100,12 @@ class TestNetworks:
             head = head_of_streams(joined, STREAMS[name])["head.weight"]
             assert torch.allclose(head, part.head.weight, atol=1e-6)
 
-    @pytest.mark.parametrize("learnable", [False, True])
-    def test_srm_learns_only_when_asked(self, learnable: bool) -> None:
-        network = create_network(_spec("stacked", learnable=learnable))
-        assert network.streams["stacked"].view.srm.weight.requires_grad is learnable  # type: ignore[union-attr]
+    def test_the_kernels_do_not_learn(self) -> None:
+        network = create_network(_spec("stacked"))
+        assert not network.streams["stacked"].view.srm.weight.requires_grad  # type: ignore[union-attr]
 
     def test_a_mirrored_network_takes_both_ways_alike(self) -> None:
-        spec = _spec("stacked").model_copy(update={"mirrored": True})
+        spec = _spec("stacked").model_copy(update={"flip_tta": True})
         network = create_network(spec).eval()
         pixels = torch.rand(2, 3, 64, 64) * 255
         with torch.inference_mode():
@@ -185,7 +181,7 @@ class TestImageNet:
 
     def test_backbone_without_blocks_to_skip(self) -> None:
         assert create_backbone("dla46_c", imagenet=False) is not None
-        with pytest.raises(ParamsError, match=r"train\.drop_path: 'dla46_c' .* set it to 0"):
+        with pytest.raises(ParamsError, match=r"train\.network\.drop_path: 'dla46_c' .* set it to 0"):
             create_backbone("dla46_c", imagenet=False, drop_path=0.1)
 
     @pytest.mark.timeout(60)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from deepfakestream.monitoring.drift import check
+from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
-from deepfakestream.params import DriftParams
 
 PARAMS = DriftParams(window_size=200, min_window=30, num_threshold=0.2, share_threshold=0.15)
 

@@ -14,7 +14,7 @@ from deepfakestream.errors import DataError, GateError
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import LEASE, RetrainGovernor
 from deepfakestream.monitoring.lease import Lease, kept_alive
-from deepfakestream.params import RetrainParams
+from deepfakestream.monitoring.params import RetrainParams
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -39,7 +39,7 @@ EXTRACTION = ExtractionSpec(
     crop_size_px=CROP_PX,
 )
 SPEC = DetectorSpec(
-    network=NetworkSpec(variant="rgb", backbone="none", pooling="avg", srm_learnable=False, dropout=0.0),
+    network=NetworkSpec(variant="rgb", backbone="none", global_pool="avg", drop_rate=0.0),
     normalisation=NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     extraction=EXTRACTION,
     aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=1),

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.faces.types import Detection
 from deepfakestream.media.types import RGBImage
-from deepfakestream.params import ExtractParams
 from deepfakestream.pipeline import extract
 from deepfakestream.settings import Settings
 

@@ -15,8 +15,8 @@ from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor
+from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
-from deepfakestream.params import DriftParams
 from deepfakestream.pipeline.drift import run, window_id
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import Champion

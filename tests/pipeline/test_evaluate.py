@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from deepfakestream.errors import DataError, ServerError, WeightsError
+from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.scorer import open_scorer
-from deepfakestream.params import EvaluateParams
 from deepfakestream.pipeline import evaluate
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.scan.features import FEATURE_NAMES

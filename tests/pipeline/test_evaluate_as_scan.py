@@ -12,14 +12,16 @@ import pandas as pd
 import pytest
 from skimage.data import astronaut
 
+from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.data.manifest import to_frame, write_manifest
+from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.reader import probe
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import read_spec
-from deepfakestream.params import EvaluateParams, ExtractParams, PromoteParams
 from deepfakestream.pipeline import evaluate, extract, promote
+from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.scan.engine import open_engine
 from deepfakestream.settings import Settings
 

@@ -12,12 +12,13 @@ from PIL import Image
 
 from deepfakestream.data.crop_store import read_crop_table, read_images
 from deepfakestream.data.extraction.face_store import exclusive_store
+from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import FaceDetector
 from deepfakestream.media.types import RGBImage
-from deepfakestream.params import ExtractParams, load_params
+from deepfakestream.params import load_params
 from deepfakestream.pipeline import extract, ingest
 from deepfakestream.settings import Settings
 
@@ -157,12 +158,8 @@ def test_another_classifier_recomputes_nothing(settings: Settings) -> None:
     run(settings)
     before = output(settings)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["train"] |= {
-        "start_from": "models/another",
-        "backbone": "resnet18",
-        "variant": "srm",
-        "epochs": 9,
-    }
+    content["train"]["network"] |= {"start_from": "models/another", "backbone": "resnet18", "variant": "srm"}
+    content["train"]["optimisation"]["epochs"] = 9
     content["evaluate"]["num_bootstrap"] += 1
     content["serve"]["operating_point"] = "low_fpr"
     content["extract"] = PARAMS.model_dump()

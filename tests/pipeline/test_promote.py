@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from deepfakestream.errors import DataError, GateError
-from deepfakestream.params import EvaluateParams, PromoteParams
+from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.pipeline import evaluate, promote
 from deepfakestream.promotion.ledger import append_entry, read_entries
+from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.registry import champion, versions
 from deepfakestream.registry.store import open_client
 from deepfakestream.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from deepfakestream.errors import DataError
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
-from deepfakestream.params import RetrainParams
+from deepfakestream.monitoring.params import RetrainParams
 from deepfakestream.pipeline.retrain import RetrainReport, attempt
 from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.settings import Settings

@@ -21,18 +21,16 @@ from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
-from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.host.locks import exclusive
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.scorer import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
-from deepfakestream.params import Params, TrainParams, load_params
+from deepfakestream.params import Params, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.job import open_job
-from deepfakestream.training.start import network_spec
 
 NUM_ITEMS = 24
 SIZE_PX = 64
@@ -72,14 +70,11 @@ def params(tmp_path: Path, write_weights: Callable[..., None]) -> Params:
     """Two epochs of a tiny network that starts from a folder of its own."""
     whole = load_params(Path(__file__).parents[2] / "params.yaml")
     start = tmp_path / "start"
-    small = whole.train.model_copy(
-        update={
-            "backbone": "test_efficientnet",
-            "start_from": str(start),
-            "epochs": 2,
-            "batch_size": 4,
-            "num_workers": 0,
-            "augment": "light",
+    small = whole.train.changed(
+        {
+            "network": {"backbone": "test_efficientnet", "start_from": str(start)},
+            "optimisation": {"epochs": 2, "batch_size": 4},
+            "samples": {"num_workers": 0, "augment": "light"},
         }
     )
     extract = whole.extract.model_copy(
@@ -87,9 +82,9 @@ def params(tmp_path: Path, write_weights: Callable[..., None]) -> Params:
     )
     torch.manual_seed(0)
     spec = DetectorSpec(
-        network=network_spec(small),
+        network=small.network.spec,
         normalisation=NORMALISATION,
-        extraction=spec_from_params(extract),
+        extraction=extract.spec,
         aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),
         calibration=CalibrationSpec(slope=1.0, intercept=0.0),
         operating_points={},
@@ -115,7 +110,7 @@ def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage, params: Params)
             settings.artifacts_dir / "extract",
             ((item, _stored(item, crop)) for item in rows),
             shard_size=64,
-            spec=spec_from_params(params.extract),
+            spec=params.extract.spec,
         )
         if validated:
             _accept_all(settings)
@@ -124,8 +119,8 @@ def make(tmp_path: Path, empty_store: Path, astronaut: RGBImage, params: Params)
     return _make
 
 
-def _changed(params: Params, section: str, **values: object) -> Params:
-    return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
+def _changed(params: Params, group: str, **values: object) -> Params:
+    return params.model_copy(update={"train": params.train.changed({group: values})})
 
 
 def _client(settings: Settings) -> mlflow.MlflowClient:
@@ -151,7 +146,7 @@ class TestRefused:
 
     def test_crops_that_were_made_otherwise(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
-        changed = _changed(params, "extract", crop_scale=1.3)
+        changed = params.model_copy(update={"extract": params.extract.model_copy(update={"crop_scale": 1.3})})
         with pytest.raises(DataError, match=r"section extract .* \(crop_scale 1\.0 instead of 1\.3\)"):
             train.run(changed, settings=settings)
 
@@ -169,7 +164,7 @@ def test_computing_leaves_the_cores_of_the_workers(
     make: Callable[..., Settings], params: Params, num_workers: int, num_threads: int
 ) -> None:
     """Whichever command trains: train, ablate or search."""
-    chosen = _changed(params, "train", num_workers=num_workers)
+    chosen = _changed(params, "samples", num_workers=num_workers)
     settings = make()
     table, team = read_usable_crops(settings.artifacts_dir), Team(device=torch.device("cpu"))
     before = torch.get_num_threads()
@@ -230,7 +225,7 @@ class TestRun:
         client = _client(settings)
         run = client.get_run(report.run_id)
         assert run.info.status == "FINISHED"
-        assert run.data.params["train.backbone"] == "test_efficientnet"
+        assert run.data.params["train.network.backbone"] == "test_efficientnet"
         assert run.data.params["extract.crop_size_px"] == "64"
         last = json.loads((settings.train_dir / "history.json").read_text())[-1]
         assert run.data.metrics["val_auc"] == pytest.approx(last["val_auc"])
@@ -279,11 +274,11 @@ class TestRun:
 @pytest.mark.slow
 def test_trials_are_child_runs(make: Callable[..., Settings], params: Params) -> None:
     settings = make()
-    quick = _changed(params, "train", epochs=1)
+    quick = _changed(params, "optimisation", epochs=1)
     report = search.run(quick, settings=settings, num_trials=1)
     assert report.result.num_finished == 1
     fragment = yaml.safe_load(report.describe().split("params.yaml:\n")[1])
-    TrainParams.model_validate(params.train.model_dump() | fragment["train"])
+    params.train.changed(fragment["train"])
     client = _client(settings)
     runs = client.search_runs([client.get_run(report.run_id).info.experiment_id], max_results=5)
     (child,) = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == report.run_id]
@@ -298,29 +293,26 @@ class TestAblate:
             ablate.run(params, settings=Settings(), only=["gray"])
 
     def test_every_configuration_is_valid(self, params: Params) -> None:
-        chosen = {
-            name: TrainParams.model_validate(params.train.model_dump() | changes)
-            for name, changes in ablate.CONFIGURATIONS.items()
-        }
-        assert {c.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual", "ensemble"}
-        assert {c.pooling for c in chosen.values()} == {"avg", "gwap"}
-        assert chosen["without coding"].augment_without == ("coding",)
+        chosen = {name: params.train.changed(changes) for name, changes in ablate.CONFIGURATIONS.items()}
+        assert {c.network.variant for c in chosen.values()} == {"rgb", "srm", "stacked", "dual", "ensemble"}
+        assert {c.network.global_pool for c in chosen.values()} == {"avg", "gwap"}
+        assert chosen["without coding"].extra.augment_without == ("coding",)
 
     @pytest.mark.slow
     def test_what_cannot_be_trained_is_left_out(self, make: Callable[..., Settings], params: Params) -> None:
         """Version 0 knows larger crops than these, which is no reason to lose the other rows."""
         settings = make()
-        quick = _changed(params, "train", epochs=1)
-        report = ablate.run(quick, settings=settings, only=["as configured", "taught by version 0"])
+        quick = _changed(params, "optimisation", epochs=1)
+        report = ablate.run(quick, settings=settings, only=["as configured", "distilled from version 0"])
         assert list(report.rows) == ["as configured"]
-        assert "crop_size_px 224" in report.left_out["taught by version 0"]
-        with pytest.raises(ParamsError, match=r"train\.distill\.teacher"):
-            ablate.run(quick, settings=settings, only=["taught by version 0"])
+        assert "crop_size_px 224" in report.left_out["distilled from version 0"]
+        with pytest.raises(ParamsError, match=r"train\.extra\.distill\.teacher"):
+            ablate.run(quick, settings=settings, only=["distilled from version 0"])
 
     @pytest.mark.slow
     def test_each_is_trained_once(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
-        quick = _changed(params, "train", epochs=1)
+        quick = _changed(params, "optimisation", epochs=1)
         first = ablate.run(quick, settings=settings, only=["as configured", "stacked"])
         kept = list((settings.work_dir / "ablation").iterdir())
         assert [path.suffix for path in kept] == [".json"]  # both are the same training

@@ -6,8 +6,8 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.differences import auc_difference
-from deepfakestream.params import PromoteParams
 from deepfakestream.promotion.gate import Decision, Outcome, decide
+from deepfakestream.promotion.params import PromoteParams
 
 POLICY = PromoteParams(min_auc=0.6, max_ece=0.2, auc_margin=0.02, confidence=0.9)
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -83,32 +84,37 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 
 
-def keys() -> Iterator[tuple[str, str, bool]]:
-    """Yield section, name and whether its line has a comment, for every parameter."""
-    section = ""
+def keys() -> Iterator[tuple[str, bool]]:
+    """Yield the path of every parameter, and whether its line has a comment."""
+    path: list[str] = []
     for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
-        name, colon, rest = line.partition(":")
-        if colon and not name.startswith("#"):
-            if not rest.strip():
-                section = name
-            else:
-                yield section if name.startswith(" ") else "", name.strip(), "  # " in rest
+        found = re.match(r"( *)(\w+):(.*)", line)
+        if found:
+            indent, name, rest = found.groups()
+            path = [*path[: len(indent) // 2], name]
+            if rest.partition("#")[0].strip():
+                yield ".".join(path), "  # " in rest
 
 
-PARAMETERS = list(keys())
+PARAMETERS = dict(keys())
 
 
-@pytest.mark.parametrize(("section", "key", "commented"), PARAMETERS)
-def test_every_parameter_is_explained(section: str, key: str, commented: bool) -> None:
-    name = f"{section}.{key}" if section else key
-    assert commented or f"`{name}`" in ALL_TEXT, f"{name}: comment it in params.yaml, or in docs/"
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_parameter_is_explained(name: str) -> None:
+    assert PARAMETERS[name] or f"`{name}`" in ALL_TEXT, f"{name}: comment it in params.yaml, or in docs/"
 
 
 def test_every_parameter_is_looked_at() -> None:
-    found = [(section, key) for section, key, _ in PARAMETERS]
+    def paths(section: dict[str, Any], above: str = "") -> Iterator[str]:
+        for name, value in section.items():
+            # What stands in braces on one line is one parameter.
+            if isinstance(value, dict) and f"{above}{name}" not in PARAMETERS:
+                yield from paths(value, f"{above}{name}.")
+            else:
+                yield f"{above}{name}"
+
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    sections = {name: part for name, part in content.items() if isinstance(part, dict)}
-    assert found == [("", "seed"), *((name, key) for name, part in sections.items() for key in part)]
+    assert list(PARAMETERS) == list(paths(content))
 
 
 def test_the_example_of_a_result_has_every_field() -> None:

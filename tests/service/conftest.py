@@ -39,7 +39,7 @@ from deepfakestream.settings import Settings
 
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")
 SPEC = DetectorSpec(
-    network=NetworkSpec(variant="dual", backbone="none", pooling="avg", srm_learnable=False, dropout=0.0),
+    network=NetworkSpec(variant="dual", backbone="none", global_pool="avg", drop_rate=0.0),
     normalisation=NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     extraction=ExtractionSpec(
         detector="fake", num_frames=4, min_face_px=10, min_score=0.5, max_faces_per_frame=4,

@@ -19,11 +19,10 @@ from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
-from deepfakestream.params import FakeMix, TrainParams
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
-from deepfakestream.training.start import network_spec
+from deepfakestream.training.params import FakeMix, TrainParams
 
 SIZE_PX = 64
 MIXES = {
@@ -79,32 +78,34 @@ def face_set(face_and_mesh: tuple[RGBImage, NDArray[np.float32]]) -> Callable[..
 
 @pytest.fixture
 def params() -> Callable[..., TrainParams]:
-    """Make parameters of a small training; keywords replace single ones."""
-
-    def make(**changes: Any) -> TrainParams:
-        base = {
-            "variant": "stacked",
-            "backbone": "test_efficientnet",
-            "pooling": "avg",
-            "srm_learnable": False,
-            "dropout": 0.3,
-            "start_from": "imagenet",
-            "epochs": 2,
-            "steps_per_epoch": 0,
-            "batch_size": 4,
-            "learning_rate": 0.002,
-            "weight_decay": 0.01,
-            "warmup_share": 0.1,
-            "label_smoothing": 0.02,
-            "ema_decay": 0.9,
-            "early_stopping_patience": 50,
-            "fake_mix": MIXES["dataset"],
-            "augment": "none",
-            "num_workers": 0,
+    """Make parameters of a small training; keywords replace single ones, whatever group they are in."""
+    small = TrainParams().changed(
+        {
+            "network": {"backbone": "test_efficientnet", "drop_rate": 0.3, "start_from": "imagenet"},
+            "optimisation": {
+                "epochs": 2,
+                "batch_size": 4,
+                "learning_rate": 0.002,
+                "ema_decay": 0.9,
+                "early_stopping_patience": 50,
+            },
+            "samples": {"fake_mix": MIXES["dataset"], "augment": "none", "num_workers": 0},
         }
-        return TrainParams.model_validate(base | changes)
+    )
+
+    def make(**values: Any) -> TrainParams:
+        return small.changed(grouped(values))
 
     return make
+
+
+def grouped(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Put parameters of a training into the groups that have them."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        (group,) = [group for group, section in TrainParams() if name in type(section).model_fields]
+        groups.setdefault(group, {})[name] = value
+    return groups
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def write_untrained(extraction: ExtractionSpec, write_weights: Callable[..., Non
     def write(folder: Path, params: TrainParams, *, seed: int = 1, **changes: float) -> Path:
         torch.manual_seed(seed)
         spec = DetectorSpec(
-            network=network_spec(params),
+            network=params.network.spec,
             normalisation=NORMALISATION,
             extraction=replace(extraction, **changes),
             aggregation=AggregationSpec(frames="mean", tracks="max", min_track_frames=3),

@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 
 from deepfakestream.model.network import create_network
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distributed import Team, join_team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
-from deepfakestream.training.start import network_spec
+from deepfakestream.training.params import TrainParams
 from deepfakestream.training.validation import LabelledImages
 
 LIFETIME_S = 150
@@ -50,8 +49,8 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
-    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
-    trainer = Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=team)
+    pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment=params.samples.augment, seed=3))
+    trainer = Trainer(create_network(params.network.spec), pairs, params, seed=3, team=team)
     validation = {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)}
     result = trainer.fit(validation, CheckpointStore(directory=folder / "checkpoints"), on_epoch)
     sampler = DrawSampler(pairs, num_draws=len(pairs), seed=4, share=(team.rank, team.size))

@@ -15,7 +15,6 @@ from deepfakestream.model.files import load_network, round_to_half
 from deepfakestream.model.imagenet import OFFLINE_BACKBONE
 from deepfakestream.model.network import create_network, head_of_streams
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
@@ -26,8 +25,9 @@ from deepfakestream.training.detector import (
 )
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.params import TrainParams
 from deepfakestream.training.pictures import write_pairs_picture
-from deepfakestream.training.start import network_spec, start_network
+from deepfakestream.training.start import start_network
 from deepfakestream.training.validation import logits_of
 
 MakeSet = Callable[..., FaceSet]
@@ -70,7 +70,7 @@ class TestStart:
             start_network(params(start_from=str(tmp_path / "none")))
 
     def test_unknown_backbone(self, params: MakeParams) -> None:
-        with pytest.raises(ParamsError, match=r"train\.backbone"):
+        with pytest.raises(ParamsError, match=r"train\.network\.backbone"):
             start_network(params(backbone="nonesuch"))
 
     def test_same_variant_takes_everything(
@@ -79,7 +79,7 @@ class TestStart:
         donor = write_untrained(tmp_path, params())
         network = start_network(params(start_from=str(donor)))
         torch.manual_seed(1)
-        wanted = create_network(network_spec(params()))
+        wanted = create_network(params().network.spec)
         round_to_half(wanted)
         assert_same_weights(network, wanted.state_dict())
 
@@ -89,7 +89,7 @@ class TestStart:
         donor = write_untrained(tmp_path, params(variant="dual"))
         network = start_network(params(variant="srm", start_from=str(donor)))
         torch.manual_seed(1)
-        dual = create_network(network_spec(params(variant="dual"))).state_dict()
+        dual = create_network(params(variant="dual").network.spec).state_dict()
         name = "streams.srm.backbone.conv_stem.weight"
         assert torch.equal(network.state_dict()[name], dual[name].half().float())
         wanted = 2 * dual["head.weight"][:, network.head.in_features :].half().float()
@@ -139,7 +139,7 @@ class TestTrainDetector:
         self, job: TrainingJob, tmp_path: Path, extraction: ExtractionSpec
     ) -> None:
         detector = train_detector(job, CheckpointStore(directory=tmp_path / "ck"), lambda e, m: None)
-        assert detector.spec.network == network_spec(job.params)
+        assert detector.spec.network == job.params.network.spec
         assert detector.spec.extraction == extraction
         assert detector.spec.trained_on == "made from one face"
         assert detector.spec.calibration.slope > 0
@@ -155,10 +155,7 @@ class TestTrainDetector:
     ) -> None:
         donor = write_untrained(tmp_path / "both-streams", params(variant="ensemble"))
         chosen = {"epochs": 2, "start_from": str(donor)}
-        both = replace(
-            job,
-            params=job.params.model_copy(update=chosen | {"variant": "ensemble", "streams": "separate"}),
-        )
+        both = replace(job, params=params(**chosen, variant="ensemble", streams="separate"))
         told: list[int] = []
         store = CheckpointStore(directory=tmp_path / "both")
         validation = validation_pictures(both)
@@ -169,7 +166,7 @@ class TestTrainDetector:
         faces = validation["dataset"].images
         alone = []
         for name in ("rgb", "stacked"):
-            one = replace(job, params=job.params.model_copy(update=chosen | {"variant": name}))
+            one = replace(job, params=params(**chosen, variant=name))
             part = fit_network(
                 one, validation, CheckpointStore(directory=tmp_path / name), lambda e, m: None
             ).network
@@ -183,7 +180,7 @@ class TestTrainDetector:
     ) -> None:
         donor = write_untrained(tmp_path / "both-streams", params(variant="dual"))
         changed = {"variant": "dual", "streams": "separate", "epochs": 2, "start_from": str(donor)}
-        both = replace(job, params=job.params.model_copy(update=changed))
+        both = replace(job, params=params(**changed))
         validation = validation_pictures(both)
         whole = fit_network(both, validation, CheckpointStore(directory=tmp_path / "a"), lambda e, m: None)
 

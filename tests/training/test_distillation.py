@@ -10,7 +10,6 @@ import torch
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.params import DistillParams, TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
@@ -19,6 +18,7 @@ from deepfakestream.training.detector import (
 )
 from deepfakestream.training.distillation import Teacher, open_teacher
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.params import DistillParams, TrainParams
 
 CPU = torch.device("cpu")
 MakeSet = Callable[..., FaceSet]
@@ -74,7 +74,7 @@ class TestOpenTeacher:
         self, params: MakeParams, extraction: ExtractionSpec, write_untrained: WriteUntrained, tmp_path: Path
     ) -> None:
         folder = write_untrained(tmp_path, params(), crop_scale=1.3)
-        with pytest.raises(ParamsError, match=r"train\.distill\.teacher: .* crop_scale 1\.3, and .* is 1\.0"):
+        with pytest.raises(ParamsError, match=r"train\.extra\.distill\.teacher: .* crop_scale 1\.3"):
             open_teacher(DistillParams(teacher=str(folder)), extraction, CPU)
 
 

@@ -17,12 +17,11 @@ import torch
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import create_network
-from deepfakestream.params import TrainParams
 from deepfakestream.training.distributed import Team, join_team, processes_here
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
-from deepfakestream.training.start import network_spec
+from deepfakestream.training.params import TrainParams
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
@@ -32,7 +31,7 @@ SCRIPT = Path(__file__).with_name("team_of_two.py")
 
 
 def _pairs(faces: FaceSet, params: TrainParams) -> PairDataset:
-    return PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
+    return PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment=params.samples.augment, seed=3))
 
 
 class TestAlone:
@@ -64,14 +63,18 @@ class TestShares:
 
     def test_a_batch_that_cannot_be_divided_is_refused(self, face_set: MakeSet, params: MakeParams) -> None:
         chosen = params(batch_size=6)
-        network = create_network(network_spec(chosen))
-        with pytest.raises(ParamsError, match=r"half of train\.batch_size must be divisible by the 2"):
+        network = create_network(chosen.network.spec)
+        with pytest.raises(
+            ParamsError, match=r"half of train\.optimisation\.batch_size must be divisible by the 2"
+        ):
             Trainer(network, _pairs(face_set(), chosen), chosen, seed=1, team=Team(device=CPU, size=2))
 
     def test_a_batch_larger_than_an_epoch_is_refused(self, face_set: MakeSet, params: MakeParams) -> None:
         chosen = params(batch_size=32)
-        network = create_network(network_spec(chosen))
-        with pytest.raises(ParamsError, match=r"train\.batch_size: .* only 6 pairs to share; lower it to 12"):
+        network = create_network(chosen.network.spec)
+        with pytest.raises(
+            ParamsError, match=r"train\.optimisation\.batch_size: .* only 6 pairs to share; lower it to 12"
+        ):
             Trainer(network, _pairs(face_set(), chosen), chosen, seed=1, team=Team(device=CPU, size=2))
 
 
@@ -79,7 +82,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
     "steps_per_epoch": 3,
     "epochs": 3,
-    "dropout": 0.0,
+    "drop_rate": 0.0,
     "learning_rate": 0.001,
 }
 

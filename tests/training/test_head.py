@@ -9,7 +9,6 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from deepfakestream.model.network import DetectorNetwork, create_network
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
     TrainingJob,
@@ -21,7 +20,7 @@ from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import PENALTY, refit_head
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
-from deepfakestream.training.start import network_spec
+from deepfakestream.training.params import TrainParams
 
 ALONE = Team(device=torch.device("cpu"))
 
@@ -29,8 +28,8 @@ ALONE = Team(device=torch.device("cpu"))
 def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torch.Tensor]:
     """Return a random network with a fitted head, and the pictures that it was fitted on."""
     torch.manual_seed(1)
-    network = create_network(network_spec(params)).eval()
-    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment="none", seed=3))
+    network = create_network(params.network.spec).eval()
+    pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment="none", seed=3))
     sampler = DrawSampler(pairs, num_draws=len(pairs), seed=3)
     refit_head(network, [(pairs, sampler)], num_workers=0, team=ALONE)
     return network, torch.stack([pairs[draw] for draw in sampler]).flatten(0, 1).float()
@@ -42,7 +41,7 @@ def test_is_the_optimum_of_its_loss(
     face_set: Callable[..., FaceSet], params: Callable[..., TrainParams], variant: str, mirrored: bool
 ) -> None:
     """No small step of any weight or of the bias lowers the penalised loss."""
-    network, pixels = refitted(face_set(), params(variant=variant, mirrored=mirrored))
+    network, pixels = refitted(face_set(), params(variant=variant, flip_tta=mirrored))
     labels = torch.tensor([0.0, 1.0]).repeat(len(pixels) // 2).double()
     with torch.no_grad():
         features = network.features(pixels).double()
@@ -96,12 +95,12 @@ def test_ends_a_training_and_is_measured(
 ) -> None:
     chosen = params(variant="dual", streams=streams, refit_head_pairs=6)
     start = str(write_untrained(tmp_path / "start", chosen))
-    job = make_job(face_set(), face_set(), chosen.model_copy(update={"start_from": start}))
+    job = make_job(face_set(), face_set(), chosen.changed({"network": {"start_from": start}}))
     told: list[int] = []
     trained = train_detector(
         job, CheckpointStore(directory=tmp_path / "run"), lambda epoch, metrics: told.append(epoch)
     )
-    num_epochs = 2 * chosen.epochs if streams == "separate" else chosen.epochs
+    num_epochs = 2 * chosen.optimisation.epochs if streams == "separate" else chosen.optimisation.epochs
     assert told == list(range(num_epochs + 1))
     assert trained.fit.best_epoch == num_epochs
     assert trained.fit.history[-1]["val_auc"] > 0.7

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.errors import WeightsError
-from deepfakestream.params import Params, load_params
 from deepfakestream.training.key import training_key
+from deepfakestream.training.params import TrainParams
 
 COLUMNS = ["crop_sha256", "label", "split", "group_id", "source"]
 TABLE = pd.DataFrame(
@@ -17,39 +20,53 @@ TABLE = pd.DataFrame(
 )
 
 
+@dataclass(frozen=True)
+class Training:
+    """What decides a training besides the crops."""
+
+    train: TrainParams
+    extract: ExtractParams = field(default_factory=ExtractParams)
+    seed: int = 7
+
+    def key(self, table: pd.DataFrame = TABLE) -> str:
+        return training_key(table, self.train, extract=self.extract, seed=self.seed)
+
+    def changed(self, group: str, **values: Any) -> Training:
+        return replace(self, train=self.train.changed({group: values}))
+
+
 @pytest.fixture
-def params(tmp_path: Path) -> Params:
+def training(tmp_path: Path) -> Training:
     """A training that starts from a model folder."""
-    whole = load_params(Path(__file__).parents[2] / "params.yaml")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    return whole.model_copy(update={"train": whole.train.model_copy(update={"start_from": str(tmp_path)})})
+    return Training(TrainParams().changed({"network": {"start_from": str(tmp_path)}}))
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_crops_and_what_decides_on_pairs(params: Params, column: str) -> None:
+def test_crops_and_what_decides_on_pairs(training: Training, column: str) -> None:
     other = TABLE.copy()
     other.loc[0, column] = "other"
-    assert training_key(other, params) != training_key(TABLE, params) == training_key(TABLE.copy(), params)
+    assert training.key(other) != training.key() == training.key(TABLE.copy())
 
 
-def test_parameters_and_seed(params: Params) -> None:
-    changes = [
-        {},
-        {"seed": 8},
-        {"extract": params.extract.model_copy(update={"crop_scale": 1.3})},
-        {"train": params.train.model_copy(update={"dropout": 0.7})},
-        {"train": params.train.model_copy(update={"start_from": "imagenet"})},
-        {"train": params.train.model_copy(update={"start_from": "packaged"})},
+def test_parameters_and_seed(training: Training) -> None:
+    trainings = [
+        training,
+        replace(training, seed=8),
+        replace(training, extract=ExtractParams(crop_scale=1.3)),
+        training.changed("network", drop_rate=0.7),
+        training.changed("network", start_from="imagenet"),
+        training.changed("network", start_from="packaged"),
+        training.changed("extra", fake_weight=2.0),
     ]
-    keys = {training_key(TABLE, params.model_copy(update=change)) for change in changes}
-    assert len(keys) == len(changes)
+    assert len({each.key() for each in trainings}) == len(trainings)
 
 
-def test_weights_to_start_from(params: Params) -> None:
-    first = training_key(TABLE, params)
-    weights = Path(params.train.start_from) / "model.safetensors"
+def test_weights_to_start_from(training: Training) -> None:
+    first = training.key()
+    weights = Path(training.train.network.start_from) / "model.safetensors"
     weights.write_bytes(b"others")
-    assert training_key(TABLE, params) != first
+    assert training.key() != first
     weights.unlink()
-    with pytest.raises(WeightsError, match=r"model\.safetensors: cannot be read"):
-        training_key(TABLE, params)
+    with pytest.raises(WeightsError):
+        training.key()

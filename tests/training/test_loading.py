@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from deepfakestream.params import FakeMix
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.mapped import open_mapped
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+from deepfakestream.training.params import FakeMix
 
 MIX = FakeMix(dataset=0.4, self_blend=0.4, swap=0.2)
 

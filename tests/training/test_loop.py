@@ -10,13 +10,12 @@ import torch
 
 from deepfakestream.errors import DataError, DivergedError, ParamsError
 from deepfakestream.model.network import create_network
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, draws_an_epoch
 from deepfakestream.training.pairs import PairDataset, PairSpec
-from deepfakestream.training.start import network_spec
+from deepfakestream.training.params import TrainParams
 from deepfakestream.training.validation import SCORE_BATCH, LabelledImages
 
 MakeSet = Callable[..., FaceSet]
@@ -30,8 +29,8 @@ class KilledError(Exception):
 
 def _trainer(faces: FaceSet, params: TrainParams) -> Trainer:
     torch.manual_seed(3)
-    pairs = PairDataset(faces, PairSpec(mix=params.fake_mix, augment=params.augment, seed=3))
-    return Trainer(create_network(network_spec(params)), pairs, params, seed=3, team=ALONE)
+    pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment=params.samples.augment, seed=3))
+    return Trainer(create_network(params.network.spec), pairs, params, seed=3, team=ALONE)
 
 
 def _validation(faces: FaceSet) -> dict[str, LabelledImages]:
@@ -66,7 +65,7 @@ def test_an_epoch_is_whole_batches(params: MakeParams, num_reals: int, steps: in
 
 class TestFit:
     def test_learns_a_tiny_set(self, face_set: MakeSet, params: MakeParams, tmp_path: Path) -> None:
-        result = _fit(face_set(), params(epochs=6, dropout=0.0), tmp_path)
+        result = _fit(face_set(), params(epochs=6, drop_rate=0.0), tmp_path)
         losses = [metrics["train_loss"] for metrics in result.history]
         assert losses[-1] < 0.7 * losses[0]
         assert max(metrics["val_auc"] for metrics in result.history) > 0.9
@@ -128,7 +127,9 @@ class TestFit:
         trainer = _trainer(face_set(), params())
         with torch.no_grad():
             trainer._network.head.bias.fill_(float("nan"))
-        with pytest.raises(ParamsError, match=r"train\.learning_rate: training diverged in epoch 1"):
+        with pytest.raises(
+            ParamsError, match=r"train\.optimisation\.learning_rate: training diverged in epoch 1"
+        ):
             trainer.fit(
                 _validation(face_set()), CheckpointStore(directory=tmp_path), lambda epoch, metrics: None
             )
@@ -140,7 +141,9 @@ class TestFit:
         chosen = params(
             optimizer="sgd", learning_rate=1e30, warmup_share=0.0, ema_decay=0.0, steps_per_epoch=1
         )
-        with pytest.raises(DivergedError, match=r"train\.learning_rate: .*scores of dataset are no numbers"):
+        with pytest.raises(
+            DivergedError, match=r"train\.optimisation\.learning_rate: .*scores of dataset are not finite"
+        ):
             _fit(face_set(), chosen, tmp_path)
 
 

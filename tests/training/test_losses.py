@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchvision.ops import sigmoid_focal_loss
 
-from deepfakestream.params import TrainParams
 from deepfakestream.training.losses import Loss
+from deepfakestream.training.params import TrainParams
 
 LOGITS = torch.tensor([-1.5, 0.3, 2.0, -0.4])
 LABELS = torch.tensor([0.0, 0.0, 1.0, 1.0])

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from deepfakestream.errors import ParamsError
-from deepfakestream.params import TrainParams
 from deepfakestream.training.optimisation import (
     MAX_GRADIENT_NORM,
     Precision,
@@ -16,6 +15,7 @@ from deepfakestream.training.optimisation import (
     create_optimizer,
     create_schedule,
 )
+from deepfakestream.training.params import TrainParams
 
 MakeParams = Callable[..., TrainParams]
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ class TestOptimizer:
     def test_any_of_timm_makes_the_loss_fall(self, params: MakeParams, name: str) -> None:
         torch.manual_seed(0)
         network = Small()
-        optimizer = create_optimizer(network, params(optimizer=name, learning_rate=0.01))
+        optimizer = create_optimizer(network, params(optimizer=name, learning_rate=0.01).optimisation)
         precision = Precision("off", CPU)
         pixels, wanted = torch.randn(8, 3, 6, 6), torch.ones(8, 1)
         losses = []
@@ -50,7 +50,7 @@ class TestOptimizer:
 
     def test_biases_and_norms_are_not_decayed(self, params: MakeParams) -> None:
         network = Small()
-        groups = create_optimizer(network, params(weight_decay=0.3)).param_groups
+        groups = create_optimizer(network, params(weight_decay=0.3).optimisation).param_groups
         decayed = {id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]}
         assert decayed == {id(network.conv.weight), id(network.head.weight)}
         assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
@@ -64,8 +64,8 @@ class TestOptimizer:
         ],
     )
     def test_refused(self, params: MakeParams, name: str, reason: str) -> None:
-        with pytest.raises(ParamsError, match=rf"train\.optimizer: .*{reason}|{reason}"):
-            create_optimizer(Small(), params(optimizer=name))
+        with pytest.raises(ParamsError, match=rf"train\.optimisation\.optimizer: .*{reason}|{reason}"):
+            create_optimizer(Small(), params(optimizer=name).optimisation)
 
 
 class TestSchedule:
@@ -79,7 +79,7 @@ class TestSchedule:
         ],
     )
     def test_rises_and_falls(self, params: MakeParams, name: str, middle: float | None, end: float) -> None:
-        chosen = params(scheduler=name, warmup_share=0.1)
+        chosen = params(scheduler=name, warmup_share=0.1).optimisation
         optimizer = create_optimizer(Small(), chosen)
         schedule = create_schedule(optimizer, chosen, num_steps=100)
         rates = [optimizer.param_groups[0]["lr"]]
@@ -109,7 +109,7 @@ class TestPrecision:
             assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
 
     def test_half_precision_needs_a_gpu(self) -> None:
-        with pytest.raises(ParamsError, match=r"train\.amp: 'fp16' needs a GPU"):
+        with pytest.raises(ParamsError, match=r"train\.extra\.amp: 'fp16' needs a GPU"):
             Precision("fp16", CPU)
 
     def test_bfloat16_where_the_processor_has_it(self) -> None:
@@ -123,7 +123,7 @@ class TestPrecision:
 
     def test_gradients_are_clipped(self, params: MakeParams) -> None:
         network = Small()
-        optimizer = create_optimizer(network, params(optimizer="sgd"))
+        optimizer = create_optimizer(network, params(optimizer="sgd").optimisation)
         Precision("off", CPU).step(1e6 * network(torch.randn(2, 3, 6, 6)).sum(), network, optimizer)
         gradients = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
         assert gradients.norm().item() == pytest.approx(MAX_GRADIENT_NORM, rel=1e-3)

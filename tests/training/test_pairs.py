@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from deepfakestream.errors import DataError
-from deepfakestream.params import FakeMix
 from deepfakestream.training.augment import PARTNER, pair_augmentation
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
+from deepfakestream.training.params import FakeMix
 
 ONLY = {
     kind: FakeMix.model_validate({"dataset": 0.0, "self_blend": 0.0, "swap": 0.0} | {kind: 1.0})
@@ -42,13 +42,11 @@ class TestRefused:
         if not needed:
             require_both_sides(faces, split="x", needs_dataset_fakes=False)
             return
-        with pytest.raises(
-            DataError, match=r"no fake face but train\.fake_mix\.dataset or partial is above 0"
-        ):
+        with pytest.raises(DataError, match=r"no fake face but train\.samples\.fake_mix\.dataset is above 0"):
             require_both_sides(faces, split="x", needs_dataset_fakes=True)
 
     def test_no_real_that_could_be_paired(self, face_set: MakeSet) -> None:
-        with pytest.raises(DataError, match=r"no real face can have a fake of train\.fake_mix"):
+        with pytest.raises(DataError, match=r"no real face can have a fake of train\.samples\.fake_mix"):
             _pairs(face_set(num_groups=3, num_faked=0, num_without_mesh=3))
 
 
@@ -196,7 +194,7 @@ class TestKinds:
         alone = face_set(num_groups=1, num_faked=0)
         real, fake = _pairs(alone, EVEN)[0]
         assert not torch.equal(real, fake)
-        with pytest.raises(DataError, match=r"can have a fake of train\.fake_mix"):
+        with pytest.raises(DataError, match=r"can have a fake of train\.samples\.fake_mix"):
             _pairs(alone, ONLY["swap"])
 
     def test_donors_are_other_people(self, face_set: MakeSet) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import exclusive
-from deepfakestream.params import FakeMix, TrainParams
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
+from deepfakestream.training.params import FakeMix, TrainParams
 from deepfakestream.training.search import NUM_UNPRUNED, search, suggest
 
 
@@ -74,9 +74,9 @@ class TestSpace:
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(40):
             changes = suggest(study.ask(), forged_only=forged_only)  # type: ignore[arg-type]
-            chosen = TrainParams.model_validate(params().model_dump() | changes)
-            assert (chosen.fake_mix.dataset == 0.0) == forged_only
-            assert chosen.learning_rate == changes["learning_rate"]
+            chosen = params().changed(changes)
+            assert (chosen.samples.fake_mix.dataset == 0.0) == forged_only
+            assert chosen.optimisation.learning_rate == changes["optimisation"]["learning_rate"]
 
 
 def test_one_search_at_a_time(job: TrainingJob, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_one_search_at_a_time(job: TrainingJob, tmp_path: Path) -> None:
 
 def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_path: Path) -> None:
     records = Records()
-    hopeless = replace(job, params=job.params.model_copy(update={"fake_weight": float("inf")}))
+    hopeless = replace(job, params=job.params.changed({"extra": {"fake_weight": float("inf")}}))
     with pytest.raises(DataError, match="no trial finished"):
         search(hopeless, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
     assert set(records.changes) == records.failed == {0, 1}
@@ -105,7 +105,7 @@ def test_a_trial_that_is_cut_off_did_not_fail(job: TrainingJob, tmp_path: Path) 
         for epoch in range(3):
             better.report(2.0, epoch)
         study.tell(better, 2.0)
-    longer = replace(job, params=job.params.model_copy(update={"epochs": 3}))
+    longer = replace(job, params=job.params.changed({"optimisation": {"epochs": 3}}))
     records = Records()
     found = search(
         longer, num_trials=NUM_UNPRUNED + 1, database=database, name="x", open_trial=records.open_trial
@@ -121,9 +121,10 @@ def test_a_set_without_fakes_is_searched_with_forgeries(
     """Each trial asked for fakes of the data set, whatever the mix it started from."""
     faces = face_set(num_groups=3, num_faked=0)
     forged = FakeMix(dataset=0.0, self_blend=1.0, swap=0.0)
-    alone = replace(job, train=faces, val=faces, params=job.params.model_copy(update={"fake_mix": forged}))
+    params = job.params.changed({"samples": {"fake_mix": forged}})
+    alone = replace(job, train=faces, val=faces, params=params)
     found = search(alone, num_trials=1, database=tmp_path / "s.db", name="x", open_trial=Records().open_trial)
-    assert found.best_changes["fake_mix"]["dataset"] == 0.0
+    assert found.best_changes["samples"]["fake_mix"]["dataset"] == 0.0
 
 
 @pytest.mark.slow
@@ -138,6 +139,6 @@ def test_two_trials_then_two_more(job: TrainingJob, tmp_path: Path) -> None:
     assert more.num_finished + more.num_pruned == 3
     assert set(records.changes) == {0, 1, killed.number + 1}
     assert records.epochs == [(number, 0) for number in records.changes]
-    assert len({changes["learning_rate"] for changes in records.changes.values()}) == 3
+    assert len({changes["optimisation"]["learning_rate"] for changes in records.changes.values()}) == 3
     assert more.best_changes == records.changes[more.best_number]
     assert more.best_auc >= first.best_auc

@@ -157,7 +157,7 @@ def _as_json(report: EvaluateReport, facts: Mapping[str, Any]) -> dict[str, Any]
 def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     network, calibration = spec.network, spec.calibration
     return {
-        "Network": f"{network.variant}, {network.backbone}, {network.pooling} pooling",
+        "Network": f"{network.variant}, {network.backbone}, {network.global_pool} pooling",
         "Aggregation": _aggregation_in_words(spec.aggregation),
         "Calibration": f"{calibration.method}: slope {calibration.slope:.3f}, "
         f"intercept {calibration.intercept:.3f}",

@@ -89,7 +89,7 @@ def _as_scored(
 ) -> dict[str, Map]:
     """Return the maps of a crop, or their mean with its mirror image's where the network scores that mean."""
     maps = maps_of(network, crop)
-    if not network.mirrored:
+    if not network.flip_tta:
         return maps
     mirrored = maps_of(network, crop[:, ::-1])
     half = np.float32(0.5)

@@ -22,26 +22,11 @@ from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec
 from deepfakestream.faces.upright import found_when_turned, seen_upright
 from deepfakestream.media.reader import Media, open_media
 from deepfakestream.media.types import Frame, MediaBudget, MediaNote, NoteCode, RGBImage
-from deepfakestream.params import ExtractParams
 
 FRAMES_AT_ONCE = 4
 """Full frames held in memory together; small enough for 8K, large enough for a batch."""
 
 Item = TypeVar("Item")
-
-
-def spec_from_params(params: ExtractParams) -> ExtractionSpec:
-    """Return the part of the parameters that decides which pixels become a crop."""
-    return ExtractionSpec(
-        detector=params.detector,
-        num_frames=params.num_frames,
-        min_face_px=params.min_face_px,
-        min_score=params.min_score,
-        max_faces_per_frame=params.max_faces_per_frame,
-        crop_scale=params.crop_scale,
-        crop_shift_y=params.crop_shift_y,
-        crop_size_px=params.crop_size_px,
-    )
 
 
 def extract_faces(

@@ -53,7 +53,7 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:5]) or "timm.list_models() names them"
-        raise ParamsError(f"train.backbone: timm has no model '{name}'; did you mean one of: {near}?")
+        raise ParamsError(f"train.network.backbone: timm has no model '{name}'; did you mean one of: {near}?")
     try:
         backbone: nn.Module = timm.create_model(
             name,
@@ -67,7 +67,7 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
         if drop_path == 0:
             raise
         raise ParamsError(
-            f"train.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
+            f"train.network.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
         ) from error
     if imagenet:
         weights = _without_classifier(lite0_weights()) if name == OFFLINE_BACKBONE else _hub_weights(name)

@@ -78,18 +78,18 @@ class Stream(nn.Module):
 class DetectorNetwork(nn.Module):
     """One or two streams, their features side by side, and a linear head."""
 
-    def __init__(self, streams: dict[str, Stream], *, dropout: float, mirrored: bool = False) -> None:
+    def __init__(self, streams: dict[str, Stream], *, drop_rate: float, flip_tta: bool = False) -> None:
         super().__init__()
-        self.mirrored = mirrored
+        self.flip_tta = flip_tta
         self.widths = {name: stream.num_features for name, stream in streams.items()}
         """Features of each stream, in the order in which the head reads them."""
         self.streams = nn.ModuleDict(streams)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(sum(self.widths.values()), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return one logit a picture, `(N,)`: the mean with that of its mirror image where so built."""
-        if self.mirrored and not self.training:
+        if self.flip_tta and not self.training:
             return (self.one_way(pixels) + self.one_way(pixels.flip(3))) / 2
         return self.one_way(pixels)
 
@@ -108,7 +108,7 @@ class DetectorNetwork(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return what the head sees, `(N, C)`: the mean with the mirror image's where so built."""
-        views = (pixels, pixels.flip(3)) if self.mirrored else (pixels,)
+        views = (pixels, pixels.flip(3)) if self.flip_tta else (pixels,)
         return torch.stack([self._pooled(self.feature_maps(view)) for view in views]).mean(dim=0)
 
     def _pooled(self, maps: Mapping[str, Tensor]) -> Tensor:
@@ -130,9 +130,9 @@ def create_network(
         backbone = create_backbone(
             spec.backbone, imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
         )
-        pooling = create_pooling(spec.pooling, int(backbone.num_features))  # type: ignore[arg-type]
+        pooling = create_pooling(spec.global_pool, int(backbone.num_features))  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, pooling)
-    return DetectorNetwork(streams, dropout=spec.dropout, mirrored=spec.mirrored)
+    return DetectorNetwork(streams, drop_rate=spec.drop_rate, flip_tta=spec.flip_tta)
 
 
 def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -> DetectorNetwork:
@@ -172,6 +172,6 @@ def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str,
 
 
 def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:
-    rgb, srm = Normalise(normalisation), SRM(learnable=spec.srm_learnable)
+    rgb, srm = Normalise(normalisation), SRM()
     views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
     return {name: views[name] for name in STREAMS[spec.variant]}

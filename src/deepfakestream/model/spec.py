@@ -7,47 +7,58 @@ so that they cannot disagree.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.frozen import Strict
 
 SPEC_FILE = "spec.json"
 Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble"]
 """What the network sees, and through how many backbones."""
 
 
-class Spec(BaseModel):
-    """Base of the spec's parts: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_EARLIER_NAMES = {"pooling": "global_pool", "dropout": "drop_rate", "mirrored": "flip_tta"}
+"""Fields of `NetworkSpec` in models that were exported by earlier releases."""
 
 
-class NetworkSpec(Spec):
+class NetworkSpec(Strict):
     """How to rebuild the network around the weights."""
 
     variant: Variant
     backbone: str
-    pooling: Literal["avg", "gwap"]
-    srm_learnable: bool
-    dropout: float
+    global_pool: Literal["avg", "gwap"]
+    drop_rate: float
     drop_path: float = 0.0
     """How often training skipped the last residual block; scoring never skips."""
-    mirrored: bool = False
-    """Whether a face is scored as the mean of itself and its mirror image; training sees one at a time."""
+    flip_tta: bool = False
+    """Whether a face's score is the mean of its own and its mirror image's; training sees one at a time."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_names(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        # Whether training might move the kernels decides no score: they are saved with the weights.
+        return {
+            _EARLIER_NAMES.get(name, name): value
+            for name, value in content.items()
+            if name != "srm_learnable"
+        }
 
 
-class NormalisationSpec(Spec):
+class NormalisationSpec(Strict):
     """Channel statistics, on a 0-1 scale, RGB order."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-class AggregationSpec(Spec):
+class AggregationSpec(Strict):
     """From face logits to one logit a file: over the frames of a track, then over tracks."""
 
     frames: Literal["mean", "trimmed_mean", "median", "confident", "learned"]
@@ -72,7 +83,7 @@ class AggregationSpec(Spec):
         return self
 
 
-class CalibrationSpec(Spec):
+class CalibrationSpec(Strict):
     """Scaling of the file's logit: `p_fake = sigmoid(slope * logit + intercept)`."""
 
     slope: float
@@ -81,7 +92,7 @@ class CalibrationSpec(Spec):
     """`temperature` has intercept 0."""
 
 
-class OperatingPoint(Spec):
+class OperatingPoint(Strict):
     """A threshold with its meaning."""
 
     threshold: float
@@ -96,7 +107,7 @@ class OperatingPoint(Spec):
     """Data, split and number of files the rates were measured on."""
 
 
-class DetectorSpec(Spec):
+class DetectorSpec(Strict):
     """Everything besides weights that decides a verdict."""
 
     schema_version: Literal[1] = 1

@@ -28,9 +28,9 @@ def srm_kernels() -> Tensor:
 class SRM(nn.Module):
     """Turn pixels `(N, 3, H, W)` on a 0-255 scale into batch-normalised residuals of the same shape."""
 
-    def __init__(self, *, learnable: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(srm_kernels(), requires_grad=learnable)
+        self.weight = nn.Parameter(srm_kernels(), requires_grad=False)
         self.norm = nn.BatchNorm2d(3)
 
     def forward(self, pixels: Tensor) -> Tensor:

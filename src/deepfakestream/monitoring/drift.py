@@ -15,8 +15,8 @@ import pandas as pd
 from deepfakestream.monitoring import drift_psi
 from deepfakestream.monitoring.drift_columns import clean, set_aside
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport, Status
+from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
-from deepfakestream.params import DriftParams
 
 SCORE = "p_fake"
 REPORT_FILE = "drift.json"

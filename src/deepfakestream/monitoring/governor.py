@@ -25,7 +25,7 @@ from deepfakestream.errors import GateError
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor_rules import objections_to
 from deepfakestream.monitoring.governor_store import GovernorStore, as_text
-from deepfakestream.params import RetrainParams
+from deepfakestream.monitoring.params import RetrainParams
 
 RetrainOutcome = Literal["promoted", "held", "failed"]
 LEASE = timedelta(minutes=10)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from deepfakestream.monitoring.governor_store import as_text
-from deepfakestream.params import RetrainParams
+from deepfakestream.monitoring.params import RetrainParams
 
 BUDGET_PERIOD = timedelta(days=7)
 

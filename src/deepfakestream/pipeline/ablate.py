@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,37 +19,37 @@ from deepfakestream.host.device import resolve_device
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.params import Params, TrainParams
+from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.distributed import Team
-from deepfakestream.training.job import open_job
+from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
+from deepfakestream.training.search import TrainChanges
 from deepfakestream.training.validation import LabelledImages, logits_of
 from deepfakestream.wiring import mlflow_store
 
-CONFIGURATIONS: dict[str, dict[str, Any]] = {
+CONFIGURATIONS: dict[str, TrainChanges] = {
     "as configured": {},
-    "rgb": {"variant": "rgb"},
-    "srm": {"variant": "srm"},
-    "stacked": {"variant": "stacked"},
-    "dual": {"variant": "dual"},
-    "dual, separate": {"variant": "dual", "streams": "separate"},
-    "ensemble, separate": {"variant": "ensemble", "streams": "separate"},
-    "taught by version 0": {"distill": {"teacher": "packaged"}},
-    "average pooling": {"pooling": "avg"},
-    "gwap pooling": {"pooling": "gwap"},
-    "told where": {"area_weight": 1.0},
-    "last layer anew": {"refit_head_pairs": 3000},
-    "without forge": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}},
-    "forge only": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}},
-    "without self-blends": {"fake_mix": {"dataset": 0.8, "self_blend": 0.0, "swap": 0.2}},
-    "without swaps": {"fake_mix": {"dataset": 0.65, "self_blend": 0.35, "swap": 0.0}},
-    "full augmentation": {"augment": "full"},
+    "rgb": {"network": {"variant": "rgb"}},
+    "srm": {"network": {"variant": "srm"}},
+    "stacked": {"network": {"variant": "stacked"}},
+    "dual": {"network": {"variant": "dual"}},
+    "dual, separate": {"network": {"variant": "dual"}, "extra": {"streams": "separate"}},
+    "ensemble, separate": {"network": {"variant": "ensemble"}, "extra": {"streams": "separate"}},
+    "distilled from version 0": {"extra": {"distill": {"teacher": "packaged"}}},
+    "average pooling": {"network": {"global_pool": "avg"}},
+    "gwap pooling": {"network": {"global_pool": "gwap"}},
+    "head refitted": {"extra": {"refit_head_pairs": 3000}},
+    "without forge": {"samples": {"fake_mix": {"dataset": 1.0, "self_blend": 0.0, "swap": 0.0}}},
+    "forge only": {"samples": {"fake_mix": {"dataset": 0.0, "self_blend": 0.7, "swap": 0.3}}},
+    "without self-blends": {"samples": {"fake_mix": {"dataset": 0.8, "self_blend": 0.0, "swap": 0.2}}},
+    "without swaps": {"samples": {"fake_mix": {"dataset": 0.65, "self_blend": 0.35, "swap": 0.0}}},
+    "full augmentation": {"samples": {"augment": "full"}},
     **{
-        f"without {group}": {"augment": "full", "augment_without": [group]}
+        f"without {group}": {"samples": {"augment": "full"}, "extra": {"augment_without": [group]}}
         for group in ("framing", "colour", "detail", "coding", "hidden")
     },
 }
@@ -87,18 +86,20 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
         start_run(mlflow_store(settings), name=f"ablate {digest[:8]}", tags={"step": "ablate"}) as parent,
         open_job(
             table,
-            params,
-            extract_dir=settings.extract_dir,
-            faces_dir=settings.faces_dir,
+            params.train,
+            CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+            extraction=params.extract.spec,
+            seed=params.seed,
             team=team,
             digest=digest,
         ) as job,
     ):
         validation = validation_pictures(job)
         for name in only or CONFIGURATIONS:
-            changed = TrainParams.model_validate(params.train.model_dump() | CONFIGURATIONS[name])
+            changed = params.train.changed(CONFIGURATIONS[name])
             whole = params.model_copy(update={"train": changed})
-            key = f"{training_key(table, whole)}-{params.evaluate.num_bootstrap}"
+            training = training_key(table, changed, extract=params.extract, seed=params.seed)
+            key = f"{training}-{params.evaluate.num_bootstrap}"
             path = settings.work_dir / "ablation" / f"{key}.json"
             try:
                 rows[name] = _kept(path) or _trained(

@@ -14,8 +14,8 @@ from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
+from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.params import DriftParams
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store

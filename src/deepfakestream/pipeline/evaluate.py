@@ -19,6 +19,7 @@ from deepfakestream.evaluation.files import EvaluateReport, write_files
 from deepfakestream.evaluation.gaps import measure_gaps
 from deepfakestream.evaluation.metrics import FPR_LEVELS, measure
 from deepfakestream.evaluation.operating import measure_points
+from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.evaluation.robustness import (
     RobustnessCard,
     empty_card,
@@ -36,7 +37,6 @@ from deepfakestream.evaluation.scores import (
 from deepfakestream.evaluation.slices import measure_slices, worst_slices
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.params import EvaluateParams
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store

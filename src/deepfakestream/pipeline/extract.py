@@ -15,14 +15,13 @@ from deepfakestream.data.extraction.crop_assembly import EmptyItem, Summary, ass
 from deepfakestream.data.extraction.face_filling import fill_store
 from deepfakestream.data.extraction.face_jobs import DetectorFactory
 from deepfakestream.data.extraction.face_store import read_stored
+from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.data.manifest import read_manifest, to_rows
 from deepfakestream.data.quarantine import GATE_REASONS, NAME_REASONS, Quarantine, Refusal
 from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import DataError
-from deepfakestream.faces.extraction import spec_from_params
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.counted import counted
-from deepfakestream.params import ExtractParams
 from deepfakestream.settings import Settings
 
 ROWS_AT_ONCE = 1024
@@ -73,7 +72,7 @@ def run(
     """
     started = time.monotonic()
     manifest = read_named_items(settings.workspace, settings.data_dir)
-    spec = spec_from_params(params)
+    spec = params.spec
     stored, num_reused = stored_faces(manifest, spec, settings=settings, detector_factory=detector_factory)
     summary = assemble(
         settings.extract_dir,

@@ -14,6 +14,7 @@ from deepfakestream.data.ingestion.held_groups import join_held_groups
 from deepfakestream.data.ingestion.intake import Selection, copy_into, manifest_rows, relabel, select
 from deepfakestream.data.ingestion.layouts import choose_layout
 from deepfakestream.data.ingestion.layouts.types import Layout
+from deepfakestream.data.ingestion.params import IngestParams
 from deepfakestream.data.ingestion.recorded_set import RecordedSet
 from deepfakestream.data.manifest import read_manifest_or_empty, write_manifest
 from deepfakestream.data.quarantine import Origin, Quarantine, Refusal
@@ -25,7 +26,6 @@ from deepfakestream.host.counted import counted
 from deepfakestream.host.progress import track
 from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
-from deepfakestream.params import IngestParams
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 

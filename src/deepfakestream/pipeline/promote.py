@@ -19,7 +19,6 @@ from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.finished import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.evaluation.scores import read_items, score_items
 from deepfakestream.model.folder import model_sha256
-from deepfakestream.params import PromoteParams
 from deepfakestream.pipeline.extract import stored_faces
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.promotion.gate import Decision, Outcome, decide
@@ -32,6 +31,7 @@ from deepfakestream.promotion.ledger import (
     read_entries,
 )
 from deepfakestream.promotion.note import DECISION_TAG, note_decision
+from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import make_champion
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run

@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from deepfakestream.data.extraction.face_store import drop_everywhere
+from deepfakestream.data.ingestion.params import IngestParams
 from deepfakestream.data.manifest import read_manifest_or_empty
 from deepfakestream.data.quarantine import LedgerEntry, Origin, Quarantine
 from deepfakestream.errors import Reason
-from deepfakestream.params import IngestParams
 from deepfakestream.pipeline import ingest
 from deepfakestream.settings import Settings
 

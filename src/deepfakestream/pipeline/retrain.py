@@ -11,7 +11,8 @@ from functools import partial
 from deepfakestream.host.progress import track
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.lease import Lease, kept_alive
-from deepfakestream.params import RetrainParams, load_params
+from deepfakestream.monitoring.params import RetrainParams
+from deepfakestream.params import load_params
 from deepfakestream.pipeline import promote
 from deepfakestream.pipeline.stages import STAGES, renew
 from deepfakestream.registry.champion import champion_version

@@ -18,10 +18,10 @@ from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import Team
-from deepfakestream.training.job import open_job
+from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
-from deepfakestream.training.search import SearchResult, TrialRecord, search
+from deepfakestream.training.search import SearchResult, TrainChanges, TrialRecord, search
 from deepfakestream.wiring import mlflow_store
 
 
@@ -61,7 +61,8 @@ class _ChildRun:
 def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     """Search until the study of these crops and parameters has `num_trials` trials; log them to MLflow.
 
-    Each trial trains for `train.epochs` epochs of `train.steps_per_epoch` steps; `artifacts/` stays as it is.
+    Each trial trains for `epochs` epochs of `steps_per_epoch` steps (`train.optimisation`); `artifacts/`
+    stays as it is.
 
     Raises:
         DataError: the crops are missing, a split lacks a class, or another search runs in this workspace.
@@ -72,7 +73,7 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     team = Team(device=torch.device(resolve_device(settings.device)))
     table = read_usable_crops(settings.artifacts_dir)
     digest = table_digest(table)
-    key = training_key(table, params)
+    key = training_key(table, params.train, extract=params.extract, seed=params.seed)
     database = settings.work_dir / "search.db"
     with start_run(
         mlflow_store(settings), name=f"search {digest[:8]}", tags={"step": "search", "study": key}
@@ -80,7 +81,7 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
         parent.log_params({"seed": params.seed, "train": params.train.model_dump(), "trials": num_trials})
 
         @contextmanager
-        def open_trial(number: int, changes: dict[str, Any]) -> Iterator[TrialRecord]:
+        def open_trial(number: int, changes: TrainChanges) -> Iterator[TrialRecord]:
             name = f"trial {number}"
             with start_run(
                 mlflow_store(settings), name=name, tags={"step": "search"}, parent=parent
@@ -90,9 +91,10 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
 
         with open_job(
             table,
-            params,
-            extract_dir=settings.extract_dir,
-            faces_dir=settings.faces_dir,
+            params.train,
+            CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+            extraction=params.extract.spec,
+            seed=params.seed,
             team=team,
             digest=digest,
         ) as job:

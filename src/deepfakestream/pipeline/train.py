@@ -28,11 +28,10 @@ from deepfakestream.training.detector import (
     validation_pictures,
 )
 from deepfakestream.training.distributed import Team, join_team
-from deepfakestream.training.job import open_job
+from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
 from deepfakestream.training.pictures import write_pairs_picture
-from deepfakestream.training.start import network_spec
 from deepfakestream.wiring import mlflow_store
 
 
@@ -87,16 +86,17 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
 def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> TrainReport:
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
-    name = f"train {params.train.variant} {digest[:8]}"
+    name = f"train {params.train.network.variant} {digest[:8]}"
     with (
         exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
         start_run(mlflow_store(settings), name=name, tags={"step": "train"}) as tracked,
     ):
         with open_job(
             table,
-            params,
-            extract_dir=settings.extract_dir,
-            faces_dir=settings.faces_dir,
+            params.train,
+            CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+            extraction=params.extract.spec,
+            seed=params.seed,
             team=team,
             digest=digest,
         ) as job:
@@ -116,9 +116,10 @@ def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     with open_job(
         table,
-        params,
-        extract_dir=settings.extract_dir,
-        faces_dir=settings.faces_dir,
+        params.train,
+        CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+        extraction=params.extract.spec,
+        seed=params.seed,
         team=team,
         digest="",
     ) as job:
@@ -133,7 +134,7 @@ def _log_inputs(
             "seed": params.seed,
             "train": params.train.model_dump(),
             "extract": params.extract.model_dump(),
-            "network": network_spec(params.train).model_dump(),
+            "network": params.train.network.spec.model_dump(),
             "processes": job.team.size,
             "device": str(job.team.device),
         }
@@ -173,4 +174,8 @@ def _write_json(path: Path, content: object) -> None:
 
 def _checkpoint_dir(table: pd.DataFrame, params: Params, settings: Settings) -> Path:
     """Return a folder that only this very training has."""
-    return settings.work_dir / "checkpoints" / training_key(table, params)
+    return (
+        settings.work_dir
+        / "checkpoints"
+        / training_key(table, params.train, extract=params.extract, seed=params.seed)
+    )

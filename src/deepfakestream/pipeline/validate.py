@@ -18,6 +18,7 @@ from deepfakestream.data.validation.contact_sheet import write_contact_sheet
 from deepfakestream.data.validation.index_page import write_index
 from deepfakestream.data.validation.near_duplicates import find_near_duplicates
 from deepfakestream.data.validation.pages import keep_pages_local
+from deepfakestream.data.validation.params import ValidateParams
 from deepfakestream.data.validation.report import (
     Quarantined,
     record_in_ledger,
@@ -47,7 +48,6 @@ from deepfakestream.data.validation.views import (
 from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import GateError
 from deepfakestream.host.counted import counted
-from deepfakestream.params import ValidateParams
 from deepfakestream.settings import Settings
 
 SHEET_FILE = "near_duplicates.png"

@@ -16,7 +16,7 @@ from deepfakestream.evaluation.differences import Difference, auc_difference
 from deepfakestream.evaluation.estimate import Finding
 from deepfakestream.evaluation.metrics import Metrics, check_scores, measure
 from deepfakestream.evaluation.slices import is_sufficient
-from deepfakestream.params import PromoteParams
+from deepfakestream.promotion.params import PromoteParams
 
 COVERAGE_MARGIN = 0.02
 """How much larger a share of files than the champion the challenger may leave without a score."""

@@ -14,13 +14,14 @@ from typing import IO, get_args
 
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.params import ServeParams, load_params
 from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.sections import read_section
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Gate, Policy
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
+from deepfakestream.service.params import ServeParams
 from deepfakestream.service.prediction import Predictor
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.schemas import Prediction
@@ -75,7 +76,7 @@ class Runtime:
     @cached_property
     def params(self) -> ServeParams:
         """The `serve` section of the workspace's `params.yaml`."""
-        return load_params(self.settings.params_file).serve
+        return read_section(self.settings.params_file, "serve", ServeParams)
 
     @cached_property
     def metrics(self) -> ServiceMetrics:

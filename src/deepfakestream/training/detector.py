@@ -16,7 +16,6 @@ from deepfakestream.model.calibration import IDENTITY, operating_points
 from deepfakestream.model.network import NORMALISATION, STREAMS, DetectorNetwork, join_networks
 from deepfakestream.model.selection import choose_aggregation, choose_calibration
 from deepfakestream.model.spec import DetectorSpec, Variant
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import open_teacher
 from deepfakestream.training.distributed import Team
@@ -24,7 +23,8 @@ from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
-from deepfakestream.training.start import network_spec, start_network
+from deepfakestream.training.params import TrainParams
+from deepfakestream.training.start import start_network
 from deepfakestream.training.validation import LabelledImages, logits_of, measure_kinds, validation_sets
 
 
@@ -79,9 +79,8 @@ def fit_network(
 ) -> FitResult:
     """Train and choose the best epoch on validation; every process of a team does this at the same time.
 
-    With `train.streams: separate` the streams of a network are trained one after the other, each as a network
-    of its own, and put side by side at the end; the history is theirs, one after the other, and ends with
-    the network of all.
+    With `train.extra.streams: separate` the streams of a network are trained one after the other, each as a
+    network of its own, and joined at the end. The history has the epochs of each, then the joined network.
 
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for, or the checkpoint is damaged.
@@ -90,15 +89,15 @@ def fit_network(
             teacher.
         WeightsError: the weights to start from, or the teacher's, cannot be had or do not fit.
     """
-    if job.params.streams == "separate" and len(STREAMS[job.params.variant]) > 1:
+    if job.params.extra.streams == "separate" and len(STREAMS[job.params.network.variant]) > 1:
         return _fit_streams(job, validation, checkpoints, on_epoch)
     pairs = training_pairs(job)
     torch.manual_seed(job.seed)  # the head starts random
-    teacher = open_teacher(job.params.distill, job.extraction, job.team.device)
+    teacher = open_teacher(job.params.extra.distill, job.extraction, job.team.device)
     network = start_network(job.params)
     trainer = Trainer(network, pairs, job.params, seed=job.seed, team=job.team, teacher=teacher)
     result = trainer.fit(validation, checkpoints, on_epoch)
-    if not job.params.refit_head_pairs:
+    if not job.params.extra.refit_head_pairs:
         return result
     return _finished(job, result.network, list(result.history), validation, on_epoch)
 
@@ -116,10 +115,12 @@ def _fit_streams(
         on_epoch(len(history), metrics)
         history.append(metrics)
 
-    for name in STREAMS[job.params.variant]:
-        alone = replace(job, params=job.params.model_copy(update={"variant": name, "refit_head_pairs": 0}))
-        parts[name] = fit_network(alone, validation, checkpoints.of_part(name), record).network
-    network = join_networks(parts, network_spec(job.params)).to(job.team.device)
+    for name in STREAMS[job.params.network.variant]:
+        params = job.params.changed({"network": {"variant": name}, "extra": {"refit_head_pairs": 0}})
+        parts[name] = fit_network(
+            replace(job, params=params), validation, checkpoints.of_part(name), record
+        ).network
+    network = join_networks(parts, job.params.network.spec).to(job.team.device)
     return _finished(job, network, history, validation, on_epoch)
 
 
@@ -131,9 +132,9 @@ def _finished(
     on_epoch: Callable[[int, EpochMetrics], None],
 ) -> FitResult:
     """Return the network with its last layer fitted anew where that is asked for, measured once more."""
-    if job.params.refit_head_pairs:
+    if job.params.extra.refit_head_pairs:
         draws = list(draws_for_the_head(job))
-        refit_head(network, draws, num_workers=job.params.num_workers, team=job.team)
+        refit_head(network, draws, num_workers=job.params.samples.num_workers, team=job.team)
     metrics = job.team.agree(measure_kinds(network, validation, job.team))
     on_epoch(len(history), metrics)
     return FitResult(network=network, best_epoch=len(history), history=(*history, metrics))
@@ -141,11 +142,11 @@ def _finished(
 
 def draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
     """Yield this process's share of pairs that training does not draw: half worn as there, half lightly."""
-    num_draws = -(-job.params.refit_head_pairs // 2)
+    num_draws = -(-job.params.extra.refit_head_pairs // 2)
     share = (job.team.rank, job.team.size)
     # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
-    for seed, augment in enumerate((job.params.augment, "light"), start=job.seed + 1):
-        params = job.params.model_copy(update={"augment": augment})
+    for seed, augment in enumerate((job.params.samples.augment, "light"), start=job.seed + 1):
+        params = job.params.changed({"samples": {"augment": augment}})
         pairs = training_pairs(replace(job, params=params, seed=seed))
         yield pairs, DrawSampler(pairs, num_draws=num_draws, seed=seed, share=share)
 
@@ -156,15 +157,15 @@ def training_pairs(job: TrainingJob) -> PairDataset:
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for.
     """
-    mix = job.params.fake_mix
-    require_both_sides(job.train, split="train", needs_dataset_fakes=mix.dataset + mix.partial > 0)
+    mix = job.params.samples.fake_mix
+    require_both_sides(job.train, split="train", needs_dataset_fakes=mix.dataset > 0)
     return PairDataset(
         job.train,
         PairSpec(
             mix=mix,
-            augment=job.params.augment,
+            augment=job.params.samples.augment,
             seed=job.seed,
-            without=job.params.augment_without,
+            without=job.params.extra.augment_without,
         ),
     )
 
@@ -191,7 +192,7 @@ def _finish_spec(
     faces = job.val
     face_logits = logits_of(network, faces.images, job.team.device)
     spec = DetectorSpec(
-        network=network_spec(job.params),
+        network=job.params.network.spec,
         normalisation=NORMALISATION,
         extraction=job.extraction,
         aggregation=choose_aggregation(face_logits, faces.media_ids, faces.track_ids, faces.is_fake),

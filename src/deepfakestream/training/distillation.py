@@ -15,7 +15,7 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.files import load_network
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.model.packaged import named_model_dir
-from deepfakestream.params import DistillParams
+from deepfakestream.training.params import DistillParams
 
 
 class Teacher:
@@ -63,7 +63,7 @@ def open_teacher(params: DistillParams, extraction: ExtractionSpec, device: torc
         own, its = getattr(extraction, field), getattr(spec.extraction, field)
         if own != its:
             raise ParamsError(
-                f"train.distill.teacher: {folder} knows crops with {field} {its}, and extract.{field} is "
-                f"{own}; name a teacher of such crops, or extract them as it asks"
+                f"train.extra.distill.teacher: {folder} knows crops with {field} {its}, and "
+                f"extract.{field} is {own}; name a teacher of such crops, or extract them as it asks"
             )
     return Teacher(network.to(device), weight=params.weight, temperature=params.temperature)

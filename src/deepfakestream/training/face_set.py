@@ -96,6 +96,6 @@ def require_both_sides(faces: FaceSet, *, split: str, needs_dataset_fakes: bool)
         raise DataError(f"split '{split}' has no real face; ingest real media or change ingest.split_salt")
     if needs_dataset_fakes and len(faces.fakes) == 0:
         raise DataError(
-            f"split '{split}' has no fake face but train.fake_mix.dataset or partial is above 0; "
+            f"split '{split}' has no fake face but train.samples.fake_mix.dataset is above 0; "
             "ingest fakes or set both to 0"
         )

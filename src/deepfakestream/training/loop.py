@@ -18,8 +18,6 @@ from torch import Tensor
 from deepfakestream.errors import DivergedError, ParamsError
 from deepfakestream.host.progress import track
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.params import TrainParams
-from deepfakestream.training.area import AreaLearner, area_loss
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import Teacher
 from deepfakestream.training.distributed import Team
@@ -27,6 +25,7 @@ from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.losses import Loss
 from deepfakestream.training.optimisation import Precision, create_optimizer, create_schedule
 from deepfakestream.training.pairs import DrawSampler, PairDataset
+from deepfakestream.training.params import TrainParams
 from deepfakestream.training.validation import LabelledImages, measure_kinds
 
 EpochMetrics = dict[str, float]
@@ -57,8 +56,8 @@ def draws_an_epoch(params: TrainParams, num_reals: int) -> int:
 
     A rest would leave some processes of a team a batch more than others.
     """
-    num_pairs = params.batch_size // 2
-    num_draws = params.steps_per_epoch * num_pairs or num_reals
+    num_pairs = params.optimisation.batch_size // 2
+    num_draws = params.optimisation.steps_per_epoch * num_pairs or num_reals
     return num_draws if num_draws < num_pairs else num_draws - num_draws % num_pairs
 
 
@@ -83,28 +82,29 @@ class Trainer:
         self._params = params
         self._seed = seed
         self._team = team
-        num_pairs = params.batch_size // 2
+        num_pairs = params.optimisation.batch_size // 2
         num_draws = draws_an_epoch(params, len(pairs))
         if team.size > 1 and num_draws < num_pairs:
             raise ParamsError(
-                f"train.batch_size: an epoch has only {num_draws} pairs to share; lower it to {2 * num_draws}"
+                f"train.optimisation.batch_size: an epoch has only {num_draws} pairs to share; lower it to "
+                f"{2 * num_draws}"
             )
         self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed, share=(team.rank, team.size))
         self._loader = pair_loader(
             pairs,
             self._sampler,
-            batch_size=team.share_of(num_pairs, what="half of train.batch_size"),
-            num_workers=params.num_workers,
+            batch_size=team.share_of(num_pairs, what="half of train.optimisation.batch_size"),
+            num_workers=params.samples.num_workers,
         )
         self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._learner = AreaLearner(self._network, tells_where=params.area_weight > 0).to(team.device)
-        self._replica = team.replicate(self._learner)
-        self._ema = ModelEmaV3(self._network, decay=params.ema_decay, use_warmup=True)
+        self._replica = team.replicate(self._network)
+        self._ema = ModelEmaV3(self._network, decay=params.optimisation.ema_decay, use_warmup=True)
         self._loss = Loss.from_params(params)
         self._teacher = teacher
-        self._precision = Precision(params.amp, team.device)
-        self._optimizer = create_optimizer(self._learner, params)
-        self._schedule = create_schedule(self._optimizer, params, num_steps=params.epochs * len(self._loader))
+        self._precision = Precision(params.extra.amp, team.device)
+        num_steps = params.optimisation.epochs * len(self._loader)
+        self._optimizer = create_optimizer(self._network, params.optimisation)
+        self._schedule = create_schedule(self._optimizer, params.optimisation, num_steps=num_steps)
 
     def fit(
         self,
@@ -127,7 +127,7 @@ class Trainer:
         assert progress.history is not None
         for epoch, metrics in enumerate(progress.history):
             on_epoch(epoch, metrics)
-        while progress.epoch < self._params.epochs and not self._stale(progress):
+        while progress.epoch < self._params.optimisation.epochs and not self._stale(progress):
             metrics = self._epoch(progress.epoch)
             metrics |= self._team.agree(measure_kinds(self._averaged, validation, self._team))
             progress.history.append(metrics)
@@ -159,7 +159,7 @@ class Trainer:
         num_faces = 0
         batches: Iterable[NDArray[np.uint8]] = track(
             self._loader,
-            description=f"epoch {epoch + 1}/{self._params.epochs}",
+            description=f"epoch {epoch + 1}/{self._params.optimisation.epochs}",
             total=len(self._loader),
             unit="batch",
         )
@@ -171,7 +171,8 @@ class Trainer:
         train_loss = self._team.mean(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise DivergedError(
-                f"train.learning_rate: training diverged in epoch {epoch + 1} (loss {train_loss}); lower it"
+                f"train.optimisation.learning_rate: training diverged in epoch {epoch + 1}: the loss is "
+                f"{train_loss}; lower the rate"
             )
         return {
             "train_loss": train_loss,
@@ -184,23 +185,20 @@ class Trainer:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_fake = torch.tensor([0.0, 1.0], device=self._team.device).repeat(len(pairs))
         with self._precision.autocast():
-            logits, places = self._replica(pixels)
+            logits = self._replica(pixels)
         loss = self._loss(logits.float(), is_fake)
         if self._teacher is not None:
             loss = self._teacher.blend(loss, logits.float(), pixels)
-        total = loss
-        if places is not None:
-            total = loss + self._params.area_weight * area_loss(places.float(), pixels)
-        self._precision.step(total, self._learner, self._optimizer)
+        self._precision.step(loss, self._network, self._optimizer)
         self._team.average_statistics(self._network)
         return loss.detach()
 
     def _stale(self, progress: _Progress) -> bool:
-        return progress.epoch - 1 - progress.best_epoch >= self._params.early_stopping_patience
+        return progress.epoch - 1 - progress.best_epoch >= self._params.optimisation.early_stopping_patience
 
     def _state(self, progress: _Progress) -> dict[str, Any]:
         return {
-            "learner": self._learner.state_dict(),
+            "network": self._network.state_dict(),
             "averaged": self._ema.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "precision": self._precision.state_dict(),
@@ -211,7 +209,7 @@ class Trainer:
         state = checkpoints.load()
         if state is None:
             return _Progress(history=[])
-        self._learner.load_state_dict(state["learner"])
+        self._network.load_state_dict(state["network"])
         self._ema.module.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._precision.load_state_dict(state["precision"])

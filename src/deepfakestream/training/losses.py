@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepfakestream.params import TrainParams
+from deepfakestream.training.params import TrainParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,10 @@ class Loss:
     def from_params(cls, params: TrainParams) -> Self:
         """Return the loss that the parameters describe."""
         return cls(
-            kind=params.loss,
-            smoothing=params.label_smoothing,
-            gamma=params.focal_gamma,
-            fake_weight=params.fake_weight,
+            kind=params.extra.loss,
+            smoothing=params.optimisation.label_smoothing,
+            gamma=params.extra.focal_gamma,
+            fake_weight=params.extra.fake_weight,
         )
 
     def __call__(self, logits: Tensor, is_fake: Tensor) -> Tensor:

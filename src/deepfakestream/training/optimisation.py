@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deepfakestream.errors import ParamsError
-from deepfakestream.params import TrainParams
+from deepfakestream.training.params import OptimisationParams
 
 MAX_GRADIENT_NORM = 5.0
 LOWEST_SHARE = 0.01
 """Of the peak learning rate: where warm-up starts and where schedules end."""
 
 
-def create_optimizer(network: nn.Module, params: TrainParams) -> Optimizer:
+def create_optimizer(network: nn.Module, params: OptimisationParams) -> Optimizer:
     """Return timm's optimiser of that name; biases and norms are not decayed.
 
     Raises:
@@ -26,23 +26,28 @@ def create_optimizer(network: nn.Module, params: TrainParams) -> Optimizer:
     name = params.optimizer
     if name not in list_optimizers():
         raise ParamsError(
-            f"train.optimizer: timm has no optimiser '{name}'; take e.g. adamw, lamb, sgd or lion "
-            "(timm.optim.list_optimizers() names all)"
+            f"train.optimisation.optimizer: timm has no optimiser '{name}'; take e.g. adamw, lamb, sgd or "
+            "lion (timm.optim.list_optimizers() names all)"
         )
     if get_optimizer_info(name).second_order:
-        raise ParamsError(f"train.optimizer: '{name}' needs second derivatives; take e.g. adamw or lamb")
+        raise ParamsError(
+            f"train.optimisation.optimizer: '{name}' needs second derivatives; take e.g. adamw or lamb"
+        )
     try:
         optimizer = create_optimizer_v2(
-            network, opt=name, lr=params.learning_rate, weight_decay=params.weight_decay
+            network,
+            opt=name,
+            lr=params.learning_rate,
+            weight_decay=params.weight_decay,
         )
     except (ImportError, AssertionError, NameError) as error:
         raise ParamsError(
-            f"train.optimizer: '{name}' cannot be used here ({error}); take e.g. adamw or lamb"
+            f"train.optimisation.optimizer: '{name}' cannot be used here ({error}); take e.g. adamw or lamb"
         ) from error
     return optimizer
 
 
-def create_schedule(optimizer: Optimizer, params: TrainParams, *, num_steps: int) -> Scheduler:
+def create_schedule(optimizer: Optimizer, params: OptimisationParams, *, num_steps: int) -> Scheduler:
     """Return a schedule of the learning rate by step: a linear warm-up, then the named fall to a hundredth.
 
     `poly` falls in a straight line, `constant` stays at the peak.
@@ -110,14 +115,14 @@ def _dtype(wanted: str, device: torch.device) -> torch.dtype:
         return torch.float32
     if wanted == "fp16":
         if not on_gpu:
-            raise ParamsError("train.amp: 'fp16' needs a GPU; set it to auto, off or bf16")
+            raise ParamsError("train.extra.amp: 'fp16' needs a GPU; set it to auto, off or bf16")
         return torch.float16
     has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else _processor_has_bf16()
     if has_bf16:
         return torch.bfloat16
     if wanted == "auto":
         return torch.float16
-    raise ParamsError(f"train.amp: this {device.type} does not compute in bf16; set it to auto or off")
+    raise ParamsError(f"train.extra.amp: this {device.type} does not compute in bf16; set it to auto or off")
 
 
 def _processor_has_bf16() -> bool:

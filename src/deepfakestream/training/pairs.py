@@ -1,4 +1,4 @@
-"""Training samples: a real face and a fake beside it, of the data set (or a part), self-blended or swapped.
+"""Training samples: a real face and a fake of it: from the dataset, self-blended or swapped.
 
 A batch holds as many reals as fakes, and wherever possible a fake and the real of the same picture or source,
 so that scene, person, camera and coding say nothing about the class (GenD, WACV 2026, found this pairing
@@ -19,15 +19,14 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from deepfakestream.errors import DataError
-from deepfakestream.forge.partial import keep_part
 from deepfakestream.forge.self_blend import self_blend
 from deepfakestream.forge.swap import pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
-from deepfakestream.params import FakeMix
 from deepfakestream.training.augment import PARTNER, StepGroup, Strength, pair_augmentation
 from deepfakestream.training.face_set import FaceSet
+from deepfakestream.training.params import FakeMix
 
-KINDS = ("dataset", "partial", "self_blend", "swap")
+KINDS = ("dataset", "self_blend", "swap")
 """Of fakes: the fields of `FakeMix`."""
 NUM_DONORS = 48
 """Random faces among which a swap takes that of another person whose pose is nearest."""
@@ -69,8 +68,8 @@ class PairDataset(Dataset[Tensor]):
         self._reals = np.flatnonzero(~faces.is_fake & (self._weights.sum(axis=0) > 0))
         if len(self._reals) == 0:
             raise DataError(
-                "no real face can have a fake of train.fake_mix: self-blends and swaps need a mesh, fakes of "
-                "the data set a set with fakes; change the mix, or ingest sharper or more frontal reals"
+                "no real face can have a fake of train.samples.fake_mix: self-blends and swaps need a mesh, "
+                "'dataset' needs a source with fakes; change the mix, or ingest sharper or more frontal reals"
             )
 
     def __len__(self) -> int:
@@ -94,8 +93,8 @@ class PairDataset(Dataset[Tensor]):
         """Return a real and a fake, not augmented, drawn for the real face at that position."""
         kind = self._kind(position, rng)
         faces = self._faces
-        if kind in ("dataset", "partial"):
-            return self._dataset_pair(position, rng, partial=kind == "partial")
+        if kind == "dataset":
+            return self._dataset_pair(position, rng)
         if kind == "swap":
             donor = self._donor(position, rng)
             forgery = swap_face(
@@ -110,9 +109,7 @@ class PairDataset(Dataset[Tensor]):
         weights = self._weights[:, position]
         return str(rng.choice(KINDS, p=weights / weights.sum()))
 
-    def _dataset_pair(
-        self, position: int, rng: np.random.Generator, *, partial: bool
-    ) -> tuple[RGBImage, RGBImage]:
+    def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
         """Return a fake of the real's group if there is one, else any fake with a real of its own group.
 
         Fakes whose groups have no real take their turn as often as others of the real's set.
@@ -125,10 +122,7 @@ class PairDataset(Dataset[Tensor]):
         if own is None:
             own = rng.choice(self._siblings, size=1)
             position = int(rng.choice(self._reals_by_group[str(faces.groups[own[0]])]))
-        real, fake = faces.images[position], faces.images[int(rng.choice(own))]
-        if partial and faces.has_mesh[position]:
-            fake = keep_part(real, fake, faces.points[position], rng)
-        return real, fake
+        return faces.images[position], faces.images[int(rng.choice(own))]
 
     def _donor(self, position: int, rng: np.random.Generator) -> int:
         candidates = rng.choice(self._donors, size=min(NUM_DONORS, len(self._donors)), replace=False)
@@ -143,7 +137,6 @@ def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
     """Return what the mix gives each kind of fake, 0 where a face cannot have it: `(kinds, faces)`."""
     can_have = {
         "dataset": faces.is_beside_fakes,
-        "partial": faces.is_beside_fakes,
         "self_blend": faces.has_mesh,
         "swap": faces.has_mesh & (len(faces.forgeable) > 1),
     }

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepfakestream.errors import DataError, DivergedError
 from deepfakestream.host.locks import exclusive
-from deepfakestream.params import TrainParams
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.loop import EpochMetrics
@@ -34,7 +33,10 @@ class TrialRecord(Protocol):
         """Note that the trial ends early, as others did better by then: no failure."""
 
 
-TrialRun = Callable[[int, dict[str, Any]], AbstractContextManager[TrialRecord]]
+TrainChanges = dict[str, dict[str, Any]]
+"""Group of `train` to the values in it that differ."""
+
+TrialRun = Callable[[int, TrainChanges], AbstractContextManager[TrialRecord]]
 """Opens the record of a trial, given its number and what it changes."""
 
 
@@ -47,28 +49,30 @@ class SearchResult:
     best_number: int
     best_auc: float
     """Mean validation AUC of the best trial's best epoch."""
-    best_changes: dict[str, Any]
+    best_changes: TrainChanges
 
 
-def suggest(trial: optuna.Trial, *, forged_only: bool) -> dict[str, Any]:
+def suggest(trial: optuna.Trial, *, forged_only: bool) -> TrainChanges:
     """Return what a trial changes of `train` in params.yaml: the whole search space is here.
 
     Args:
         trial: what is drawn from.
-        forged_only: draw no share for fakes of the data set; `partial` ones are never drawn.
+        forged_only: draw no share for fakes of the dataset.
     """
     swap = trial.suggest_float("swap", 0.0, 0.3)
     self_blend = 1.0 - swap if forged_only else trial.suggest_float("self_blend", 0.2, 0.7)
     dataset = 0.0 if forged_only else 1.0 - self_blend - swap
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 5e-5, 2e-3, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.1, log=True),
-        "optimizer": trial.suggest_categorical("optimizer", ["adamw", "lamb"]),
-        "loss": trial.suggest_categorical("loss", ["bce", "focal"]),
-        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.1),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "ema_decay": trial.suggest_categorical("ema_decay", [0.99, 0.995, 0.998]),
-        "fake_mix": {"dataset": dataset, "self_blend": self_blend, "swap": swap},
+        "network": {"drop_rate": trial.suggest_float("drop_rate", 0.0, 0.5)},
+        "optimisation": {
+            "learning_rate": trial.suggest_float("learning_rate", 5e-5, 2e-3, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.1, log=True),
+            "optimizer": trial.suggest_categorical("optimizer", ["adamw", "lamb"]),
+            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.1),
+            "ema_decay": trial.suggest_categorical("ema_decay", [0.99, 0.995, 0.998]),
+        },
+        "samples": {"fake_mix": {"dataset": dataset, "self_blend": self_blend, "swap": swap}},
+        "extra": {"loss": trial.suggest_categorical("loss", ["bce", "focal"])},
     }
 
 
@@ -110,8 +114,7 @@ def search(
 
 def _forged_only(job: TrainingJob) -> bool:
     """Tell whether the trials start from a mix without fakes of the data set: it may hold none."""
-    mix = job.params.fake_mix
-    return mix.dataset + mix.partial == 0
+    return job.params.samples.fake_mix.dataset == 0
 
 
 def _worth(
@@ -121,7 +124,7 @@ def _worth(
     import optuna
 
     changes = suggest(trial, forged_only=_forged_only(job))
-    params = TrainParams.model_validate(job.params.model_dump() | changes)
+    params = job.params.changed(changes)
     best = 0.0  # of a stream or an epoch: what may cut the trial off, not what it is worth
     with open_trial(trial.number, changes) as record, TemporaryDirectory() as folder:
 

@@ -6,20 +6,7 @@ from deepfakestream.model.files import load_network
 from deepfakestream.model.network import STREAMS, DetectorNetwork, create_network, head_of_streams
 from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.model.spec import NetworkSpec
-from deepfakestream.params import TrainParams
-
-
-def network_spec(params: TrainParams) -> NetworkSpec:
-    """Return the network that the parameters describe."""
-    return NetworkSpec(
-        variant=params.variant,
-        backbone=params.backbone,
-        pooling=params.pooling,
-        srm_learnable=params.srm_learnable,
-        dropout=params.dropout,
-        drop_path=params.drop_path,
-        mirrored=params.mirrored,
-    )
+from deepfakestream.training.params import TrainParams
 
 
 def start_network(params: TrainParams) -> DetectorNetwork:
@@ -33,10 +20,10 @@ def start_network(params: TrainParams) -> DetectorNetwork:
         ParamsError: timm knows no such backbone.
         WeightsError: the weights cannot be had.
     """
-    spec = network_spec(params)
-    if params.start_from == "imagenet":
+    spec = params.network.spec
+    if params.network.start_from == "imagenet":
         return create_network(spec, imagenet=True)
-    donor, donor_spec = load_network(named_model_dir(params.start_from))
+    donor, donor_spec = load_network(named_model_dir(params.network.start_from))
     if donor_spec.network.backbone != spec.backbone:
         return create_network(spec, imagenet=True)
     return _started_from(donor, spec)

@@ -17,10 +17,10 @@ from sklearn.metrics import roc_auc_score
 from deepfakestream.errors import DivergedError
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.params import FakeMix
 from deepfakestream.training.distributed import Team
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.pairs import PairDataset, PairSpec
+from deepfakestream.training.params import FakeMix
 
 MAX_FORGED = 400
 SCORE_BATCH = 64
@@ -103,7 +103,8 @@ def measure_kinds(network: DetectorNetwork, sets: dict[str, LabelledImages], tea
         logits = team.scores(by_network, part.images)
         if not np.isfinite(logits).all():
             raise DivergedError(
-                f"train.learning_rate: training diverged (scores of {kind} are no numbers); lower it"
+                f"train.optimisation.learning_rate: training diverged: scores of {kind} are not finite; "
+                "lower the rate"
             )
         metrics[f"val_auc_{kind}"] = float(roc_auc_score(part.is_fake, logits))
     return {"val_auc": float(np.mean(list(metrics.values()))), **metrics}

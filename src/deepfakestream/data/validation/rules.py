@@ -11,7 +11,7 @@ import great_expectations.expectations as gxe
 
 from deepfakestream.data.columns import CROP_COLUMNS, MANIFEST_COLUMNS
 from deepfakestream.data.splits import SPLITS
-from deepfakestream.params import ValidateParams
+from deepfakestream.data.validation.params import ValidateParams
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 LABELS = ["real", "fake"]

@@ -12,8 +12,8 @@ import pandas as pd
 
 from deepfakestream.data.manifest import item_names
 from deepfakestream.data.splits import SPLITS
+from deepfakestream.data.validation.params import ValidateParams
 from deepfakestream.data.validation.shortcuts import Shortcut
-from deepfakestream.params import ValidateParams
 
 
 def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,16 @@
+"""Section `promote` of params.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from deepfakestream.sections import Section, Share
+
+
+class PromoteParams(Section):
+    """What a challenger must show before it becomes champion."""
+
+    min_auc: Share = 0.5
+    max_ece: Share = 0.5
+    auc_margin: Share = 0.02
+    confidence: float = Field(0.9, gt=0.5, lt=1.0)

@@ -1,0 +1,20 @@
+"""Section `serve` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from deepfakestream.sections import Positive, Section
+
+
+class ServeParams(Section):
+    """Budgets of one request and the operating point of a verdict."""
+
+    operating_point: Literal["balanced", "low_fpr", "high_recall"] = "balanced"
+    max_image_bytes: Positive = 20_971_520
+    max_video_bytes: Positive = 262_144_000
+    max_duration_s: float = Field(600.0, gt=0.0)
+    max_pixels: Positive = 40_000_000
+    max_concurrency: Positive = 8
