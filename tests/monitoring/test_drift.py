@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from deepfakestream.monitoring.drift import check
+from deepfakestream.monitoring.drift_psi import compare, psi
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
 
@@ -157,6 +158,19 @@ def test_a_categorical_feature_is_compared_by_value(tmp_path):
         features={"codec": "categorical"},
     )
     assert "codec" in {column.name for column in report.drifted}
+
+
+@pytest.mark.parametrize("name", ["p_fake", "luma", "num_faces", "width_px", "fps", "codec"])
+def test_our_psi_is_the_one_that_evidently_reports(name, tmp_path):
+    """Many values, few values, equal values and words."""
+    current = predictions(70, seed=3).assign(codec=["hevc", "h264"] * 35)
+    reference = predictions(160, seed=4).assign(codec=["h264", "av1"] * 80)
+    kind = "categorical" if name == "codec" else "numerical"
+    results, page = compare(
+        current, reference, kinds={name: kind}, thresholds={name: 0.2}, out_dir=tmp_path, metadata={}
+    )
+    assert psi(current[name], reference[name], kind=kind) == pytest.approx(results[name][0], abs=1e-9)
+    assert "<body" in page
 
 
 def bare(report) -> bool:

@@ -202,25 +202,12 @@ def test_a_set_whose_label_is_its_encoder_stops_and_names_the_column(
         validate.run(PARAMS, settings=settings)
 
 
-def test_the_pages_load_nothing_from_elsewhere(validated: Validated) -> None:
-    docs = validated.settings.artifacts_dir / "validate" / "data_docs"
-    pages = [path.read_text(encoding="utf-8") for path in docs.rglob("*.html")]
-    assert len(pages) > 10
-    text = "".join(pages)
-    assert re.findall(r"https?://[^\s\"'<]+|<script|@import", text) == []
-    assert not (docs / "static").exists()
-
-
-def test_the_first_page_leads_to_the_page_of_each_table(validated: Validated) -> None:
+def test_the_page_shows_every_rule_and_loads_nothing_from_elsewhere(validated: Validated) -> None:
     settings, report = validated
-    docs = settings.validate_dir / "data_docs"
-    index = (docs / "index.html").read_text(encoding="utf-8")
-    links = dict(re.findall(r'<a href="([^"]+)">([^<]+)</a>', index))
-    assert set(links.values()) == {result.table for result in report.results}
-    for link, table in links.items():
-        assert f"Validations / {table}" in " ".join((docs / link).read_text(encoding="utf-8").split())
-    assert index.count("<tr><td>") == len(report.results)
-    first = index[index.index("<tr><td>") :].partition("</tr>")[0]
+    page = (settings.validate_dir / "data_docs" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"https?://[^\s\"'<]+|<script|@import", page) == []
+    assert page.count("<tr><td>") == len(report.results)
+    first = page[page.index("<tr><td>") :].partition("</tr>")[0]
     (dark,) = (result for result in report.results if result.rule == "luma")
-    assert f">{dark.table}</a><td>luma<td" in first
+    assert f"<td>{dark.table}<td>luma<td" in first
     assert dark.remedy in html.unescape(first)

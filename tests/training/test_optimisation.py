@@ -95,7 +95,7 @@ class TestSchedule:
             assert rates[50] == pytest.approx(middle, rel=0.05)
 
     def test_without_warm_up_it_starts_at_the_peak(self, params: MakeParams) -> None:
-        chosen = params(warmup_share=0.0)
+        chosen = params(warmup_share=0.0).optimisation
         optimizer = create_optimizer(Small(), chosen)
         create_schedule(optimizer, chosen, num_steps=10)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.002)

@@ -16,7 +16,7 @@ from deepfakestream.training.params import FakeMix
 
 ONLY = {
     kind: FakeMix.model_validate({"dataset": 0.0, "self_blend": 0.0, "swap": 0.0} | {kind: 1.0})
-    for kind in ("dataset", "partial", "self_blend", "swap")
+    for kind in ("dataset", "self_blend", "swap")
 }
 EVEN = FakeMix(dataset=0.4, self_blend=0.4, swap=0.2)
 MakeSet = Callable[..., FaceSet]
@@ -105,23 +105,6 @@ class TestKinds:
         real, fake = _pairs(faces, ONLY["dataset"])[3].permute(0, 2, 3, 1).numpy()
         assert np.array_equal(real, faces.images[0])
         assert np.array_equal(fake, faces.images[4])
-
-    def test_part_of_a_fake_lies_between_it_and_its_real(self, face_set: MakeSet) -> None:
-        faces = face_set(num_groups=2, num_faked=2)
-        images = faces.images.copy()
-        images[2:, :, :8], images[2:, :8], images[2:, :, -8:] = (
-            images[:2, :, :8],
-            images[:2, :8],
-            images[:2, :, -8:],
-        )
-        pairs = _pairs(replace(faces, images=images), ONLY["partial"])
-        drawn = [pairs.pair(0, np.random.default_rng(seed)) for seed in range(20)]
-        for real, fake in drawn:
-            assert np.array_equal(real, images[0])
-            assert (
-                (np.minimum(images[0], images[2]) <= fake) & (fake <= np.maximum(images[0], images[2]))
-            ).all()
-        assert sum(np.array_equal(fake, images[2]) for _, fake in drawn) < len(drawn)
 
     def test_fakes_without_a_real_take_their_turn(self, face_set: MakeSet) -> None:
         faces = face_set(num_groups=4, num_faked=4)

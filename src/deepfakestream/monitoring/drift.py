@@ -40,8 +40,8 @@ def check(
         reference: the same columns for the files that the model was measured on.
         params: window sizes and thresholds.
         out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
-            Evidently's `report.html`, with our findings on top, and `evidently.json`; an earlier check's
-            are removed.
+            `report.html`, our findings above Evidently's page, and `evidently.json`; an earlier check's are
+            removed.
         model_version: version whose reference this is.
         window_id: id of the newest prediction.
         features: feature column to its kind, `numerical` or `categorical`.
@@ -54,9 +54,11 @@ def check(
     out_dir.mkdir(parents=True, exist_ok=True)
     drift_psi.remove_files(out_dir)
     short = _too_few(len(current), len(reference), params.min_window)
-    columns = () if short else _columns(current, reference, kinds, params, out_dir, model_version)
+    columns: tuple[ColumnDrift, ...] = ()
+    page = ""
+    if not short:
+        columns, page = _columns(current, reference, kinds, params, out_dir, model_version)
     status, share, reason = ("too_few", 0.0, short) if short else _judge(columns, params)
-    page = out_dir / drift_psi.HTML_FILE
     report = DriftReport(
         status=status,
         model_version=model_version,
@@ -66,11 +68,11 @@ def check(
         columns=columns,
         window_id=window_id,
         reason=reason,
-        html=page if page.exists() else None,
+        html=out_dir / drift_psi.HTML_FILE if page else None,
         json_path=out_dir / REPORT_FILE,
     )
-    if report.html is not None:
-        drift_psi.put_on_top(report.as_html(), out_dir)
+    if page:
+        drift_psi.write_page(report.as_html(), page, out_dir)
     (out_dir / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return report
 
@@ -90,16 +92,18 @@ def _columns(
     params: DriftParams,
     out_dir: Path,
     model_version: str,
-) -> tuple[ColumnDrift, ...]:
+) -> tuple[tuple[ColumnDrift, ...], str]:
+    """Return the finding on every column, and Evidently's page on those that could be compared."""
     now, before = clean(current, kinds), clean(reference, kinds)
     findings = set_aside(now, before, kinds, minimum=params.min_window)
     comparable = {name: kind for name, kind in kinds.items() if name not in findings}
+    page = ""
     if comparable:
         thresholds = {
             name: max(params.num_threshold, _noise(now[name], before[name], kind))
             for name, kind in comparable.items()
         }
-        results = drift_psi.compare(
+        results, page = drift_psi.compare(
             now,
             before,
             kinds=comparable,
@@ -111,7 +115,7 @@ def _columns(
             findings[name] = ColumnDrift(
                 name=name, kind=kinds[name], drifted=drifted, value=value, threshold=thresholds[name]
             )
-    return tuple(findings[name] for name in kinds)
+    return tuple(findings[name] for name in kinds), page
 
 
 def _noise(current: pd.Series, reference: pd.Series, kind: str) -> float:

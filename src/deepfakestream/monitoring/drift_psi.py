@@ -9,21 +9,54 @@ of the one that was set and of what random re-splits of the pooled rows show.
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 METHOD = "psi"
 NUM_RESPLITS = 300
 NOISE_QUANTILE = 0.995
 HTML_FILE = "report.html"
 JSON_FILE = "evidently.json"
-_BODY = re.compile(r"<body[^>]*>")
+MIN_BINNED_VALUES = 20
+"""Numbers with at most so many distinct values are compared value by value."""
+EMPTY_SHARE = 1e-4
+"""Share of an empty bin, so that its logarithm exists; less where the smallest bin is as small itself."""
+
+
+def psi(current: pd.Series, reference: pd.Series, *, kind: str) -> float:
+    """Return the population stability index of two samples, as Evidently's report computes it.
+
+    Evidently has it as a part of a report only, which is far too slow for hundreds of re-splits.
+
+    Args:
+        current: `(n,)`, no NaN.
+        reference: `(m,)`, no NaN.
+        kind: `numerical` or `categorical`.
+    """
+    pooled = pd.concat([reference, current])
+    if kind == "numerical" and reference.nunique() > MIN_BINNED_VALUES:
+        edges = np.histogram_bin_edges(pooled.to_numpy(dtype=np.float64), bins="sturges")
+        counts = [np.histogram(sample, edges)[0] for sample in (reference, current)]
+    else:
+        values = pooled.unique()
+        counts = [
+            sample.value_counts().reindex(values, fill_value=0).to_numpy() for sample in (reference, current)
+        ]
+    before, now = (_without_zeros(each / each.sum()) for each in counts)
+    return float(np.sum((before - now) * np.log(before / now)))
+
+
+def _without_zeros(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    smallest = shares[shares > 0].min()
+    return np.where(shares > 0, shares, EMPTY_SHARE if smallest > EMPTY_SHARE else smallest / 1e6)
 
 
 def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed: int) -> float:
@@ -35,14 +68,13 @@ def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed
         kind: `numerical` or `categorical`.
         seed: of the re-splits.
     """
-    statistic, column_type = _statistic(kind)
     pooled = pd.concat([reference, current], ignore_index=True)
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(NUM_RESPLITS):
         order = rng.permutation(len(pooled))
         first, second = pooled.iloc[order[: len(reference)]], pooled.iloc[order[len(reference) :]]
-        values.append(statistic(first, second, column_type, 0.0)[0])
+        values.append(psi(second, first, kind=kind))
     return float(np.quantile(values, NOISE_QUANTILE))
 
 
@@ -54,23 +86,29 @@ def compare(
     thresholds: Mapping[str, float],
     out_dir: Path,
     metadata: Mapping[str, str],
-) -> dict[str, tuple[float, bool]]:
-    """Run Evidently's report and return PSI and verdict of every column.
+) -> tuple[dict[str, tuple[float, bool]], str]:
+    """Run Evidently's report and return PSI and verdict of every column, and the page.
 
     Args:
         current: the window; every column of `kinds` has at least one value.
         reference: the same columns of the reference.
         kinds: column name to `numerical` or `categorical`.
         thresholds: column name to the PSI from which it counts as drifted.
-        out_dir: folder that `report.html` and `evidently.json` are written to.
+        out_dir: folder that `evidently.json` is written to.
         metadata: goes into the report.
+
+    Returns:
+        Column name to its PSI and whether it drifted; and Evidently's page.
     """
-    evidently, value_drift = _evidently()
+    with warnings.catch_warnings():  # importing it (4 s) uses deprecated parts of numpy and litestar
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import evidently
+        from evidently.metrics import ValueDrift
     definition = evidently.DataDefinition(
         numerical_columns=[name for name, kind in kinds.items() if kind == "numerical"],
         categorical_columns=[name for name, kind in kinds.items() if kind == "categorical"],
     )
-    metrics = [value_drift(column=name, method=METHOD, threshold=thresholds[name]) for name in kinds]
+    metrics = [ValueDrift(column=name, method=METHOD, threshold=thresholds[name]) for name in kinds]
     report = evidently.Report(metrics, include_tests=True, metadata=dict(metadata))
     snapshot = report.run(
         *(
@@ -79,18 +117,29 @@ def compare(
         )
     )
     out_dir.mkdir(parents=True, exist_ok=True)
-    snapshot.save_html(str(out_dir / HTML_FILE))
     snapshot.save_json(str(out_dir / JSON_FILE))
-    return _verdicts(json.loads(snapshot.json()))
+    with TemporaryDirectory() as folder:
+        snapshot.save_html(f"{folder}/{HTML_FILE}")
+        page = Path(folder, HTML_FILE).read_text(encoding="utf-8")
+    return _verdicts(json.loads(snapshot.json())), page
 
 
-def put_on_top(section: str, out_dir: Path) -> None:
-    """Write an HTML section of ours at the top of Evidently's page: it knows only what could be compared."""
-    page = out_dir / HTML_FILE
-    html = page.read_text(encoding="utf-8")
-    body = _BODY.search(html)
-    assert body is not None, "Evidently's page has a body"
-    page.write_text(html[: body.end()] + section + html[body.end() :], encoding="utf-8")
+def write_page(section: str, page: str, out_dir: Path) -> Path:
+    """Write one HTML file with a section of ours above Evidently's page, and return its path.
+
+    Args:
+        section: HTML; Evidently's page knows only what could be compared.
+        page: Evidently's page; it is shown in a frame of its own, as it is.
+        out_dir: folder to write to.
+    """
+    path = out_dir / HTML_FILE
+    path.write_text(
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Drift</title></head>'
+        f'<body style="margin:0">{section}<iframe title="Evidently report" '
+        f'style="border:0;width:100%;height:90vh" srcdoc="{escape(page)}"></iframe></body></html>\n',
+        encoding="utf-8",
+    )
+    return path
 
 
 def remove_files(out_dir: Path) -> None:
@@ -105,20 +154,3 @@ def _verdicts(snapshot: dict[str, Any]) -> dict[str, tuple[float, bool]]:
     }
     values = {metric["config"]["column"]: float(metric["value"]) for metric in snapshot["metrics"]}
     return {name: (value, failed[name]) for name, value in values.items()}
-
-
-def _evidently() -> tuple[Any, Any]:
-    """Import Evidently (4 s) when it is needed; importing it uses deprecated parts of numpy and litestar."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import evidently
-        from evidently.metrics import ValueDrift
-    return evidently, ValueDrift
-
-
-def _statistic(kind: str) -> tuple[Any, Any]:
-    _evidently()
-    from evidently.legacy.calculations.stattests import psi_stat_test
-    from evidently.legacy.core import ColumnType
-
-    return psi_stat_test.func, ColumnType.Numerical if kind == "numerical" else ColumnType.Categorical

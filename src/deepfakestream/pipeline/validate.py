@@ -15,9 +15,8 @@ from deepfakestream.data.digests import tables_digest
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.validation.checking import Checker, RuleResult
 from deepfakestream.data.validation.contact_sheet import write_contact_sheet
-from deepfakestream.data.validation.index_page import write_index
 from deepfakestream.data.validation.near_duplicates import find_near_duplicates
-from deepfakestream.data.validation.pages import keep_pages_local
+from deepfakestream.data.validation.page import write_page
 from deepfakestream.data.validation.params import ValidateParams
 from deepfakestream.data.validation.report import (
     Quarantined,
@@ -80,15 +79,15 @@ class ValidateReport:
             crops = counted(len({entry.crop_id for entry in self.quarantined}), "crop")
             lines.append(f"{crops} set aside ({told}): artifacts/validate/quarantined.parquet")
         lines.append(f"label from metadata alone: {_worst(self.shortcuts)}")
-        lines.append("pages: artifacts/validate/data_docs/index.html")
+        lines.append("page: artifacts/validate/data_docs/index.html")
         return "\n".join(lines)
 
 
 def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     """Check the set; write its findings to `artifacts/validate` whatever comes out.
 
-    That is `report.json`, `quarantined.parquet`, `near_duplicates.csv` and `data_docs/` with pages about
-    each table and, where there are near duplicates, a picture of them. Crops that break a rule on quality,
+    That is `report.json`, `quarantined.parquet`, `near_duplicates.csv` and `data_docs/` with a page
+    of all rules and, where there are near duplicates, a picture of them. Crops that break a rule on quality,
     and items that a later split shows too, are set aside: `data.usable_crops` leaves them out, and the
     quarantine ledger lists them. A broken rule about the set as a whole stops the pipeline.
 
@@ -107,7 +106,7 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
         crops, manifest, extract_dir, min_similarity=params.near_duplicate_similarity
     )
     shortcuts = find_shortcuts(manifest, crops)
-    checker = Checker(directory / "data_docs")
+    checker = Checker()
     results = _check_rows(checker, manifest, crops, duplicates, params)
     if shortcuts:
         view = shortcuts_view(shortcuts)
@@ -115,10 +114,9 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     quarantined = set_aside(results, crops)
     splits = splits_view(crops, {entry.crop_id for entry in quarantined}, duplicates)
     results += _check_splits(checker, splits, params)
-    keep_pages_local(directory / "data_docs")
+    write_page(directory / "data_docs", results, picture=SHEET_FILE if len(duplicates) else None)
     if len(duplicates):
         write_contact_sheet(directory / "data_docs" / SHEET_FILE, duplicates, crops, extract_dir)
-    write_index(directory / "data_docs", results, picture=SHEET_FILE if len(duplicates) else None)
     facts = _facts(manifest, crops, splits, shortcuts)
     write_report(directory, results, quarantined, duplicates, facts)
     told = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)

@@ -87,11 +87,9 @@ def crops(manifest: pd.DataFrame) -> pd.DataFrame:
 Break = Callable[[pd.DataFrame, pd.DataFrame], None]
 
 
-def check(
-    manifest: pd.DataFrame, crops: pd.DataFrame, *, table: str = "", docs_dir: Path | None = None
-) -> list[RuleResult]:
+def check(manifest: pd.DataFrame, crops: pd.DataFrame, *, table: str = "") -> list[RuleResult]:
     """Check all tables, or the one named."""
-    checker = Checker(docs_dir)
+    checker = Checker()
     results: list[RuleResult] = []
     if table in ("", "items"):
         rules = item_rules(PARAMS)
@@ -112,13 +110,10 @@ def check(
     return results
 
 
-def test_a_good_set_keeps_every_rule_and_fills_the_pages(
-    manifest: pd.DataFrame, crops: pd.DataFrame, tmp_path: Path
-) -> None:
-    results = check(manifest, crops, docs_dir=tmp_path / "docs")
+def test_a_good_set_keeps_every_rule_(manifest: pd.DataFrame, crops: pd.DataFrame) -> None:
+    results = check(manifest, crops)
     assert [result.describe() for result in results if not result.passed] == []
     assert len(results) > 40
-    assert (tmp_path / "docs" / "index.html").exists()
 
 
 def change(table: str, column: str, value: object, row: int = 0) -> Break:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.checkpoint.actions import UpdateDataDocsAction
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from deepfakestream.host.counted import counted
 
-SITE_NAME = "data_docs"
 _NUM_EXAMPLES = 3
 
 
@@ -51,19 +48,11 @@ class RuleResult:
 
 
 class Checker:
-    """Checks tables in an own Great Expectations context, fresh each time.
+    """Checks tables in a Great Expectations context of its own, fresh each time."""
 
-    Args:
-        docs_dir: folder for the Data Docs, pages about each table; None writes none.
-    """
-
-    def __init__(self, docs_dir: Path | None = None) -> None:
+    def __init__(self) -> None:
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        self._actions: list[Any] = []
-        if docs_dir is not None:
-            self._context.add_data_docs_site(site_name=SITE_NAME, site_config=_site(docs_dir))
-            self._actions = [UpdateDataDocsAction(name=SITE_NAME, site_names=[SITE_NAME])]
 
     def check(
         self, name: str, table: pd.DataFrame, rules: Sequence[Any], *, id_column: str
@@ -71,7 +60,7 @@ class Checker:
         """Return how each rule fared on a table.
 
         Args:
-            name: name of the table in results and pages.
+            name: name of the table in the results.
             table: rows with a plain index.
             rules: expectations with `meta` keys `rule` and `remedy`.
             id_column: column that names a row in the results; `shown_as`, where there is one, tells people.
@@ -87,7 +76,6 @@ class Checker:
             gx.Checkpoint(
                 name=name,
                 validation_definitions=[definition],
-                actions=self._actions,
                 result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [id_column]},
             )
         )
@@ -97,17 +85,6 @@ class Checker:
         told = dict(zip(table[id_column].astype(str), table[shown_column].astype(str), strict=True))
         results = [_read(name, result, id_column, told) for result in validation.results]
         return sorted(results, key=lambda result: result.rule)
-
-
-def _site(docs_dir: Path) -> Any:
-    return {
-        "class_name": "SiteBuilder",
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend",
-            "base_directory": str(docs_dir.resolve()),
-        },
-    }
 
 
 def _read(table: str, result: Any, id_column: str, told: Mapping[str, str]) -> RuleResult:
