@@ -70,7 +70,7 @@ class DeepfakeStream:
 cast("Any", DeepfakeStream).add_asgi_middleware(
     Admission,
     policy=lambda: RUNTIME.policy,
-    gate=RUNTIME.gate,
+    slots=RUNTIME.slots,
     ready=lambda: RUNTIME.ready,
     on_refusal=lambda kind: RUNTIME.metrics.shed(kind),
 )

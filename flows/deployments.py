@@ -30,7 +30,7 @@ from flows.retrain import retrain
 from flows.train import train
 
 MAX_RUNS = 2
-"""Runs at once on this machine: a retraining, and a drift check beside it."""
+"""Runs at once on this machine: a retraining, and a drift check next to it."""
 
 
 def retrain_on_drift() -> DeploymentEventTrigger:

@@ -80,20 +80,20 @@ class Story:
 
     def watch(self, tasks_over_time: Iterable[list[TaskState]], *, num_tasks: int, what: str) -> int:
         """Show a flow run's tasks as they end, with their times; return how many ended."""
-        told = 0
+        num_shown = 0
         layout = "{desc}: {n_fmt}/{total_fmt} |{bar:20}| {elapsed}"
         with tqdm(desc=f"    {what}", total=num_tasks, bar_format=layout, leave=False, disable=None) as bar:
             for tasks in tasks_over_time:
                 ended = [task for task in tasks if task.state != "RUNNING"]
-                for task in ended[told:]:
+                for task in ended[num_shown:]:
                     bar.clear()
                     self._write(f"    {task.name:10} {task.state.lower():10} {task.seconds:6.1f} s")
-                told = len(ended)
+                num_shown = len(ended)
                 running = [task.name for task in tasks if task.state == "RUNNING"]
                 bar.set_description_str(f"    {what}{f': {running[0]}' if running else ''}", refresh=False)
-                bar.n = min(told, num_tasks)
+                bar.n = min(num_shown, num_tasks)
                 bar.refresh()
-        return told
+        return num_shown
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

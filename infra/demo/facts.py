@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from deepfakestream.data.extraction.crop_assembly import SUMMARY_FILE
 from deepfakestream.data.validation.report import REPORT_FILE as VALIDATE_FILE
 from deepfakestream.evaluation.files import METRICS_FILE
 from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.frozen import Frozen
 from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.promotion.ledger import LEDGER_FILE, read_entries
@@ -19,13 +18,7 @@ from deepfakestream.scan.result import Verdict
 from deepfakestream.settings import Settings
 
 
-class Fact(BaseModel):
-    """Base of the parts."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Ingested(Fact):
+class Ingested(Frozen):
     """What the step ingest did."""
 
     num_added: int
@@ -36,7 +29,7 @@ class Ingested(Fact):
     data_digest: str | None
 
 
-class Checked(Fact):
+class Checked(Frozen):
     """What extract and validate left behind."""
 
     num_items: int
@@ -47,7 +40,7 @@ class Checked(Fact):
     passed: bool
 
 
-class Answer(Fact):
+class Answer(Frozen):
     """What the service said about a file."""
 
     file: str
@@ -64,7 +57,7 @@ class Answer(Fact):
         return "no score" if self.p_fake is None else f"p_fake {self.p_fake:.3f}"
 
 
-class Gate(Fact):
+class GateDecision(Frozen):
     """A decision of the promotion gate."""
 
     version: int
@@ -74,20 +67,20 @@ class Gate(Fact):
     """The sentences that carry the outcome."""
 
 
-class Retraining(Fact):
+class Retraining(Frozen):
     """What the drift event led to."""
 
     started: bool
     """Whether the automation started the retrain flow."""
     refusals: tuple[str, ...] = ()
     """Why the governor said no; empty where it said yes."""
-    gate: Gate | None = None
+    gate: GateDecision | None = None
     """The gate's decision about the new model."""
     asked_again: tuple[str, ...] = ()
     """The governor's reasons when it was asked once more right after."""
 
 
-class Facts(Fact):
+class Facts(Frozen):
     """Everything."""
 
     num_people: int
@@ -96,7 +89,7 @@ class Facts(Fact):
     ingested: Ingested
     checked: Checked
     metrics: Metrics
-    first_gate: Gate | None
+    first_gate: GateDecision | None
     """The newest decision after the train flow; None where the model was champion already."""
     champion: int
     answers: tuple[Answer, ...]
@@ -131,10 +124,10 @@ def read_drift(settings: Settings) -> DriftReport:
     return DriftReport.model_validate(_read(settings.artifacts_dir / "drift" / DRIFT_FILE))
 
 
-def gates(settings: Settings) -> list[Gate]:
+def gates(settings: Settings) -> list[GateDecision]:
     """Return the promotion gate's decisions, the oldest first."""
     return [
-        Gate(
+        GateDecision(
             version=entry["version"],
             promoted=entry["promoted"],
             outcome=entry["outcome"],

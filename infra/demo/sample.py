@@ -17,10 +17,10 @@ from pathlib import Path
 from deepfakestream.errors import DataError
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.forge.mesh import FaceMesh
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.whole_files import replacing_folder
 from infra.demo.media import Made, Studio
-from infra.demo.people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_stage
+from infra.demo.people import PEOPLE, WITHOUT_FACE, Person, media_folder, read_square
 from infra.demo.views import GOOD, POOR, Look
 
 LABELLED, NORMAL, DRIFTED = "labelled", "traffic-normal", "traffic-drifted"
@@ -119,15 +119,15 @@ def _make(directory: Path, folder: Path) -> None:
 
 
 def _work_off(jobs: list[_Job], folder: Path) -> Iterator[Made]:
-    stages = {person.name: read_stage(person, folder) for person in PEOPLE}
+    squares = {person.name: read_square(person, folder) for person in PEOPLE}
     detector = open_detector("retinaface_mnet025", weights=None, device="cpu")
 
     def work(job: _Job) -> list[Made]:
-        studio = Studio(stages=stages, detector=detector, mesh=FaceMesh())
+        studio = Studio(squares=squares, detector=detector, mesh=FaceMesh())
         return list(studio.make(job.person, job.directory, job.look, job.seed))
 
     with ThreadPoolExecutor(min(_NUM_THREADS, os.cpu_count() or 1)) as pool:
-        for made in track(pool.map(work, jobs), description="sample", total=len(jobs), unit="person"):
+        for made in progress_bar(pool.map(work, jobs), description="sample", total=len(jobs), unit="person"):
             yield from made
 
 
@@ -138,7 +138,7 @@ def _row(made: Made) -> Row:
 
 
 def _trouble(directory: Path, folder: Path) -> Iterator[Row]:
-    """Write files that every real set has, too, and that ingestion must refuse or set aside."""
+    """Write files that every real dataset has, too, and that ingestion must refuse or exclude."""
     whole = (directory / f"{PEOPLE[0].name}-real.mp4").read_bytes()
     (directory / "cut-off-download.mp4").write_bytes(whole[: len(whole) // 3])
     shutil.copy(folder / WITHOUT_FACE, directory / "nobody-there.mp4")

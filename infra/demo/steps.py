@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfakestream.errors import GateError, ServerError
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.local.servers import RunningServers
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.drift_report import DriftReport
@@ -22,7 +22,7 @@ from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 from infra.demo.client import get_json, post_file
 from infra.demo.console import Story
-from infra.demo.facts import Answer, Gate, Ingested, Retraining, gates, read_drift
+from infra.demo.facts import Answer, GateDecision, Ingested, Retraining, gates, read_drift
 from infra.demo.flows import Flows
 from infra.demo.sample import Sample
 
@@ -63,7 +63,7 @@ class Steps:
             data_digest=report.data_digest,
         )
 
-    def train(self) -> Gate | None:
+    def train(self) -> GateDecision | None:
         """Run the train flow; return the gate's decision, or None where there was nothing to decide."""
         before = len(gates(self._settings))
         self._watch(self._flows.start("train/train"), "train")
@@ -118,7 +118,7 @@ class Steps:
 
     def send(self, files: Sequence[Path], description: str) -> None:
         """Send files to the service one after the other."""
-        for path in track(files, description=f"    {description}", unit="file"):
+        for path in progress_bar(files, description=f"    {description}", unit="file"):
             post_file(self._endpoint(path), path)
 
     def check_drift(self) -> DriftReport:

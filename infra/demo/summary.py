@@ -10,7 +10,7 @@ from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.scan.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
 from infra.demo.console import WIDTH
-from infra.demo.facts import Answer, Facts, Gate, Retraining
+from infra.demo.facts import Answer, Facts, GateDecision, Retraining
 
 _LABEL_WIDTH = 13
 
@@ -69,7 +69,7 @@ def _ingested(facts: Facts) -> str:
     found = facts.ingested
     version = f"; data version {found.data_digest[:12]} in DVC" if found.data_digest else ""
     if not found.num_added:
-        return f"nothing new: all {found.num_known} files were in the set{version}"
+        return f"nothing new: all {found.num_known} files were in the dataset{version}"
     return f"{found.num_added} files{version}"
 
 
@@ -86,7 +86,7 @@ def _first_gate(facts: Facts) -> str:
     return _gate(facts.first_gate)
 
 
-def _gate(gate: Gate) -> str:
+def _gate(gate: GateDecision) -> str:
     change = "is champion" if gate.promoted else "stays challenger"
     return f"{gate.outcome}: version {gate.version} {change}; " + "; ".join(gate.reasons)
 

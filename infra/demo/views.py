@@ -34,23 +34,23 @@ POOR = Look(size_px=DRIFTED_SIZE_PX, gain=0.38, blur_px=1.6, jpeg_quality=(35, 5
 """Another camera: dark, out of focus, few pixels, strong compression."""
 
 
-def views(stage: Sequence[RGBImage], rng: np.random.Generator, *, num_frames: int) -> list[RGBImage]:
-    """Return square views of `SIZE_PX` that glide over the stage; a film runs on underneath.
+def views(square: Sequence[RGBImage], rng: np.random.Generator, *, num_frames: int) -> list[RGBImage]:
+    """Return square views of `SIZE_PX` that glide over the square; a film runs on underneath.
 
     Args:
-        stage: the person's square, one frame or several.
+        square: the person's square, one frame or several.
         rng: decides size, path, mirroring, light, and where a film begins.
         num_frames: views to make.
     """
-    side = stage[0].shape[0]
+    side = square[0].shape[0]
     view_px = round(side * rng.uniform(0.88, 0.97))
     begin, end = (rng.uniform(0, side - view_px, 2) for _ in range(2))
-    first = int(rng.integers(0, max(1, len(stage) - num_frames + 1)))
+    first = int(rng.integers(0, max(1, len(square) - num_frames + 1)))
     mirrored, gain, offset = rng.random() < 0.5, rng.uniform(0.9, 1.1), rng.uniform(-8, 8)
     made = []
     for position in range(num_frames):
         left, top = np.round(begin + (end - begin) * position / max(1, num_frames - 1)).astype(int)
-        frame = stage[min(first + position, len(stage) - 1)]
+        frame = square[min(first + position, len(square) - 1)]
         view = cv2.convertScaleAbs(_square(frame, left, top, view_px), alpha=gain, beta=offset)
         made.append(np.ascontiguousarray(view[:, ::-1] if mirrored else view, dtype=np.uint8))
     return made

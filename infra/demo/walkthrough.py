@@ -1,4 +1,4 @@
-"""The whole main job on sample faces, end to end with the real servers, told to a person."""
+"""The whole main job on sample faces, end to end with the real servers, step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deepfakestream.params import load_params
 from deepfakestream.pipeline import workspace
 from deepfakestream.settings import Settings, load_settings
 from infra.demo.console import Story
-from infra.demo.facts import Facts, Gate, read_checked, read_metrics
+from infra.demo.facts import Facts, GateDecision, read_checked, read_metrics
 from infra.demo.params import write_demo_params
 from infra.demo.people import PEOPLE
 from infra.demo.sample import Sample, build
@@ -41,7 +41,7 @@ def run(directory: Path) -> Facts:
     settings = demo_settings(directory)
     facts = None
     with stopped_by_signals():
-        facts = _told(settings)
+        facts = _run_steps(settings)
     if facts is None:
         raise ServerError(
             "demo: stopped before its end, and so were its servers; start it again, what is done is kept"
@@ -61,7 +61,7 @@ def demo_settings(directory: Path) -> Settings:
     return load_settings().model_copy(update=own)
 
 
-def _told(settings: Settings) -> Facts:
+def _run_steps(settings: Settings) -> Facts:
     story = Story(sys.stdout, _NUM_CHAPTERS)
     story.say(
         "DeepfakeStream from end to end: label, learn, serve, watch, retrain. Everything happens in "
@@ -143,7 +143,7 @@ def _walk(steps: Steps, sample: Sample, settings: Settings) -> Facts:
     )
 
 
-def _tell_gate(story: Story, gate: Gate | None) -> None:
+def _tell_gate(story: Story, gate: GateDecision | None) -> None:
     if gate is None:
         story.show("gate: nothing to decide, the trained model is champion already")
         return

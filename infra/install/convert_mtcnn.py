@@ -3,7 +3,7 @@
     pip download --no-deps facenet-pytorch==2.6.0
     python infra/install/convert_mtcnn.py facenet_pytorch-2.6.0-py3-none-any.whl FOLDER
 
-The wheel pins torch<2.3 and cannot be installed beside ours, so it is read as the zip that it is. The same
+The wheel pins torch<2.3 and cannot be installed next to ours, so it is read as the zip that it is. The same
 wheel gives the same bytes. Put the printed digests into deepfakestream/faces/mtcnn.py.
 """
 

@@ -1,4 +1,4 @@
-"""Relax the exact pins in a wheel's metadata so that a resolver accepts it beside newer releases.
+"""Relax the exact pins in a wheel's metadata so that a resolver accepts it next to newer releases.
 
 `retinaface-pytorch` 0.0.8 demands torch 1.9, torchvision 0.10 and albumentations 1.0, yet its code runs
 unchanged on current ones. The wheel is fetched by pip at set-up time, its `Requires-Dist` lines lose the

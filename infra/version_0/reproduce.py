@@ -1,4 +1,4 @@
-"""Train version 0 anew from face crops and portraits, in a workspace of its own; a second call goes on.
+"""Train version 0 again from face crops and portraits, in a workspace of its own; a second call goes on.
 
 `python infra/version_0/reproduce.py FOLDER DATA`, where DATA holds `dfdc-faces/` (shards with their manifest)
 and `portraits/` (tar files of real portraits). The model ends in `FOLDER/artifacts/train`, its figures on

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """A value: it is checked when it is made, and never changes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class Strict(Frozen):
     """A value that people or other programs write: unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 
     @property
     def validate_dir(self) -> Path:
-        """What the gate found, and the crops that it set aside."""
+        """What the gate found, and the crops that it excluded."""
         return self.artifacts_dir / "validate"
 
     @property

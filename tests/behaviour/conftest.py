@@ -21,7 +21,7 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scan.engine import ScanEngine, open_engine
-from infra.demo.people import PEOPLE, read_stage
+from infra.demo.people import PEOPLE, read_square
 
 SEEDS = (0, 1, 2)
 KINDS: tuple[Kind, ...] = ("self_blend", "swap")
@@ -35,15 +35,15 @@ def engine() -> ScanEngine:
 
 
 @pytest.fixture(scope="session")
-def stages(sample_media: Path) -> dict[str, list[RGBImage]]:
+def squares(sample_media: Path) -> dict[str, list[RGBImage]]:
     """Each person's square of the source pictures: one frame of a still, many of a film."""
-    return {person.name: read_stage(person, sample_media) for person in PEOPLE}
+    return {person.name: read_square(person, sample_media) for person in PEOPLE}
 
 
 @pytest.fixture(scope="session")
-def people(stages: Mapping[str, list[RGBImage]]) -> Pictures:
+def people(squares: Mapping[str, list[RGBImage]]) -> Pictures:
     """One real picture of each person, at its own size."""
-    return {name: frames[0] for name, frames in stages.items()}
+    return {name: frames[0] for name, frames in squares.items()}
 
 
 @pytest.fixture(scope="session")

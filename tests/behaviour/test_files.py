@@ -57,16 +57,16 @@ def test_faces_keep_their_scores_beside_others(people, engine, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def clip_scores(stages, engine, mesh, tmp_path_factory):
+def clip_scores(squares, engine, mesh, tmp_path_factory):
     """p_fake and verdict of a real and a forged clip of each person; the kind of forgery alternates."""
     folder = tmp_path_factory.mktemp("clips")
-    names = list(stages)
+    names = list(squares)
     scores = {"real": [], "fake": []}
     for number, name in enumerate(names):
-        real = views(stages[name], np.random.default_rng(number), num_frames=NUM_FRAMES)
+        real = views(squares[name], np.random.default_rng(number), num_frames=NUM_FRAMES)
         donor_name = names[(number + 1) % len(names)]
         donor = find_face(
-            views(stages[donor_name], np.random.default_rng(number), num_frames=1)[0], engine.detector, mesh
+            views(squares[donor_name], np.random.default_rng(number), num_frames=1)[0], engine.detector, mesh
         )
         kind = ("self_blend", "swap")[number % 2]
         fake = [

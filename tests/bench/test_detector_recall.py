@@ -42,7 +42,7 @@ def test_recall_by_face_size_in_1080p(devdata, detector, pictures_of):
         frames = (
             on_frame(rgb, side_px / height_px) for rgb, height_px in zip(people, heights_px, strict=True)
         )
-        looks = [(detector._look([frame], 640)[0], detector.detect([frame])[0]) for frame in frames]
+        looks = [(detector._detection_pass([frame], 640)[0], detector.detect([frame])[0]) for frame in frames]
         one, all_looks = (sum(bool(confident(look[i])) for look in looks) / len(people) for i in (0, 1))
         shares[side_px] = all_looks
         show(f"{side_px:4} px: one look {one:.2f}, all looks {all_looks:.2f}")

@@ -23,7 +23,7 @@ from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.files import load_network
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.scorer import open_scorer
-from infra.demo.people import PEOPLE, read_stage
+from infra.demo.people import PEOPLE, read_square
 
 NUM_PEOPLE = int(os.environ.get("EXPLAIN_PEOPLE", "3"))
 """Each gives a real face, a self-blend and a swap."""
@@ -75,7 +75,7 @@ class Bench:
 def sample_faces(bench, detector, folder):
     """Yield kind, crop and box of each face: real, self-blended and swapped with the next person's."""
     spec = bench.spec.extraction
-    pictures = [read_stage(person, folder)[0] for person in PEOPLE[: NUM_PEOPLE + 1]]
+    pictures = [read_square(person, folder)[0] for person in PEOPLE[: NUM_PEOPLE + 1]]
     for number, rgb in enumerate(pictures[:NUM_PEOPLE]):
         donor = find_face(pictures[number + 1], detector, bench.mesh)
         box = detector.detect([rgb])[0][0].box_xyxy

@@ -41,19 +41,19 @@ def artifacts(tmp_path):
     return tmp_path
 
 
-def set_aside(artifacts, *crop_ids):
+def excluded_crops(artifacts, *crop_ids):
     table = pd.DataFrame({"crop_id": pd.Series(crop_ids, dtype="str")})
     table.to_parquet(artifacts / "validate" / QUARANTINED_FILE)
 
 
 def test_a_fakes_passer_by_is_no_fake_to_learn_from(artifacts):
-    set_aside(artifacts)
+    excluded_crops(artifacts)
     usable = read_usable_crops(artifacts)
     assert sorted({row[0] + f":0:{row[1]}" for row in ROWS} - set(usable["crop_id"])) == ["fake-train:0:1"]
     assert list(usable.index) == list(range(5))
 
 
 def test_what_validation_set_aside_stays_away(artifacts):
-    set_aside(artifacts, "real-train:0:0", "fake-train:0:0")
+    excluded_crops(artifacts, "real-train:0:0", "fake-train:0:0")
     left = read_usable_crops(artifacts)
     assert sorted(left["crop_id"]) == ["fake-val:0:0", "fake-val:0:1", "real-train:0:1"]

@@ -181,7 +181,7 @@ def test_page_names_slices_without_numbers() -> None:
         ("val", CARD, "the split &#39;val&#39;, which weights, calibration and thresholds were chosen"),
         ("test", CARD, "&#39;JPEG quality 30&#39; costs 0.300 of the AUC"),
         ("test", CARD, "Genuine faces look forged under JPEG quality 30: 40% are called fake, 5% before"),
-        ("test", CARD, "Fakes pass under JPEG quality 90: 70% are caught, 80% before"),
+        ("test", CARD, "Fakes pass under JPEG quality 90: TPR 70%, 80% before"),
         ("test", empty_card("off", threshold=0.6), "Robustness was not measured"),
         ("test", empty_card("insufficient", threshold=0.6), "too few faces of a class"),
     ],
@@ -226,7 +226,7 @@ def test_few_calibrated_files_are_not_called_badly_calibrated() -> None:
 
 def test_headline_counts_in_hundreds() -> None:
     scores = _scores(200).assign(p_fake=lambda rows: np.where(rows["label"] == "fake", 0.9, 0.1))
-    assert "catches 100 of 100 fakes and calls 0 of 100" in headline(
+    assert "100 of 100 fakes and calls 0 of 100" in headline(
         measure(scores, num_bootstrap=1, seed=0, threshold=0.6)
     )
 

@@ -116,7 +116,7 @@ def test_a_face_that_fills_the_picture_is_found_once(detector, astronaut, long_s
 def test_a_small_face_in_a_large_frame_is_found(detector, astronaut):
     frame = np.full((1080, 1920, 3), 120, dtype=np.uint8)
     frame[400:656, 900:1156] = cv2.resize(astronaut, (256, 256), interpolation=cv2.INTER_AREA)
-    assert [face for face in detector._look([frame], 640)[0] if face.score >= 0.8] == []
+    assert [face for face in detector._detection_pass([frame], 640)[0] if face.score >= 0.8] == []
     (face,) = detector.detect([frame])[0]
     assert face.box_xyxy == pytest.approx((989, 428, 1037, 489), abs=4)
 

@@ -3,11 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepfakestream.forge.degrade import h264, video_world
-from deepfakestream.forge.mesh import Points
-from deepfakestream.forge.self_blend import Forgery, blend, self_blend
-from deepfakestream.forge.swap import _affine_map, pose_distance, swap_face
-from deepfakestream.forge.traces import (
+from deepfakestream.forge.artifacts import (
     colour_shift,
     foreign_coding,
     leave_traces,
@@ -17,6 +13,10 @@ from deepfakestream.forge.traces import (
     smoothed,
     upsampling_grid,
 )
+from deepfakestream.forge.degrade import h264, video_world
+from deepfakestream.forge.mesh import Points
+from deepfakestream.forge.self_blend import Forgery, blend, self_blend
+from deepfakestream.forge.swap import _affine_map, pose_distance, swap_face
 from deepfakestream.media.types import RGBImage
 
 SEEDS = range(12)

@@ -45,7 +45,7 @@ def test_the_card_shows_the_findings_of_the_gate_until_the_data_change(
     take_in_all_but(settings, 10)
     after = data_stats.card(tmp_path / "after", settings=settings).read_text()
     assert "2 of 12 items not extracted yet" in after
-    assert "one of an earlier version of the data (12 items, 24 crops, " in after
+    assert "(12 items, 24 crops, " in after
     assert "rules kept." not in after
 
 

@@ -13,6 +13,7 @@ import pytest
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
@@ -21,7 +22,7 @@ from deepfakestream.pipeline.drift import run, window_id
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import Champion
 from deepfakestream.registry.tracking import start_run
-from deepfakestream.scan.result import ModelInfo, ScanResult
+from deepfakestream.scan.result import ScanResult
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 

@@ -12,7 +12,7 @@ from deepfakestream.data.quarantine import Quarantine, Refusal
 from deepfakestream.errors import DataError, Reason
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import ingest, requeue
-from deepfakestream.pipeline.requeue import RequeueReport, Result
+from deepfakestream.pipeline.requeue import RequeueOutcome, RequeueReport
 from deepfakestream.settings import Settings
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml").ingest
@@ -62,8 +62,8 @@ def test_what_was_mended_is_taken_and_the_rest_is_refused_again(source: Path, se
     write(source / "real" / "a.png", 50)
     report = run(settings, reason=Reason.EMPTY_FILE)
     assert {o.entry.refusal.original_name: o.result for o in report.items} == {
-        "real/a.png": Result.TAKEN,
-        "real/b.png": Result.REFUSED,
+        "real/a.png": RequeueOutcome.TAKEN,
+        "real/b.png": RequeueOutcome.REFUSED,
     }
     assert report.describe().splitlines()[0] == "2 requeued: 1 taken, 1 refused again"
     assert "refused again: empty_file: " in report.describe()
@@ -83,13 +83,13 @@ def test_files_that_were_not_asked_for_are_left_alone(source: Path, settings: Se
 def test_an_entry_whose_reason_changed_has_the_new_one_only(source: Path, settings: Settings) -> None:
     (source / "real" / "a.png").write_bytes(b"now with something in it")
     report = run(settings, source="faces", name="real/a.png")
-    assert report.items[0].result == Result.REFUSED
+    assert report.items[0].result == RequeueOutcome.REFUSED
     assert reasons(settings)["real/a.png"] == Reason.UNSUPPORTED_FORMAT
 
 
 def test_one_side_of_a_label_conflict_does_not_slip_in(source: Path, settings: Settings) -> None:
     report = run(settings, name="fake/swap.png")
-    assert [item.result for item in report.items] == [Result.REFUSED] * 2
+    assert [item.result for item in report.items] == [RequeueOutcome.REFUSED] * 2
     assert not names(settings) & {"fake/swap.png", "real/swap.png"}
 
 
@@ -97,8 +97,8 @@ def test_a_label_conflict_that_was_settled_is_taken_once(source: Path, settings:
     (source / "real" / "swap.png").unlink()
     report = run(settings, reason=Reason.LABEL_CONFLICT)
     assert {o.entry.refusal.original_name: o.result for o in report.items} == {
-        "fake/swap.png": Result.TAKEN,
-        "real/swap.png": Result.NOT_TRIED,
+        "fake/swap.png": RequeueOutcome.TAKEN,
+        "real/swap.png": RequeueOutcome.NOT_TRIED,
     }
     assert "real/swap.png: " in report.describe()
     assert "no longer names it" in report.describe()
@@ -120,7 +120,7 @@ def test_an_item_without_a_face_is_opened_again_by_the_next_extraction(settings:
     )
     Quarantine(settings.quarantine_db).add([refusal])
     report = run(settings, reason=Reason.NO_FACE)
-    assert [item.result for item in report.items] == [Result.WAITING]
+    assert [item.result for item in report.items] == [RequeueOutcome.WAITING]
     assert "1 requeued: 1 waiting for the next extraction" in report.describe()
     assert "dvc repro --force extract" in report.describe()
     assert sorted(store.index()) == others

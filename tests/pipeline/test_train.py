@@ -29,7 +29,7 @@ from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, Detector
 from deepfakestream.params import Params, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.job import open_job
 
 NUM_ITEMS = 24
@@ -166,7 +166,7 @@ def test_computing_leaves_the_cores_of_the_workers(
     """Whichever command trains: train, ablate or search."""
     chosen = _changed(params, "samples", num_workers=num_workers)
     settings = make()
-    table, team = read_usable_crops(settings.artifacts_dir), Team(device=torch.device("cpu"))
+    table, context = read_usable_crops(settings.artifacts_dir), DistributedContext(device=torch.device("cpu"))
     before = torch.get_num_threads()
     torch.set_num_threads(7)
     try:
@@ -175,7 +175,7 @@ def test_computing_leaves_the_cores_of_the_workers(
             chosen,
             extract_dir=settings.extract_dir,
             faces_dir=settings.faces_dir,
-            team=team,
+            context=context,
             digest="d",
         ):
             assert torch.get_num_threads() == num_threads

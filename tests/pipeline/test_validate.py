@@ -103,7 +103,7 @@ def change(settings: Settings, name: str, rows: list[int], value: object) -> Non
 def test_bad_crops_are_set_aside_and_the_way_is_free(validated: Validated) -> None:
     settings, report = validated
     directory = settings.artifacts_dir / "validate"
-    assert "1 crop set aside (luma 1)" in report.describe()
+    assert "1 crop excluded (luma 1)" in report.describe()
     (entry,) = Quarantine(settings.quarantine_db).list()
     assert (entry.refusal.original_name, entry.refusal.reason) == ("0.mp4", Reason.LOW_QUALITY)
     assert (directory / "data_docs" / "index.html").exists()

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
-    path for room in ("src", "flows", "bentos", "infra") for path in sorted((ROOT / room).rglob("*.py"))
+    path for package in ("src", "flows", "bentos", "infra") for path in sorted((ROOT / package).rglob("*.py"))
 ]
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 80

@@ -120,7 +120,7 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("rooms", "declared"),
+    ("packages", "declared"),
     [
         (("flows", "bentos", "src"), RUNTIME),
         # The demo runs in a checkout, with what 'make setup' installs.
@@ -128,11 +128,11 @@ def imported(path: Path) -> set[str]:
     ],
     ids=["package", "tests and demo"],
 )
-def test_what_is_imported_is_declared(rooms: tuple[str, ...], declared: set[str]) -> None:
+def test_what_is_imported_is_declared(packages: tuple[str, ...], declared: set[str]) -> None:
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
-        for room in rooms
-        for path in (ROOT / room).rglob("*.py")
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
         for name in imported(path)
         if not {canonicalize_name(one) for one in PROVIDERS.get(name, [])} & declared
     }

@@ -19,6 +19,7 @@ READERS = ("data.crop_store", "data.usable_crops", "faces.subjects")
 DECIDE_NOTHING = {
     "data.versioning": "refuses a dataset that data.dvc does not name; reads it otherwise as it is",
     "errors": "words",
+    "arrays": "names of types",
     "host": "how files are written and lines are shown, not what they say",
     "sections": "what is set is a dependency of its own: 'params'",
     "frozen": "how values are kept",

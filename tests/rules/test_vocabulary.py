@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_each_flow_is_named_as_the_step_that_it_starts_with() -> None:
     modules = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__", "deployments", "workspace"}
     assert modules == FLOWS
     assert set(STEPS) >= FLOWS
+
+
+HOUSE_WORDS = re.compile(r"\b(?:told|anew|beside|whoever|worn|knock)\b", re.IGNORECASE)
+"""Words that this code base used in place of plain ones."""
+SOURCES = [
+    path
+    for part in ("src", "flows", "bentos", "infra")
+    for path in (ROOT / part).rglob("*.py")
+    if path.parent.name != "media"  # being rewritten
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_and_messages_use_plain_words(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line.strip() for line in lines if HOUSE_WORDS.search(line)] == []

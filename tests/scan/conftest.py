@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.faces.types import Detection, ExtractionSpec
 from deepfakestream.media.types import MediaBudget, RGBImage
+from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import (
     AggregationSpec,
     CalibrationSpec,
@@ -21,7 +22,6 @@ from deepfakestream.model.spec import (
     OperatingPoint,
 )
 from deepfakestream.scan.engine import ScanEngine
-from deepfakestream.scan.result import ModelInfo
 
 SIZE = 32
 

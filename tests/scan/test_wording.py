@@ -4,9 +4,10 @@ import pytest
 
 from deepfakestream.errors import Reason
 from deepfakestream.host.terminal import one_line, terminal_safe
+from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.command import to_text
-from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult
+from deepfakestream.scan.result import MediaFacts, ScanResult
 from deepfakestream.scan.wording import message_for
 
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")

@@ -21,6 +21,7 @@ from deepfakestream.errors import DataError, MediaError, Reason, ServerError, We
 from deepfakestream.faces.types import Detection, ExtractionSpec
 from deepfakestream.media.reader import probe
 from deepfakestream.media.types import MediaBudget, MediaKind, RGBImage
+from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import (
     AggregationSpec,
     CalibrationSpec,
@@ -29,7 +30,7 @@ from deepfakestream.model.spec import (
     NormalisationSpec,
     OperatingPoint,
 )
-from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult
+from deepfakestream.scan.result import MediaFacts, ScanResult
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
 from deepfakestream.service.metrics import ServiceMetrics
@@ -199,7 +200,7 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         app = Admission(
             create_app(runtime, docs_assets="static_content"),
             policy=lambda: runtime.policy,
-            gate=runtime.gate,
+            slots=runtime.slots,
             ready=lambda: runtime.ready,
             on_refusal=lambda kind: runtime.metrics.shed(kind),
         )

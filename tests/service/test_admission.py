@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from deepfakestream.service.admission import Admission, Gate, Policy
+from deepfakestream.service.admission import Admission, Policy, UploadSlots
 
 POLICY = Policy(upload_bytes={"/up": 100}, other_bytes=10, max_concurrency=1, upload_timeout_s=0.2)
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -21,7 +21,7 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
 class Door:
     """The middleware in front of an application that reads the body and says how much it read."""
 
-    gate: Gate = field(default_factory=Gate)
+    slots: UploadSlots = field(default_factory=UploadSlots)
     ready: bool = True
     reached: int = 0
     refused: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Door:
             sent.append(message)
 
         door = Admission(
-            self.inner or self._app, policy=lambda: POLICY, gate=self.gate, ready=lambda: self.ready,
+            self.inner or self._app, policy=lambda: POLICY, slots=self.slots, ready=lambda: self.ready,
             on_refusal=self.refused.append,
         )  # fmt: skip
         await door(scope, receive, send)
@@ -98,7 +98,7 @@ def test_headers_alone_can_refuse_and_the_application_sees_nothing(
     door = Door()
     got, _, document = door.request(b"x", **headers)
     assert (got, kind_of(document)) == (status, kind)
-    assert (door.reached, door.gate.in_work, door.refused) == (0, 0, [kind])
+    assert (door.reached, door.slots.in_work, door.refused) == (0, 0, [kind])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_body_up_to_the_limit_passes_and_one_byte_more_does_not() -> None:
     status, headers, document = door.request(b"x" * 60, b"x" * 41, b"never read")
     assert (status, kind_of(document), document["max_bytes"]) == (413, "too-large", 100)
     assert headers["connection"] == "close"
-    assert door.gate.in_work == 0
+    assert door.slots.in_work == 0
 
 
 def test_a_length_that_lies_is_counted() -> None:
@@ -151,16 +151,16 @@ def test_a_slow_body_is_given_up() -> None:
     door = Door()
     status, _, document = door.request(b"x", b"x", b"x", b"x", delay_s=0.08)
     assert (status, kind_of(document)) == (408, "slow-upload")
-    assert door.gate.in_work == 0
+    assert door.slots.in_work == 0
 
 
 def test_no_place_left() -> None:
     door = Door()
-    door.gate.enter(1)
+    door.slots.enter(1)
     status, headers, document = door.request(b"x")
     assert (status, kind_of(document), headers["retry-after"]) == (503, "overloaded", "2")
     assert door.request(b"x", path="/other", content_type="text/plain")[0] == 200
-    door.gate.leave()
+    door.slots.leave()
     assert door.request(b"x")[0] == 200
 
 
@@ -196,7 +196,7 @@ def test_an_exception_is_an_internal_problem_and_gives_its_place_back() -> None:
     status, _, document = door.request(b"x")
     assert (status, kind_of(document)) == (500, "internal-error")
     assert "secret" not in str(document)
-    assert door.gate.in_work == 0
+    assert door.slots.in_work == 0
 
 
 def test_a_failure_in_other_words_is_put_in_ours() -> None:

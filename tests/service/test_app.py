@@ -180,11 +180,11 @@ def test_a_scan_that_takes_too_long_is_given_up_and_keeps_its_place(
     service = start_service(scan_timeout_s=0.3, max_concurrency=1)
     service.hold.clear()
     assert_problem(service.post("/v1/images", picture(9)), 504, "deadline-exceeded")
-    assert service.runtime.gate.in_work == 1
+    assert service.runtime.slots.in_work == 1
     assert_problem(service.post("/v1/images", picture(9)), 503, "overloaded")
     service.hold.set()
     for _ in range(100):
-        if service.runtime.gate.in_work == 0:
+        if service.runtime.slots.in_work == 0:
             break
         service.client.get("/v1/model")
     assert service.post("/v1/images", picture(9)).status_code == 200
@@ -204,9 +204,9 @@ def test_a_scan_that_nobody_waits_for_gives_its_place_back(start_service: Starte
             runtime.predict(BytesIO(picture(9)), kind="image", request_id=name, is_gone=gone) for name in "ab"
         ]
         answers = await asyncio.gather(*scans, return_exceptions=True)
-        in_work = runtime.gate.in_work
+        in_work = runtime.slots.in_work
         service.hold.set()
-        while runtime.gate.in_work:
+        while runtime.slots.in_work:
             await asyncio.sleep(0.01)
         return [*answers, in_work]
 
@@ -262,7 +262,7 @@ def test_a_picture_does_not_queue_behind_videos(
     service.hold_clips.clear()
     with ThreadPoolExecutor(2) as pool:
         clips = [pool.submit(service.post, "/v1/videos", clip) for _ in range(2)]
-        while service.runtime.gate.in_work < 2:
+        while service.runtime.slots.in_work < 2:
             time.sleep(0.01)
         assert service.post("/v1/images", picture(51)).status_code == 200
         assert not any(each.done() for each in clips)

@@ -20,7 +20,7 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.training.detector import TrainingJob
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.params import FakeMix, TrainParams
 
@@ -146,7 +146,7 @@ def make_job(extraction: ExtractionSpec) -> Callable[[FaceSet, FaceSet, TrainPar
             params=params,
             extraction=extraction,
             seed=3,
-            team=Team(device=torch.device("cpu")),
+            context=DistributedContext(device=torch.device("cpu")),
             trained_on="made from one face",
         )
 

@@ -17,7 +17,7 @@ import torch
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.model.network import create_network
-from deepfakestream.training.distributed import Team, join_team, processes_here
+from deepfakestream.training.distributed import DistributedContext, init_distributed, processes_here
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import Trainer
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
@@ -26,8 +26,8 @@ from deepfakestream.training.params import TrainParams
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
 CPU = torch.device("cpu")
-ALONE = Team(device=CPU)
-SCRIPT = Path(__file__).with_name("team_of_two.py")
+ALONE = DistributedContext(device=CPU)
+SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
 def _pairs(faces: FaceSet, params: TrainParams) -> PairDataset:
@@ -38,12 +38,12 @@ class TestAlone:
     def test_a_team_of_one_does_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("WORLD_SIZE", raising=False)
         network = torch.nn.BatchNorm1d(2)
-        with join_team("cpu") as team:
-            assert (team.leads, team.size, processes_here()) == (True, 1, 1)
-            assert team.replicate(network) is network
-            assert team.agree("x") == "x"
-            assert team.mean(torch.tensor(2.5)) == 2.5
-            assert team.scores(lambda images: images.mean(axis=1), np.eye(2, dtype=np.uint8)).shape == (2,)
+        with init_distributed("cpu") as context:
+            assert (context.is_main, context.size, processes_here()) == (True, 1, 1)
+            assert context.replicate(network) is network
+            assert context.broadcast("x") == "x"
+            assert context.mean(torch.tensor(2.5)) == 2.5
+            assert context.scores(lambda images: images.mean(axis=1), np.eye(2, dtype=np.uint8)).shape == (2,)
             assert not torch.distributed.is_initialized()
 
 
@@ -67,7 +67,13 @@ class TestShares:
         with pytest.raises(
             ParamsError, match=r"half of train\.optimisation\.batch_size must be divisible by the 2"
         ):
-            Trainer(network, _pairs(face_set(), chosen), chosen, seed=1, team=Team(device=CPU, size=2))
+            Trainer(
+                network,
+                _pairs(face_set(), chosen),
+                chosen,
+                seed=1,
+                context=DistributedContext(device=CPU, size=2),
+            )
 
     def test_a_batch_larger_than_an_epoch_is_refused(self, face_set: MakeSet, params: MakeParams) -> None:
         chosen = params(batch_size=32)
@@ -75,7 +81,13 @@ class TestShares:
         with pytest.raises(
             ParamsError, match=r"train\.optimisation\.batch_size: .* only 6 pairs to share; lower it to 12"
         ):
-            Trainer(network, _pairs(face_set(), chosen), chosen, seed=1, team=Team(device=CPU, size=2))
+            Trainer(
+                network,
+                _pairs(face_set(), chosen),
+                chosen,
+                seed=1,
+                context=DistributedContext(device=CPU, size=2),
+            )
 
 
 SMALL: dict[str, Any] = {
@@ -156,10 +168,10 @@ def test_two_processes_train_as_one(face_set: MakeSet, params: MakeParams, tmp_p
     one, two = tmp_path / "one", tmp_path / "two"
     train = _script().train
     with _one_thread():
-        train(one / "plain", faces, plain, team=ALONE)
-        train(one / "normed", faces, normed, team=ALONE)
+        train(one / "plain", faces, plain, context=ALONE)
+        train(one / "normed", faces, normed, context=ALONE)
         with pytest.raises(KilledError):
-            train(two / "begun", faces, plain, team=ALONE, on_epoch=_kill)
+            train(two / "begun", faces, plain, context=ALONE, on_epoch=_kill)
     jobs = {"plain": plain, "begun": plain, "normed": normed, "killed": normed}
     _together(two, faces, jobs, deadly="killed")
     assert not (two / "killed" / "history-0.json").exists()

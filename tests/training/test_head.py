@@ -16,13 +16,13 @@ from deepfakestream.training.detector import (
     train_detector,
     training_pairs,
 )
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import PENALTY, refit_head
 from deepfakestream.training.pairs import DrawSampler, PairDataset, PairSpec
 from deepfakestream.training.params import TrainParams
 
-ALONE = Team(device=torch.device("cpu"))
+ALONE = DistributedContext(device=torch.device("cpu"))
 
 
 def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torch.Tensor]:
@@ -31,7 +31,7 @@ def refitted(faces: FaceSet, params: TrainParams) -> tuple[DetectorNetwork, torc
     network = create_network(params.network.spec).eval()
     pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment="none", seed=3))
     sampler = DrawSampler(pairs, num_draws=len(pairs), seed=3)
-    refit_head(network, [(pairs, sampler)], num_workers=0, team=ALONE)
+    refit_head(network, [(pairs, sampler)], num_workers=0, context=ALONE)
     return network, torch.stack([pairs[draw] for draw in sampler]).flatten(0, 1).float()
 
 

@@ -11,7 +11,7 @@ import torch
 from deepfakestream.errors import DataError, DivergedError, ParamsError
 from deepfakestream.model.network import create_network
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer, draws_an_epoch
 from deepfakestream.training.pairs import PairDataset, PairSpec
@@ -20,7 +20,7 @@ from deepfakestream.training.validation import SCORE_BATCH, LabelledImages
 
 MakeSet = Callable[..., FaceSet]
 MakeParams = Callable[..., TrainParams]
-ALONE = Team(device=torch.device("cpu"))
+ALONE = DistributedContext(device=torch.device("cpu"))
 
 
 class KilledError(Exception):
@@ -30,7 +30,7 @@ class KilledError(Exception):
 def _trainer(faces: FaceSet, params: TrainParams) -> Trainer:
     torch.manual_seed(3)
     pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment=params.samples.augment, seed=3))
-    return Trainer(create_network(params.network.spec), pairs, params, seed=3, team=ALONE)
+    return Trainer(create_network(params.network.spec), pairs, params, seed=3, context=ALONE)
 
 
 def _validation(faces: FaceSet) -> dict[str, LabelledImages]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet, find_meshes
 from deepfakestream.training.validation import logits_of, measure_kinds, validation_sets
 
@@ -59,7 +59,7 @@ class TestKinds:
 class TestMeasure:
     def test_kinds_weigh_alike(self, face_set: MakeSet) -> None:
         sets = validation_sets(face_set(num_groups=4, num_faked=4), seed=0)
-        found = measure_kinds(Greenness(), sets, Team(device=CPU))
+        found = measure_kinds(Greenness(), sets, DistributedContext(device=CPU))
         assert found["val_auc_dataset"] == 1.0
         kinds = [value for name, value in found.items() if name != "val_auc"]
         assert found["val_auc"] == pytest.approx(np.mean(kinds))

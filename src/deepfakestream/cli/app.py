@@ -148,7 +148,7 @@ def ingest(
         Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")
     ],
     layout: Annotated[str | None, typer.Option(help="how the source is laid out; default: detected")] = None,
-    name: Annotated[str | None, typer.Option(help="name of the set; default: the folder's name")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the source; default: the folder's name")] = None,
     licence: Annotated[str, typer.Option(help="licence note kept with every item")] = "not stated",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="count what would be taken, change nothing")

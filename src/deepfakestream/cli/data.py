@@ -1,4 +1,4 @@
-"""The commands under `deepfakestream data`: look at the set and its quarantine, and take things out again."""
+"""The commands under `deepfakestream data`: the dataset, its quarantine, versions and removal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
 
 EntryReason = Annotated[Reason | None, typer.Option(help="entries with this reason code")]
-EntrySource = Annotated[str | None, typer.Option(help="entries of this set")]
+EntrySource = Annotated[str | None, typer.Option(help="entries of this source")]
 EntryName = Annotated[str | None, typer.Option(help="the entry with this name in its source")]
 WithoutAsking = Annotated[bool, typer.Option("--yes", help="do not ask")]
 _HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
@@ -42,7 +42,7 @@ def stats(
     plots: Annotated[Path | None, typer.Option(help="folder to write pictures into")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Print what is in the set: items by source, label, method and split, sizes, codecs, licences, faces."""
+    """Print what is in the dataset: items by source, label, method, split, sizes, codecs, licences, faces."""
     from deepfakestream.data.card.report import describe
     from deepfakestream.pipeline import data_stats
 
@@ -86,17 +86,17 @@ def forget(
     ] = False,
     yes: WithoutAsking = False,
 ) -> None:
-    """Remove items for good: from the set, the face store, the quarantine, DVC's cache and its remotes.
+    """Remove items for good: from the dataset, the face store, the quarantine, DVC's cache and its remotes.
 
-    A tombstone stays (digest, time, reason), so that the same bytes are refused. Every tombstone of the set
-    is enforced, also those that came with a pull or that a killed run left.
+    A tombstone stays (digest, time, reason), so that the same bytes are refused. Every tombstone is enforced,
+    also those that came with a pull or that a killed run left.
     """
     from deepfakestream.pipeline import forget as step
 
     settings = load_settings()
     meant = step.plan(items or [], settings=settings)
-    if told := meant.describe():
-        say(told)
+    if text := meant.describe():
+        say(text)
     media_ids = list(meant.items["media_id"])
     if dry_run:
         say(step.preview(media_ids, settings=settings).describe())
@@ -161,7 +161,7 @@ def drop(
     name: EntryName = None,
     yes: WithoutAsking = False,
 ) -> None:
-    """Drop entries, e.g. of files that are gone; those about items of the set stay."""
+    """Drop entries, e.g. of files that are gone; those about items of the dataset stay."""
     from deepfakestream.pipeline import drop as step
 
     _require_choice(reason, source, name)

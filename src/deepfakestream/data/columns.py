@@ -12,7 +12,7 @@ MANIFEST_COLUMNS = {
     "group_id": "source group: a fake, its original and near duplicates share it; never crosses splits",
     "identity": "person, where known, else null",
     "split": "train | val | test",
-    "source": "name of the set it came from",
+    "source": "name of the source it came from",
     "licence": "licence note of the source",
     "original_name": "path in the source",
     "size_bytes": "size of the file",

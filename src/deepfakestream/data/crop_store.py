@@ -1,4 +1,4 @@
-"""The crop store: every face crop of the set, packed in shards, with one table that describes them.
+"""The crop store: every face crop of the dataset, packed in shards, with one table that describes them.
 
 `crops.parquet` has one row a crop (`data.columns.CROP_COLUMNS`), `crops/shard-00000.arrow` the pictures. The
 shards are uncompressed Arrow files (the pictures are compressed already), mapped into memory: a row is read

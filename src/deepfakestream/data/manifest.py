@@ -31,7 +31,7 @@ PACKS_DIR = "packs"
 
 
 def read_manifest(data_dir: Path) -> pd.DataFrame:
-    """Return the set's items, one row each with `MANIFEST_COLUMNS`, ordered by `media_id`.
+    """Return the dataset's items, one row each with `MANIFEST_COLUMNS`, ordered by `media_id`.
 
     Raises:
         DataError: nothing has been ingested, or the file is damaged.
@@ -54,7 +54,7 @@ def read_manifest(data_dir: Path) -> pd.DataFrame:
 
 
 def read_manifest_or_empty(data_dir: Path) -> pd.DataFrame:
-    """Return the set's items, or a table without rows where nothing has been ingested yet."""
+    """Return the dataset's items, or a table without rows where nothing has been ingested yet."""
     if (data_dir / MANIFEST_FILE).exists():
         return read_manifest(data_dir)
     return to_frame([])
@@ -73,7 +73,7 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def item_names(manifest: pd.DataFrame) -> pd.Series[str]:
-    """Return what people call each item: the set that it came from, and its path there."""
+    """Return what people call each item: the source that it came from, and its path there."""
     return manifest["source"].astype(str) + "/" + manifest["original_name"].astype(str)
 
 

@@ -23,7 +23,7 @@ NAME_REASONS = (
 """What ingestion has against a name; that the same bytes show a face does not settle it."""
 
 GATE_REASONS = (Reason.LOW_QUALITY, Reason.NEAR_DUPLICATE)
-"""What validation has against an item of the set, all of its crops or some."""
+"""What validation has against an item of the dataset, all of its crops or some."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -87,7 +87,7 @@ class Refusal:
     """One item that was not taken, and why."""
 
     source: str
-    """Name of the set that it came from."""
+    """name of the source that it came from."""
     original_name: str
     """Path in the source."""
     reason: Reason
@@ -110,7 +110,7 @@ class LedgerEntry:
     """None for what extraction found, and for entries of versions that did not record it."""
 
     def is_about_one_of(self, in_set: Collection[str]) -> bool:
-        """Say whether its item is one of these of the set: then a stage wrote it, and may write it again."""
+        """Say whether its item is one of these: then a stage wrote it, and may write it again."""
         return self.refusal.media_id in in_set and self.refusal.reason not in NAME_REASONS
 
 
@@ -149,7 +149,7 @@ class Quarantine:
             return [_entry(row) for row in connection.execute(_LIST, (reason and str(reason), source, name))]
 
     def release(self, items: Iterable[tuple[str, str]], *, reason: Reason | None = None) -> int:
-        """Drop the entries of items that are in the set after all; return how many there were.
+        """Drop the entries of items that are in the dataset after all; return how many there were.
 
         Args:
             items: `(source, original_name)` of each.
@@ -241,5 +241,5 @@ def describe_entries(entries: Sequence[LedgerEntry]) -> str:
     ]
     lines = text_table(("reason", "source", "name", "first seen", "last seen", "message"), rows)
     counts = Counter(str(entry.refusal.reason) for entry in entries).most_common()
-    told = ", ".join(f"{number} {name}" for name, number in counts)
-    return "\n".join([*lines, f"in quarantine: {len(entries)} ({told})"])
+    counts_text = ", ".join(f"{number} {name}" for name, number in counts)
+    return "\n".join([*lines, f"in quarantine: {len(entries)} ({counts_text})"])

@@ -1,4 +1,4 @@
-"""The split of a source group: decided by a stable hash, whatever else is in the set."""
+"""The split of a source group: decided by a stable hash, whatever else is in the dataset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SplitDraw:
 
 
 class GroupSplits:
-    """One split a source group: as the set holds it, else as its source declares, else drawn."""
+    """One split a source group: as the dataset holds it, else as its source declares, else drawn."""
 
     def __init__(self, held: Mapping[str, str], draw: SplitDraw) -> None:
         self._splits = dict(held)
@@ -59,10 +59,10 @@ class GroupSplits:
     def _contradiction(self, group_id: str, word: str | None, name: str) -> DataError:
         other = self._splits[group_id]
         if group_id in self._held:
-            told, remedy = f"is held in '{other}'", f"declare '{other}', or ingest into a new workspace"
+            conflict, remedy = f"is held in '{other}'", f"declare '{other}', or ingest into a new workspace"
         else:
-            told, remedy = f"is also declared as '{other}'", "declare one split for all of the group"
-        return DataError(f"{name}: split is '{word}', but its source group '{group_id}' {told}; {remedy}")
+            conflict, remedy = f"is also declared as '{other}'", "declare one split for all of the group"
+        return DataError(f"{name}: split is '{word}', but its source group '{group_id}' {conflict}; {remedy}")
 
 
 def _read_split(word: str | None, name: str) -> str:

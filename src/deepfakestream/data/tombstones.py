@@ -1,6 +1,6 @@
 """What was forgotten: `data/forgotten.csv`, one line a digest, so that the same bytes do not come back.
 
-The file is a part of the set: whoever pulls the set refuses the same bytes too. It holds no name.
+The file is a part of the dataset: a pulled dataset refuses the same bytes too. It holds no name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_tombstones(data_dir: Path) -> dict[str, Tombstone]:
 
 
 def add_tombstones(data_dir: Path, tombstones: Iterable[Tombstone]) -> None:
-    """Write tombstones, beside those that are there; a digest keeps its first one."""
+    """Add tombstones to those that are there; a digest keeps its first one."""
     known = read_tombstones(data_dir)
     together = {tombstone.media_id: tombstone for tombstone in tombstones} | known
     if together.keys() == known.keys():

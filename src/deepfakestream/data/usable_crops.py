@@ -1,4 +1,4 @@
-"""The crops that training may see: less those that validation set aside, and faces that nobody faked."""
+"""The crops that training may see: less those that validation excluded, and faces that nobody faked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUARANTINED_FILE = "quarantined.parquet"
 
 
 def read_usable_crops(artifacts_dir: Path) -> pd.DataFrame:
-    """Return the crop table without the crops that validation set aside: what training may see.
+    """Return the crop table without the crops that validation excluded: what training may see.
 
     A fake's label says that a face in it was faked, not which: of the fakes in the split train, only the
     faces of subjects stay. The other splits keep every face, as a scan would score them.

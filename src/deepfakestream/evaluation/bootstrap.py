@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from deepfakestream.arrays import FloatArray, IntArray
 
 MIN_DEFINED_SHARE = 0.5
 """An interval needs at least this share of resamples in which the statistic is defined."""

@@ -38,7 +38,7 @@ def caveats(
         metrics: of the files.
         points: the operating points as measured here.
         promised: the same points as the spec states them.
-        slices: the parts of the set.
+        slices: the parts of the split.
         gaps: between slices.
         card: robustness.
     """
@@ -47,7 +47,7 @@ def caveats(
     unmeasured = sum(each.status != "ok" for each in slices)
     if unmeasured:
         sentences.append(f"{unmeasured} of {len(slices)} slices have too few files to be ranked.")
-    sentences.append("Other data sets, generators, cameras and codecs than these were not measured.")
+    sentences.append("Other datasets, generators, cameras and codecs than these were not measured.")
     return tuple(sentences)
 
 
@@ -94,7 +94,7 @@ def _about_thresholds(
 
 def _about_gaps(gaps: Sequence[Gap]) -> Iterator[str]:
     """Name the widest gap of each measure, where chance alone does not explain it easily."""
-    for measure, text in (("auc", "AUC"), ("fpr", "share of reals called fake")):
+    for measure, text in (("auc", "AUC"), ("fpr", "FPR")):
         sure = [each for each in gaps if each.measure == measure and (each.gap.low or 0.0) > 0.0]
         widest = max(sure, key=lambda each: each.gap.value or 0.0, default=None)
         if widest is not None and (widest.gap.value or 0.0) > LARGE_GAP:
@@ -117,10 +117,7 @@ def _about_robustness(card: RobustnessCard) -> Iterator[str]:
         yield f"The perturbation '{worst.kind} {worst.level}' costs {loss:.3f} of the AUC of single faces."
     hiding = min(card.conditions, key=lambda each: each.tpr or 0.0)
     if (hiding.tpr or 0.0) < (card.tpr or 0.0) - LARGE_DROP:
-        yield (
-            f"Fakes pass under {hiding.kind} {hiding.level}: {hiding.tpr:.0%} are caught, "
-            f"{card.tpr:.0%} before."
-        )
+        yield (f"Fakes pass under {hiding.kind} {hiding.level}: TPR {hiding.tpr:.0%}, {card.tpr:.0%} before.")
     alarming = max(card.conditions, key=lambda each: each.fpr or 0.0)
     if (alarming.fpr or 0.0) > (card.fpr or 0.0) + LARGE_DROP:
         yield (

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from deepfakestream.arrays import BoolArray, FloatArray
 
 NUM_CHANCE_DRAWS = 200
 
@@ -41,7 +40,7 @@ class RocCurve:
         return float(np.interp(0.0, self.fpr + self.tpr - 1.0, self.fpr))
 
     def tpr_at(self, fpr: float) -> float:
-        """Share of fakes caught at a false-positive rate, on the interpolated curve."""
+        """True positive rate at a false positive rate, on the interpolated curve."""
         return float(np.interp(fpr, self.fpr, self.tpr))
 
 

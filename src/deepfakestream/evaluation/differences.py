@@ -7,12 +7,12 @@ import pandas as pd
 
 from deepfakestream.evaluation.bootstrap import quantiles, resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Finding
+from deepfakestream.frozen import Frozen
 
 NUM_RESAMPLES = 2000
 
 
-class Difference(Finding):
+class Difference(Frozen):
     """AUC of the challenger minus AUC of the champion on the same files, with one-sided bounds."""
 
     n: int

@@ -7,21 +7,15 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from deepfakestream.evaluation.bootstrap import quantiles
+from deepfakestream.frozen import Frozen
 
 INTERVAL = (0.025, 0.975)
 Z_95 = 1.959964
 
 
-class Finding(BaseModel):
-    """Base of what an evaluation finds: frozen."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Estimate(Finding):
+class Estimate(Frozen):
     """A number and its 95 % interval; None where it is undefined, or too few groups give an interval."""
 
     value: float | None

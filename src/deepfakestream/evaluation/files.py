@@ -55,8 +55,7 @@ class EvaluateReport:
         if self.metrics.share_not_applicable:
             lines.append(f"no score for {self.metrics.share_not_applicable:.1%} of the files: no usable face")
         lines += [
-            f"at '{point.name}' (p_fake >= {point.threshold:.3f}): {point.fpr} of the reals are called fake, "
-            f"{point.tpr} of the fakes are caught"
+            f"at '{point.name}' (p_fake >= {point.threshold:.3f}): FPR {point.fpr}, TPR {point.tpr}"
             for point in self.points[:1]
         ]
         lines += [

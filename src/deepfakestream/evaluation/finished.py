@@ -19,7 +19,7 @@ from deepfakestream.model.folder import CARD_FILE, model_sha256
 ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
 """Files of the evaluation that a version brings along."""
 FACTS = ("model_sha256", "weights_sha256", "test_set_sha256", "run_id")
-"""What is needed of `metrics.json` beside the metrics."""
+"""What is needed of `metrics.json` besides the metrics."""
 TRUTH = ("media_id", "label", "manipulation", "group_id")
 """Columns of a test file that decide what its score is worth."""
 
@@ -75,7 +75,7 @@ def read_evaluation(directory: Path, *, model_dir: Path, data_dir: Path) -> Eval
 
 def _same_truth(scores: pd.DataFrame, items: pd.DataFrame) -> bool:
     """Tell whether the manifest says of the scored files what it said; their digest is that of their ids."""
-    told, known = (
+    scored, known = (
         table[list(TRUTH)].astype(str).sort_values("media_id").to_numpy() for table in (scores, items)
     )
-    return bool((told == known).all())
+    return bool((scored == known).all())

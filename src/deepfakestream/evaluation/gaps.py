@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Estimate, Finding
+from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.evaluation.slices import TITLES, Slice, cut
+from deepfakestream.frozen import Frozen
 
 _Statistic = Callable[[NDArray[np.int64]], float]
 
 
-class Gap(Finding):
+class Gap(Frozen):
     """The two slices of one cut that differ most in one number."""
 
     column: str
     measure: Literal["auc", "fpr"]
-    """`fpr`: share of reals called fake; its worst slice is the highest."""
+    """`fpr`: false positive rate; its worst slice is the highest."""
     worst: str
     best: str
     n_worst: int
@@ -113,7 +114,7 @@ def _gap(
     statistics: Sequence[_Statistic],
     draws: Iterable[NDArray[np.int64]],
 ) -> Gap:
-    """Return the gap between two slices; the first of `draws` is the set itself, the others resamples."""
+    """Return the gap between two slices; the first of `draws` is the split itself, the others resamples."""
     pairs = np.array([[statistic(counts) for statistic in statistics] for counts in draws])
     value_worst, value_best = (float(value) for value in pairs[0])
     differences = (pairs[:, 1] - pairs[:, 0]) * (1.0 if measure == "auc" else -1.0)

@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepfakestream.arrays import BoolArray, FloatArray
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.bootstrap import quantiles_around, resample_groups
 from deepfakestream.evaluation.curves import calibration_error, calibration_error_of_chance, roc_curve
-from deepfakestream.evaluation.estimate import INTERVAL, Estimate, Finding
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from deepfakestream.evaluation.estimate import INTERVAL, Estimate
+from deepfakestream.frozen import Frozen
 
 FPR_LEVELS = (0.01, 0.05)
 RAISED_BY_NOISE = ("ece",)
@@ -31,7 +30,7 @@ Status = Literal["ok", "one_class", "empty"]
 Unit = Literal["file", "face"]
 
 
-class Metrics(Finding):
+class Metrics(Frozen):
     """What was measured on which files. `metrics["auc"]` gives one estimate by name."""
 
     status: Status
@@ -92,7 +91,7 @@ def measure(
         num_bootstrap: resamples of the source groups behind each interval.
         seed: of the resamples; the same seed gives the same intervals.
         threshold: p_fake from which a file counts as fake.
-        fpr_levels: false-positive rates at which the share of caught fakes is read off the ROC.
+        fpr_levels: false positive rates at which the true positive rate is read off the ROC.
         unit: what a row is; intervals resample whole source groups either way.
 
     Raises:
@@ -150,7 +149,7 @@ def check_scores(scores: pd.DataFrame, *, unit: Unit = "file") -> None:
 
 
 def fpr_metric_name(fpr: float) -> str:
-    """Return the name of the metric "share of fakes caught at this FPR", e.g. `tpr_at_fpr_1pct`."""
+    """Return the name of the metric "TPR at this FPR", e.g. `tpr_at_fpr_1pct`."""
     return f"tpr_at_fpr_{fpr * 100:g}pct".replace(".", "_")
 
 

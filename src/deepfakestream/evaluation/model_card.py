@@ -56,7 +56,7 @@ def _measured(page: ReportContent) -> list[str]:
     values = [[METRIC_MEANINGS.get(name, (name, ""))[0], metrics[name]] for name in shown]
     lines += ["", *markdown_table(["metric", "value"], values)]
     points = [[each.name, f"{each.threshold:.3f}", each.fpr, each.tpr] for each in page.points]
-    headings = ["operating point", "p_fake from", "reals called fake", "fakes caught"]
+    headings = ["operating point", "p_fake from", "FPR", "TPR"]
     lines += ["", *markdown_table(headings, points)]
     worst = worst_slices(tuple(page.slices), limit=NUM_WORST_SLICES)
     if worst:

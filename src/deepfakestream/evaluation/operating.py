@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from deepfakestream.evaluation.estimate import Estimate, Finding, share
+from deepfakestream.evaluation.estimate import Estimate, share
+from deepfakestream.frozen import Frozen
 from deepfakestream.model.spec import OperatingPoint
 
 
-class MeasuredPoint(Finding):
+class MeasuredPoint(Frozen):
     """One operating point and its rates; a rate is None where there is no file of that class."""
 
     name: str
     threshold: float
     inconclusive_from: float
     fpr: Estimate
-    """Share of reals called fake."""
+    """False positive rate: share of reals called fake."""
     tpr: Estimate
-    """Share of fakes called fake."""
+    """True positive rate: share of fakes called fake."""
     share_inconclusive: float | None
     """Share of all scored files between `inconclusive_from` and the threshold."""
 

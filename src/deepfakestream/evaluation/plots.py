@@ -38,7 +38,7 @@ def draw_scores(scores: pd.DataFrame, *, auc: Estimate, threshold: float) -> dic
 
 def draw_roc(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, auc: Estimate) -> bytes:
     """Return the ROC curve, with the rates of 1 % and 5 % marked."""
-    figure, axes = new_axes("ROC curve", "false-positive rate (reals called fake)", "fakes caught")
+    figure, axes = new_axes("ROC curve", "false positive rate (FPR)", "true positive rate (TPR)")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     curve = roc_curve(is_fake, p_fake)
     if curve is None:
@@ -60,7 +60,7 @@ def draw_det(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
     On it two normal score distributions give a straight line (Martin et al., Eurospeech 1997), and the rare
     errors that matter take as much room as the common ones.
     """
-    figure, axes = new_axes("DET curve", "reals called fake", "fakes missed")
+    figure, axes = new_axes("DET curve", "false positive rate (FPR)", "false negative rate (FNR)")
     curve = roc_curve(is_fake, p_fake)
     if curve is None:
         say(axes, "needs real and fake files")

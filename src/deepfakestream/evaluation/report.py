@@ -24,12 +24,12 @@ METRIC_MEANINGS = {
     "auc": ("AUC", "a random fake scores above a random real; 0.5 is chance"),
     "ap": ("Average precision", "precision averaged over recall; chance is the share of fakes"),
     "eer": ("Equal error rate", "where misses and false alarms are equally frequent"),
-    "tpr_at_fpr_1pct": ("Fakes caught at 1 % FPR", "when one real in a hundred is called fake"),
-    "tpr_at_fpr_5pct": ("Fakes caught at 5 % FPR", "when one real in twenty is called fake"),
+    "tpr_at_fpr_1pct": ("TPR at 1 % FPR", "recall of fakes when one real in a hundred is called fake"),
+    "tpr_at_fpr_5pct": ("TPR at 5 % FPR", "recall of fakes when one real in twenty is called fake"),
     "f1": ("F1", "at the threshold"),
     "accuracy": ("Accuracy", "at the threshold"),
-    "tpr": ("Fakes caught", "at the threshold"),
-    "fpr": ("Reals called fake", "at the threshold"),
+    "tpr": ("True positive rate (TPR)", "share of fakes called fake at the threshold"),
+    "fpr": ("False positive rate (FPR)", "share of reals called fake at the threshold"),
     "log_loss": ("Log-loss", "lower is better; 0.693 is a coin"),
     "brier": ("Brier score", "mean squared error of p_fake; 0.25 is a coin"),
     "ece": ("Calibration error", "mean gap between p_fake and the share of fakes (ECE), after calibration"),
@@ -37,7 +37,7 @@ METRIC_MEANINGS = {
 
 PICTURES = {
     "histogram": "scores by class, with the threshold",
-    "roc": "ROC; dotted: 1 % and 5 % of the reals called fake",
+    "roc": "ROC; dotted: 1 % and 5 % false positive rate",
     "det": "errors on a normal scale: lower left is better",
     "reliability": "on the diagonal p_fake is a probability",
     "slices": "AUC by slice with 95 % intervals",
@@ -82,7 +82,7 @@ def headline(metrics: Metrics) -> str:
     if alarms is None or caught is None:
         return "Without real and fake files nothing can be said about it."
     return (
-        f"At its threshold {metrics.threshold:.2f} it catches {_of_100(caught)} fakes and calls "
+        f"At its threshold {metrics.threshold:.2f} it finds {_of_100(caught)} fakes and calls "
         f"{_of_100(alarms)} genuine files fake."
     )
 

@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 
 from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Estimate, Finding
+from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.evaluation.perturbations import Perturbation, perturbations
-from deepfakestream.evaluation.scores import BATCH_SIZE, Scorer
-from deepfakestream.host.progress import track
+from deepfakestream.evaluation.scores import BATCH_SIZE
+from deepfakestream.frozen import Frozen
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
+from deepfakestream.model.scorer import Scorer
 
 MIN_PER_CLASS = 5
 """Faces of a class, below which there is no AUC to compare."""
 
 
-class Condition(Finding):
+class Condition(Frozen):
     """The faces under one perturbation, against the same faces as they are."""
 
     kind: str
@@ -43,7 +45,7 @@ class Condition(Finding):
     tpr: float | None
 
 
-class RobustnessCard(Finding):
+class RobustnessCard(Frozen):
     """What perturbations do to the scores of a sample of faces."""
 
     status: Literal["ok", "off", "insufficient"]
@@ -105,7 +107,7 @@ def measure_robustness(
     draws = list(resampled_counts(groups, num_bootstrap=num_bootstrap, seed=seed))
     conditions = [
         _compare(each, is_fake, before, _score(scorer, _changed(each, images, seed)), draws, threshold)
-        for each in track(perturbations(), description="robustness", unit="condition")
+        for each in progress_bar(perturbations(), description="robustness", unit="condition")
     ]
     return RobustnessCard(
         status="ok",

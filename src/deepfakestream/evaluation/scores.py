@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,10 @@ from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.skin_tone import ita_deg
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
+from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES, media_features
 
@@ -32,25 +33,12 @@ IDENTITY_COLUMNS = ("media_id", "label", "manipulation", "group_id", "source", "
 SCORE_COLUMNS = ("p_fake", "logit", "p_fake_low", "p_fake_high")
 SLICE_NUMBERS = ("jpeg_quality", "bits_per_px", "ita_deg", "abs_yaw_deg")
 SLICE_COLUMNS = ("codec", *SLICE_NUMBERS)
-"""What slices are cut by, beside the drift features; null where the file or its faces do not say."""
+"""What slices are cut by, besides the drift features; null where the file or its faces do not say."""
 FACE_COLUMNS = ("crop_id", "media_id", "label", "group_id")
 
 TEST_SPLIT = "test"
 SCORED_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma"]
 """Of faces from the store: what `score_media` reads of them."""
-
-
-class Scorer(Protocol):
-    """What scoring needs of `model.scoring.FaceScorer`."""
-
-    @property
-    def spec(self) -> DetectorSpec:
-        """What decides a score besides the weights."""
-        ...
-
-    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the logits `(N,)` of RGB crops `(N, S, S, 3)`."""
-        ...
 
 
 def score_crops(
@@ -67,7 +55,7 @@ def score_crops(
     batches = range(0, total, BATCH_SIZE)
     logits = [
         scorer.logits(np.stack(list(islice(remaining, BATCH_SIZE))))
-        for _ in track(batches, description=description, total=len(batches), unit="batch")
+        for _ in progress_bar(batches, description=description, total=len(batches), unit="batch")
     ]
     found = np.concatenate(logits) if logits else np.empty(0, dtype=np.float32)
     if not np.isfinite(found).all():  # in the table NaN would read as "no face"

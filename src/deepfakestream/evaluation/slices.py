@@ -1,4 +1,4 @@
-"""Errors of parts of the set: by kind of fake, source, picture quality, pose and a proxy for skin tone."""
+"""Errors of parts of the split: by kind of fake, source, picture quality, pose and a proxy for skin tone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Estimate, Finding, share
+from deepfakestream.evaluation.estimate import Estimate, share
 from deepfakestream.evaluation.skin_tone import GROUPS as TONE_GROUPS
+from deepfakestream.frozen import Frozen
 
 MIN_N = 30
 MIN_PER_CLASS = 10
@@ -40,8 +41,8 @@ _YAW_GROUPS = {"frontal": 15.0, "half turned": 30.0, "turned away": 90.0 + 1e-9}
 _GROUPS = {"ita_deg": TONE_GROUPS, "abs_yaw_deg": _YAW_GROUPS}
 
 
-class Slice(Finding):
-    """One part of the set; every number has an interval, or is undefined where the files are too few."""
+class Slice(Frozen):
+    """One part of the split; every number has an interval, or is undefined where the files are too few."""
 
     column: str
     """What it is cut by: a key of `TITLES`."""
@@ -52,9 +53,9 @@ class Slice(Finding):
     n_fake: int
     auc: Estimate
     fpr: Estimate
-    """Share of reals called fake."""
+    """False positive rate: share of reals called fake."""
     tpr: Estimate
-    """Share of fakes called fake."""
+    """True positive rate: share of fakes called fake."""
 
     @property
     def title(self) -> str:

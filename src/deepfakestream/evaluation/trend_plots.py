@@ -15,7 +15,7 @@ KIND_COLOURS = ("#2a6f97", "#d1495b", "#3a7d44", "#8d5a97", "#c98a1b", "#4d6a6d"
 
 
 def draw_robustness(card: RobustnessCard) -> bytes:
-    """Return a panel for each kind of perturbation: AUC, reals called fake, fakes caught, mild to harsh."""
+    """Return a panel for each kind of perturbation: AUC, FPR, TPR, mild to harsh."""
     ladders = card.ladders()
     if not ladders:
         figure = new_figure(width=11, height=2.2)
@@ -48,8 +48,8 @@ def _draw_ladder(axes: Axes, kind: str, conditions: Sequence[Condition], card: R
     axes.fill_between(places, lows, highs, color=INK, alpha=0.12, linewidth=0)
     axes.plot(places, [base, *_values(conditions, "auc")], "o-", color=INK, markersize=4, label="AUC")
     for name, start, colour, text in (
-        ("fpr", card.fpr, REAL_COLOUR, "reals called fake"),
-        ("tpr", card.tpr, FAKE_COLOUR, "fakes caught"),
+        ("fpr", card.fpr, REAL_COLOUR, "FPR"),
+        ("tpr", card.tpr, FAKE_COLOUR, "TPR"),
     ):
         values = [np.nan if start is None else start, *_values(conditions, name)]
         axes.plot(places, values, "o--", color=colour, markersize=3, linewidth=1.2, label=text)
@@ -70,8 +70,8 @@ def draw_training(history: Sequence[Mapping[str, float]]) -> bytes:
     dress(auc, "Validation AUC", "epoch", "")
     epochs = np.arange(1, len(history) + 1)
     if not history:
-        say(loss, "no history beside the model")
-        say(auc, "no history beside the model")
+        say(loss, "no history next to the model")
+        say(auc, "no history next to the model")
         return png_bytes(figure)
     loss.plot(epochs, [each.get("train_loss", np.nan) for each in history], "o-", color=INK)
     kinds = sorted({name for each in history for name in each if name.startswith("val_auc_")})

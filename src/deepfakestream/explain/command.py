@@ -22,7 +22,7 @@ from deepfakestream.explain.record import face_record, page
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.types import ExtractedFaces
 from deepfakestream.forge.mesh import FaceMesh
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
@@ -86,7 +86,7 @@ def explain_file(
     directory = _made(out_dir or Path(f"{path.stem}-explained"))
     chosen = most_suspicious(logits, tracks, score, num_faces)
     records = []
-    for number, index in enumerate(track(chosen, description="explain", unit="face"), 1):
+    for number, index in enumerate(progress_bar(chosen, description="explain", unit="face"), 1):
         explanation = explainer.explain(faces.crops[index], compare=compare)
         records.append(_write_face(explanation, number, directory, engine))
     record = {**_file_record(path, faces, score, engine), "faces": records}

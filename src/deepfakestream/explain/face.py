@@ -26,7 +26,7 @@ from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate, probability
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.scan.engine import Scorer
+from deepfakestream.model.scorer import Scorer
 
 JPEG_QUALITY = 70
 MIN_STABILITY = 0.5

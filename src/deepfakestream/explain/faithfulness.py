@@ -45,7 +45,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faithfulness:
-    """A map's curves beside those of random maps."""
+    """A map's curves next to those of random maps."""
 
     curves: Curves
     random_deletion_auc: float

@@ -1,4 +1,4 @@
-"""The numbers of an explanation as JSON, and the page that shows them beside the pictures."""
+"""The numbers of an explanation as JSON, and the page that shows them next to the pictures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _map_record(face_map: FaceMap) -> dict[str, Any]:
 
 
 def page(record: dict[str, Any]) -> str:
-    """Return an HTML page of the pictures and their warnings that refers to the PNG files beside it."""
+    """Return an HTML page of the pictures and their warnings that refers to the PNG files next to it."""
     title = f"{VERDICT_WORDS[record['verdict']]}, p_fake {record['p_fake']:.3f}"
     parts = [_figure(face) for face in record["faces"]]
     limits = "".join(f"<p>But {escape(reason_words(reason))}.</p>\n" for reason in record["reasons"])

@@ -2,7 +2,7 @@
 
 Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE SPL
 2016 (arXiv:1604.02878). The weights are those of the MIT-licensed wheel `facenet-pytorch` 2.6.0 (licence
-beside them, converted by infra/install/convert_mtcnn.py); the code is ours and finds the wheel's boxes and
+next to them, converted by infra/install/convert_mtcnn.py); the code is ours and finds the wheel's boxes and
 points.
 """
 

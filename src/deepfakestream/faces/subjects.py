@@ -2,8 +2,8 @@
 
 Two rules on tracks, with their evidence in docs/FACE_DETECTION.md:
 
-- A face that keeps still for seconds, beside one that moves, is a picture: a poster, a drawing, a portrait on
-  a wall. A living face's landmarks wander by 2 % of its size and more, a picture's by the codec's noise.
+- A face that is still for seconds, next to one that moves, is a picture: a poster, a drawing, a painting.
+  A living face's landmarks wander by 2 % of its size and more, a picture's by the codec's noise.
 - Of the faces of a fake, those far less prominent than the most prominent one are not what was faked.
 """
 

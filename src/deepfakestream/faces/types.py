@@ -1,4 +1,4 @@
-"""What the faces room hands on: detections, face crops, tracks."""
+"""What the package hands on: detections, face crops, tracks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FaceDetector(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionSpec:
-    """Everything that decides which pixels become a crop; travels with the weights (DESIGN decision 4)."""
+    """Everything that decides which pixels become a crop; travels with the weights."""
 
     detector: str
     num_frames: int

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from deepfakestream.forge.artifacts import leave_traces, to_uint8
 from deepfakestream.forge.masks import blending_mask
 from deepfakestream.forge.mesh import Points
 from deepfakestream.forge.regions import Mask, random_region
-from deepfakestream.forge.traces import leave_traces, to_uint8
 from deepfakestream.media.types import RGBImage
 
 

@@ -11,11 +11,11 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import Delaunay
 from threadpoolctl import ThreadpoolController
 
+from deepfakestream.forge.artifacts import leave_traces, to_uint8
 from deepfakestream.forge.masks import blending_mask
 from deepfakestream.forge.mesh import NUM_POINTS, Points
 from deepfakestream.forge.regions import Mask, region
 from deepfakestream.forge.self_blend import Forgery, blend
-from deepfakestream.forge.traces import leave_traces, to_uint8
 from deepfakestream.media.types import RGBImage
 
 MAP_SIZE_PX = 56

@@ -1,6 +1,6 @@
-"""Programs that start others: whoever stops waiting for one ends all of them.
+"""Programs that start others: when one is no longer waited for, all of them are ended.
 
-A stage runs as DVC's grandchild. Were DVC alone killed, the stage would go on for hours beside whatever
+A stage runs as DVC's grandchild. Were DVC alone killed, the stage would go on for hours next to whatever
 takes its place, and write its output when nobody expects it.
 """
 

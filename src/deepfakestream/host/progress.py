@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 LOG_EVERY_S = 60.0
 
 
-def track(
+def progress_bar(
     items: Iterable[Item], *, description: str, total: int | None = None, unit: str = "it"
 ) -> Iterator[Item]:
     """Yield the items and show rate and remaining time on standard error.

@@ -36,7 +36,7 @@ class NewAnalysis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an analysis has no result, as the client is told: members of a problem document."""
+    """Why an analysis has no result, as the client sees it: members of a problem document."""
 
     type: str
     status: int

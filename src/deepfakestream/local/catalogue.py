@@ -121,7 +121,7 @@ def _python(*module_and_arguments: str) -> tuple[str, ...]:
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
-    """Return what every Prefect process of this workspace needs, beside the common environment."""
+    """Return what every Prefect process of this workspace needs, besides the common environment."""
     return {
         "PREFECT_HOME": str((settings.work_dir / "prefect").resolve()),
         "PREFECT_API_URL": settings.prefect_api_url,

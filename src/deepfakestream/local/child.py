@@ -44,7 +44,7 @@ class Child:
             command: program and arguments.
             environment: the whole environment of the process.
             cwd: folder to run in.
-            log: file that gets every line; begun anew.
+            log: file that gets every line; emptied first.
             listener: is called with each line, from a thread.
         """
         self.name = name

@@ -1,4 +1,4 @@
-"""Whether a port is free, and a sentence for whoever has to choose another."""
+"""Whether a port is free, and a sentence for a user who has to choose another."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfakestream.arrays import FloatArray
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 
-FloatArray = NDArray[np.float64]
 NUM_RESAMPLES = 400
 TRIM_SHARE = 0.2
 

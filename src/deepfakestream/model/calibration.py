@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from deepfakestream.arrays import BoolArray, FloatArray
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.spec import CalibrationSpec, OperatingPoint
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 IDENTITY = CalibrationSpec(slope=1.0, intercept=0.0)
 MIN_PER_CLASS = 5
 """Fewer files of a class than this calibrate nothing."""
@@ -74,7 +73,7 @@ def operating_points(
 ) -> dict[str, OperatingPoint]:
     """Return the named thresholds on p_fake with the rates measured on these files.
 
-    `balanced` and `low_fpr` bound the share of reals called fake (5 %, 1 %) in every condition that shows
+    `balanced` and `low_fpr` bound the false positive rate (5 %, 1 %) in every condition that shows
     enough of them, so that reals of hard encodings do not pay for easy ones; `high_recall` catches 95 % of
     the fakes. Rates are those of all conditions together. Between `inconclusive_from` and the threshold lies
     what catches more fakes at a price the point does not pay. Without enough files of both classes the points

@@ -1,7 +1,7 @@
 """The networks: an RGB stream, a noise (SRM) stream, or both, on any timm backbone.
 
 `dual` gives each view a backbone of its own and fuses their features; `stacked` shows both views to one
-backbone as six channels, at half the cost; `ensemble` puts an `rgb` beside a `stacked`.
+backbone as six channels, at half the cost; `ensemble` puts an `rgb` next to a `stacked`.
 
 Shapes: pixels `(N, 3, S, S)` RGB, float, 0-255; logits `(N,)`, higher means more likely fake. Normalisation
 is the first layer, so that no caller can forget or repeat it.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.frozen import Frozen
 from deepfakestream.host.device import resolve_device
 from deepfakestream.host.onnx_session import open_session
 from deepfakestream.model.folder import ONNX_FILE, weights_sha256
@@ -34,21 +35,38 @@ class Runtime(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelIdentity:
-    """Which model speaks."""
+class ModelInfo(Frozen):
+    """Which model spoke."""
 
     name: str
     version: str
     weights_sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceScorer:
+class Scorer(Protocol):
     """A loaded model: scores crops, and carries the spec that says how to make and read them."""
 
+    @property
+    def spec(self) -> DetectorSpec:
+        """Everything besides weights that decides a verdict."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is; version `0` is the one inside the package."""
+        ...
+
+    def logits(self, crops: Crops, /) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceScorer:
+    """A loaded model on ONNX Runtime or PyTorch."""
+
     spec: DetectorSpec
-    info: ModelIdentity
+    info: ModelInfo
     runtime: Runtime
 
     def logits(self, crops: Crops) -> Logits:
@@ -75,7 +93,7 @@ def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") ->
         ParamsError: a GPU was asked for and there is none.
     """
     spec = read_spec(directory)
-    identity = ModelIdentity(name=MODEL_NAME, version=version, weights_sha256=weights_sha256(directory))
+    identity = ModelInfo(name=MODEL_NAME, version=version, weights_sha256=weights_sha256(directory))
     if resolve_device(device) == "cuda":
         return FaceScorer(spec=spec, info=identity, runtime=_torch_runtime(directory))
     runtime = _onnx_runtime(directory / ONNX_FILE, size_px=spec.extraction.crop_size_px)

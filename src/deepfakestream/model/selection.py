@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from deepfakestream.arrays import BoolArray, FloatArray
 from deepfakestream.model.aggregation import deciding_frames, media_logit, track_quantiles
 from deepfakestream.model.calibration import MIN_PER_CLASS, class_weights, fit_platt, fit_temperature
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 PLAIN = AggregationSpec(frames="mean", tracks="max", min_track_frames=3)
 """What stays where nothing is surely better."""

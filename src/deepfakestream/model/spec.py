@@ -1,4 +1,4 @@
-"""The detector's spec: everything besides weights that decides a score, saved as `spec.json` beside them.
+"""The detector's spec: everything besides weights that decides a score, saved as `spec.json` next to them.
 
 Evaluate, scan and serve read preprocessing, aggregation, calibration and operating points from here alone,
 so that they cannot disagree.
@@ -129,7 +129,7 @@ def write_spec(spec: DetectorSpec, directory: Path) -> Path:
 
 
 def read_spec(directory: Path) -> DetectorSpec:
-    """Return the spec beside a model's weights.
+    """Return the spec next to a model's weights.
 
     Raises:
         WeightsError: the file is missing or does not describe a detector of this schema.

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
-
+from deepfakestream.frozen import Frozen
 from deepfakestream.host.whole_files import replacing
 
 logger = logging.getLogger("deepfakestream.alerts")
@@ -24,10 +23,8 @@ logger = logging.getLogger("deepfakestream.alerts")
 WEBHOOK_TIMEOUT_S = 3.0
 
 
-class Alert(BaseModel):
+class Alert(Frozen):
     """What happened, for a person and for a machine."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: str
     """Short name with dots, e.g. `drift.confirmed`."""
@@ -69,7 +66,7 @@ def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None
 
 
 def keep_page(page: Path, alert: Alert, directory: Path) -> Path | None:
-    """Copy a page that an alert speaks of beside the alert's file; None where that could not be done."""
+    """Copy a page that an alert refers to next to the alert's file; None where that could not be done."""
     kept = directory / f"{alert.name}{page.suffix}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -98,7 +95,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _post(text: str, url: str) -> str:
-    """Post the alert; return why it was not taken, or nothing. Of the address only the host is told."""
+    """Post the alert; return why it was refused, or "". Of the address only the host is named."""
     if not url.startswith(("http://", "https://")):
         return ": the address must begin with http:// or https://"
     request = urllib.request.Request(  # noqa: S310 - scheme checked above

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfakestream.monitoring import drift_psi
-from deepfakestream.monitoring.drift_columns import clean, set_aside
+from deepfakestream.monitoring.drift_columns import clean, not_comparable
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport, Status
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
@@ -95,7 +95,7 @@ def _columns(
 ) -> tuple[tuple[ColumnDrift, ...], str]:
     """Return the finding on every column, and Evidently's page on those that could be compared."""
     now, before = clean(current, kinds), clean(reference, kinds)
-    findings = set_aside(now, before, kinds, minimum=params.min_window)
+    findings = not_comparable(now, before, kinds, minimum=params.min_window)
     comparable = {name: kind for name, kind in kinds.items() if name not in findings}
     page = ""
     if comparable:

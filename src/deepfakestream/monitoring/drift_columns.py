@@ -26,7 +26,7 @@ def clean(table: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def set_aside(
+def not_comparable(
     current: pd.DataFrame, reference: pd.DataFrame, kinds: Mapping[str, str], *, minimum: int
 ) -> dict[str, ColumnDrift]:
     """Return the finding on every column that cannot be compared by its values.

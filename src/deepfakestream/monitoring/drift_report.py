@@ -6,20 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from deepfakestream.frozen import Frozen
 from deepfakestream.host.text_table import markdown_table
 
 Status = Literal["ok", "drift", "too_few"]
 
 
-class Finding(BaseModel):
-    """Base of the report's parts."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class ColumnDrift(Finding):
+class ColumnDrift(Frozen):
     """One column of the window against the same column of the reference."""
 
     name: str
@@ -34,7 +27,7 @@ class ColumnDrift(Finding):
     """Why there is no value, or what else was noticed."""
 
 
-class DriftReport(Finding):
+class DriftReport(Frozen):
     """One check. `status` is `too_few` where the samples are too small to say anything."""
 
     status: Status
@@ -68,7 +61,7 @@ class DriftReport(Finding):
             lines.append(f"  report: {self.html}")
         if self.status == "drift":
             lines.append(
-                "next: read the report; 'deepfakestream retrain' trains anew where the rules allow it"
+                "next: read the report; 'deepfakestream retrain' trains again where the rules allow it"
             )
         return "\n".join(lines)
 

@@ -47,7 +47,7 @@ class ClaimAnswer:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedClaim:
     """A recorded "no"."""
 
     refused_at: datetime
@@ -166,12 +166,13 @@ class RetrainGovernor:
                 (as_text(now), outcome, claim_id),
             )
 
-    def refusals(self) -> list[Refusal]:
+    def refusals(self) -> list[RefusedClaim]:
         """Return every recorded "no", oldest first."""
         with self._store.transaction() as connection:
             rows = connection.execute(
                 "SELECT refused_at, model_version, reasons FROM refusals ORDER BY sequence"
             ).fetchall()
         return [
-            Refusal(datetime.fromisoformat(at), version, tuple(json.loads(why))) for at, version, why in rows
+            RefusedClaim(datetime.fromisoformat(at), version, tuple(json.loads(why)))
+            for at, version, why in rows
         ]

@@ -1,1 +1,1 @@
-"""One thin module a step: reads params, calls rooms, writes artifacts."""
+"""One thin module a step: reads params, calls packages, writes artifacts."""

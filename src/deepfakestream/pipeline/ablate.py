@@ -24,7 +24,7 @@ from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.search import TrainChanges
@@ -78,7 +78,7 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
         )
     table = read_usable_crops(settings.artifacts_dir)
     digest = table_digest(table)
-    team = Team(device=torch.device(resolve_device(settings.device)))
+    context = DistributedContext(device=torch.device(resolve_device(settings.device)))
     rows: dict[str, AblationRow] = {}
     left_out: dict[str, str] = {}
     with (
@@ -90,7 +90,7 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
             CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
             extraction=params.extract.spec,
             seed=params.seed,
-            team=team,
+            context=context,
             digest=digest,
         ) as job,
     ):
@@ -119,7 +119,7 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
 
 
 def _kept(path: Path) -> AblationRow | None:
-    """Return a row that is done, or None; a damaged one, or one of other fields, is done anew."""
+    """Return a row that is done, or None; a damaged one, or one of other fields, is done again."""
     if not path.exists():
         return None
     try:
@@ -155,7 +155,7 @@ def _row(
 ) -> AblationRow:
     checkpoints = CheckpointStore(directory=checkpoint_dir)
     network = fit_network(job, validation, checkpoints, lambda *_: None).network
-    logits = {kind: logits_of(network, part.images, job.team.device) for kind, part in validation.items()}
+    logits = {kind: logits_of(network, part.images, job.context.device) for kind, part in validation.items()}
     row = AblationRow(
         auc={
             kind: auc_with_interval(
@@ -177,6 +177,6 @@ def _ms_per_face(network: DetectorNetwork, job: TrainingJob) -> float:
     times = []
     for _ in range(NUM_TIMINGS):
         started = time.perf_counter()
-        logits_of(network, images, job.team.device)
+        logits_of(network, images, job.context.device)
         times.append(time.perf_counter() - started)
     return float(np.median(times)) * 1000 / TIMED_BATCH

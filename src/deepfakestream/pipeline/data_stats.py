@@ -1,4 +1,4 @@
-"""Looking at the set: its numbers, its pictures, its data card."""
+"""Looking at the dataset: its numbers, its pictures, its data card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deepfakestream.settings import Settings
 
 
 def statistics(settings: Settings) -> SetStatistics:
-    """Return the numbers of the set, with those of its faces where they have been extracted.
+    """Return the numbers of the dataset, with those of its faces where they have been extracted.
 
     Raises:
         DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table or the summary
@@ -32,7 +32,7 @@ def statistics(settings: Settings) -> SetStatistics:
 
 
 def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
-    """Write the pictures of the set into a folder and return their paths.
+    """Write the pictures of the dataset into a folder and return their paths.
 
     Raises:
         DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table or the summary

@@ -94,7 +94,7 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
 
 
 def _alert(report: DriftReport, settings: Settings, now: datetime) -> None:
-    """Raise the alert with a copy of the page beside it: the next check replaces the page itself."""
+    """Raise the alert with a copy of the page next to it: the next check replaces the page itself."""
     alert = Alert(
         kind="drift.confirmed",
         summary=f"model version {report.model_version}: {report.reason}",

@@ -19,7 +19,7 @@ class DropPlan:
     entries: Sequence[LedgerEntry]
     """Those that can be dropped."""
     num_of_stages: int
-    """Entries that were asked for and stay: they are about items of the set, and stages keep them."""
+    """Entries that were asked for and stay: they are about items of the dataset, and stages keep them."""
 
     def describe(self) -> str:
         """Return the plan as a few lines."""
@@ -28,8 +28,8 @@ class DropPlan:
         lines = [describe_entries(self.entries)] if self.entries else []
         if self.num_of_stages:
             lines.append(
-                f"{counted(self.num_of_stages, 'entry')} of items of the set: kept until extract or validate "
-                "finds nothing against them; 'deepfakestream data forget' removes such an item"
+                f"{counted(self.num_of_stages, 'entry')} of items in the dataset: kept until extract or "
+                "validate finds nothing against them; 'deepfakestream data forget' removes such an item"
             )
         return "\n".join(lines)
 

@@ -28,7 +28,6 @@ from deepfakestream.evaluation.robustness import (
 )
 from deepfakestream.evaluation.scores import (
     TEST_SPLIT,
-    Scorer,
     read_items,
     score_faces,
     score_media,
@@ -36,6 +35,7 @@ from deepfakestream.evaluation.scores import (
 )
 from deepfakestream.evaluation.slices import measure_slices, worst_slices
 from deepfakestream.model.folder import model_sha256
+from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
@@ -120,7 +120,7 @@ def read_run_id(train_dir: Path) -> str | None:
 
 
 def _training_facts(path: Path, *, kind: type) -> Any:
-    """Return what a file that training left beside its weights holds, or None where there is no such file."""
+    """Return the content of a file that training left next to its weights; None where there is none."""
     if not path.is_file():
         return None
     try:

@@ -67,7 +67,8 @@ def run(
         detector_factory: opens the detector in each worker; default: the one that the parameters name.
 
     Raises:
-        DataError: nothing has been ingested, no item has a face, or the set changed or is not `data.dvc`'s.
+        DataError: nothing has been ingested, no item has a face, or the dataset changed or is not the one
+            that `data.dvc` names.
         WeightsError: the detector's weights are missing or have another digest.
     """
     started = time.monotonic()

@@ -1,7 +1,7 @@
-"""Forgetting items: out of the set, the face store, the quarantine, DVC's cache and its remotes.
+"""Forgetting items: out of the dataset, the face store, the quarantine, DVC's cache and its remotes.
 
 The tombstone is written first. Whatever a kill leaves undone, the next call finishes: it enforces every
-tombstone of the set, wherever this machine can reach.
+tombstone of the dataset, wherever this machine can reach.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ForgetReport:
     def describe(self) -> str:
         """Return the report as a few lines."""
         verb = "would remove" if self.dry_run else "removed"
-        counts = [f"{counted(self.num_items, 'item')} of the set"]
+        counts = [f"{counted(self.num_items, 'item')} of the dataset"]
         if not self.dry_run:
             counts.append(f"{counted(self.num_stored, 'result')} of the face store")
             counts.append(counted(self.num_refusals, "refusal"))
@@ -126,12 +126,12 @@ def plan(items: Sequence[str], *, settings: Settings) -> ForgetPlan:
 
 
 def _not_found(item: str, manifest: pd.DataFrame) -> str:
-    """Return why an item is unknown; a name without its source is told with the sources that have it."""
+    """Return why an item is unknown; for a name without its source, with the sources that have it."""
     sources = sorted(manifest.loc[manifest["original_name"] == item, "source"].unique())
     if sources:
         return f"{item}: its source is missing; give {' or '.join(f'{source}/{item}' for source in sources)}"
     return (
-        f"{item}: no item of the set is called that; give source/name or the first {MIN_PREFIX} or "
+        f"{item}: no item of the dataset is called that; give source/name or the first {MIN_PREFIX} or "
         "more digits of its sha256 (what is forgotten has no name any more)"
     )
 
@@ -143,7 +143,7 @@ def preview(media_ids: Collection[str], *, settings: Settings) -> ForgetReport:
 
 
 def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> ForgetReport:
-    """Forget items of the set, and enforce all tombstones that are there: everywhere, for good.
+    """Forget items of the dataset, and enforce all tombstones that are there: everywhere, for good.
 
     Other items are untouched. Versions of `data/` that held an item cannot be checked out any more.
 
@@ -211,5 +211,5 @@ def _artifacts_that_name(media_ids: Collection[str], settings: Settings) -> list
 
 
 def _line(row: pd.Series) -> str:
-    told = f"{row['label']}, {row['split']}, {row['size_bytes']} bytes"
-    return f"{row['media_id'][:12]}  {row['source']}/{row['original_name']}  ({told})"
+    facts = f"{row['label']}, {row['split']}, {row['size_bytes']} bytes"
+    return f"{row['media_id'][:12]}  {row['source']}/{row['original_name']}  ({facts})"

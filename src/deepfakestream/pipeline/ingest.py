@@ -23,7 +23,7 @@ from deepfakestream.data.tombstones import read_tombstones
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
@@ -37,7 +37,7 @@ class IngestRequest:
     layout: str | None = None
     """Name of a layout; default: detected."""
     name: str | None = None
-    """Name of the set; default: the folder's name."""
+    """Name of the source; default: the folder's name."""
     licence: str = "not stated"
     dry_run: bool = False
     only: frozenset[tuple[str, str]] | None = None
@@ -54,7 +54,7 @@ class IngestReport:
     dry_run: bool
     num_known: int
     num_items: int
-    """Items in the set afterwards."""
+    """Items in the dataset afterwards."""
     added: pd.DataFrame
     """Manifest rows of the new items."""
     relabelled: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class IngestReport:
             corrected = "would correct" if self.dry_run else "corrected"
             lines.append(f"{corrected} {counted(len(self.relabelled), 'label')} (e.g. {self.relabelled[0]})")
         when = "afterwards" if self.dry_run else "now"
-        lines.append(f"in the set already: {self.num_known}; in the set {when}: {self.num_items}")
+        lines.append(f"in the dataset already: {self.num_known}; in the dataset {when}: {self.num_items}")
         lines += _refusal_lines(self.refused)
         if self.data_digest:
             lines.append(f"data version: {self.data_digest} (data.dvc)")
@@ -88,7 +88,7 @@ def run(source: Path, *, params: IngestParams, settings: Settings, request: Inge
 
     Raises:
         DataError: the source is missing, empty, contradicts its layout, or every file in it was refused; or
-            `data.dvc` names a set that was not pulled.
+            `data.dvc` names a dataset that was not pulled.
     """
     layout = choose_layout(source, request.layout)
     name = request.name or _set_name(source)
@@ -166,7 +166,7 @@ def _examine(
         known=set(present["media_id"]),
         limits=Limits(min_duration_s=params.min_duration_s, budget=MediaBudget()),
     )
-    tracked = track(outcomes, description="examine", total=len(items), unit="file")
+    tracked = progress_bar(outcomes, description="examine", total=len(items), unit="file")
     allowed = refuse_forgotten(tracked, read_tombstones(settings.data_dir))
     return select(join_held_groups(allowed, present, layout), present)
 
@@ -176,7 +176,7 @@ def _store(
 ) -> str | None:
     """Copy the new bytes, then write the manifest, then the ledger and the version."""
     copies = copy_into(settings.data_dir, selection.new)
-    for _ in track(copies, description="copy", total=len(selection.new), unit="file"):
+    for _ in progress_bar(copies, description="copy", total=len(selection.new), unit="file"):
         pass
     if len(added) or selection.relabelled:
         write_manifest(settings.data_dir, together)

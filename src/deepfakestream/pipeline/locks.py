@@ -11,7 +11,7 @@ from deepfakestream.settings import Settings
 
 @contextmanager
 def one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Hold the workspace's stages, `data/` and DVC for the block; wait for whoever holds them.
+    """Hold the workspace's stages, `data/` and DVC for the block; wait for the process that holds them.
 
     Whatever runs a stage, changes `data/` or reads what stages write does so inside: DVC cannot work twice in
     one workspace, and takes a process in another container for dead.
@@ -23,7 +23,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def ingesting(settings: Settings) -> Iterator[None]:
-    """Be the one process that decides what enters or leaves the set, for the block.
+    """Be the one process that decides what enters or leaves the dataset, for the block.
 
     Raises:
         DataError: another process does so now.

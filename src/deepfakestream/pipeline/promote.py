@@ -156,7 +156,7 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
 
 
 def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) -> pd.DataFrame:
-    """Score the champion on the test files of today: what it was measured on may be another set."""
+    """Score the champion on the test files of today: what it was measured on may be another split."""
     from deepfakestream.model.scorer import open_scorer
 
     directory = versions.fetch(mlflow_store(settings), champion)

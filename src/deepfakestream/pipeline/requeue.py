@@ -19,7 +19,7 @@ from deepfakestream.settings import Settings
 _SAME_CONTENT = (Reason.DUPLICATE, Reason.LABEL_CONFLICT)
 
 
-class Result(StrEnum):
+class RequeueOutcome(StrEnum):
     """What became of a requeued entry."""
 
     TAKEN = "taken"
@@ -33,7 +33,7 @@ class RequeuedItem:
     """One requeued entry."""
 
     entry: LedgerEntry
-    result: Result
+    result: RequeueOutcome
     message: str = ""
     """Why it was refused or not tried."""
 
@@ -49,10 +49,10 @@ class RequeueReport:
         if not self.items:
             return "no entry of the quarantine is like that; see 'deepfakestream data quarantine list'"
         counts = Counter(item.result for item in self.items)
-        told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-        lines = [f"{len(self.items)} requeued: {told}"]
+        counts_text = ", ".join(f"{counts[result]} {result}" for result in RequeueOutcome if counts[result])
+        lines = [f"{len(self.items)} requeued: {counts_text}"]
         lines += [f"{item.result}: {item.message}" for item in self.items if item.message]
-        if counts[Result.WAITING]:
+        if counts[RequeueOutcome.WAITING]:
             lines.append("next: 'dvc repro --force extract' opens the waiting items again")
         return "\n".join(lines)
 
@@ -82,7 +82,7 @@ def run(
         [entry for entry in chosen if not entry.is_about_one_of(in_set)], ledger.list()
     )
     drop_everywhere(settings.face_store_dir, {entry.refusal.media_id or "" for entry in held})
-    items = [RequeuedItem(entry=entry, result=Result.WAITING) for entry in held]
+    items = [RequeuedItem(entry=entry, result=RequeueOutcome.WAITING) for entry in held]
     for origin in dict.fromkeys(entry.origin for entry in refused):
         group = [entry for entry in refused if entry.origin == origin]
         items += _ask_source(group, origin, params, settings, ledger)
@@ -110,8 +110,8 @@ def _ask_source(
     ledger: Quarantine,
 ) -> list[RequeuedItem]:
     if origin is None:
-        told = "an older version did not note where it came from; ingest its source again"
-        return [_not_tried(entry, told) for entry in group]
+        reason = "an older version did not note where it came from; ingest its source again"
+        return [_not_tried(entry, reason) for entry in group]
     if not Path(origin.root).exists():
         return [_not_tried(entry, f"{origin.root} is not there; fetch it") for entry in group]
     keys = frozenset((entry.refusal.source, entry.refusal.original_name) for entry in group)
@@ -135,15 +135,15 @@ def _requeued(
             if refusal.reason != entry.refusal.reason:
                 ledger.release([key], reason=entry.refusal.reason)
             return RequeuedItem(
-                entry=entry, result=Result.REFUSED, message=f"{refusal.reason}: {refusal.message}"
+                entry=entry, result=RequeueOutcome.REFUSED, message=f"{refusal.reason}: {refusal.message}"
             )
     manifest = read_manifest_or_empty(settings.data_dir)
     if key in set(zip(manifest["source"], manifest["original_name"], strict=True)):
         ledger.release([key], reason=entry.refusal.reason)
-        return RequeuedItem(entry=entry, result=Result.TAKEN)
+        return RequeuedItem(entry=entry, result=RequeueOutcome.TAKEN)
     return _not_tried(entry, f"{origin.root} no longer names it")
 
 
 def _not_tried(entry: LedgerEntry, why: str) -> RequeuedItem:
     name = f"{entry.refusal.source}/{entry.refusal.original_name}"
-    return RequeuedItem(entry=entry, result=Result.NOT_TRIED, message=f"{name}: {why}")
+    return RequeuedItem(entry=entry, result=RequeueOutcome.NOT_TRIED, message=f"{name}: {why}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.monitoring.params import RetrainParams
@@ -27,7 +27,7 @@ class Attempt:
     decision: ClaimAnswer
     lease: Lease = field(default_factory=Lease)
     outcome: RetrainOutcome = "failed"
-    """What the governor is told at the end; stays `failed` where the work stops half-way."""
+    """Passed to the governor at the end; stays `failed` where the work stops half-way."""
 
     def run_steps(
         self, run_stage: Callable[[str], object], promote: Callable[[], tuple[RetrainOutcome, str]]
@@ -43,7 +43,7 @@ class Attempt:
         """
         if not self.decision.allowed:
             return ""
-        for stage in track(STAGES, description="retrain", unit="stage"):
+        for stage in progress_bar(STAGES, description="retrain", unit="stage"):
             self.lease.check()
             run_stage(stage)
         self.lease.check()

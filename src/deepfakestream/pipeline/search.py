@@ -17,7 +17,7 @@ from deepfakestream.host.device import resolve_device
 from deepfakestream.params import Params
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
@@ -70,7 +70,7 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
         WeightsError: the weights to start from cannot be had.
         ServerError: the tracking server does not answer; nothing has been done then.
     """
-    team = Team(device=torch.device(resolve_device(settings.device)))
+    context = DistributedContext(device=torch.device(resolve_device(settings.device)))
     table = read_usable_crops(settings.artifacts_dir)
     digest = table_digest(table)
     key = training_key(table, params.train, extract=params.extract, seed=params.seed)
@@ -95,7 +95,7 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
             CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
             extraction=params.extract.spec,
             seed=params.seed,
-            team=team,
+            context=context,
             digest=digest,
         ) as job:
             result = search(job, num_trials=num_trials, database=database, name=key, open_trial=open_trial)

@@ -27,7 +27,7 @@ from deepfakestream.training.detector import (
     training_pairs,
     validation_pictures,
 )
-from deepfakestream.training.distributed import Team, join_team
+from deepfakestream.training.distributed import DistributedContext, init_distributed
 from deepfakestream.training.job import CropFolders, open_job
 from deepfakestream.training.key import training_key
 from deepfakestream.training.loop import EpochMetrics
@@ -76,14 +76,16 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
         ServerError: the tracking server does not answer; nothing has been done then.
     """
     table = read_usable_crops(settings.artifacts_dir)
-    with join_team(resolve_device(settings.device)) as team:
-        if team.leads:
-            return _lead(table, params, settings, team)
-        _follow(table, params, settings, team)
+    with init_distributed(resolve_device(settings.device)) as context:
+        if context.is_main:
+            return _lead(table, params, settings, context)
+        _follow(table, params, settings, context)
         return None
 
 
-def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> TrainReport:
+def _lead(
+    table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext
+) -> TrainReport:
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     name = f"train {params.train.network.variant} {digest[:8]}"
@@ -97,7 +99,7 @@ def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -
             CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
             extraction=params.extract.spec,
             seed=params.seed,
-            team=team,
+            context=context,
             digest=digest,
         ) as job:
             _log_inputs(tracked, job, params, digest, settings)
@@ -111,8 +113,8 @@ def _lead(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -
     return report
 
 
-def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team) -> None:
-    """Do another process's share of a training; the leader writes what comes of it."""
+def _follow(table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext) -> None:
+    """Do another process's part of a training; rank 0 writes the result."""
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     with open_job(
         table,
@@ -120,7 +122,7 @@ def _follow(table: pd.DataFrame, params: Params, settings: Settings, team: Team)
         CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
         extraction=params.extract.spec,
         seed=params.seed,
-        team=team,
+        context=context,
         digest="",
     ) as job:
         fit_network(job, validation_pictures(job), checkpoints, lambda *_: None)
@@ -135,8 +137,8 @@ def _log_inputs(
             "train": params.train.model_dump(),
             "extract": params.extract.model_dump(),
             "network": params.train.network.spec.model_dump(),
-            "processes": job.team.size,
-            "device": str(job.team.device),
+            "processes": job.context.size,
+            "device": str(job.context.device),
         }
     )
     tracked.log_dataset("faces-train", digest, "training")

@@ -20,9 +20,9 @@ from deepfakestream.data.validation.page import write_page
 from deepfakestream.data.validation.params import ValidateParams
 from deepfakestream.data.validation.report import (
     Quarantined,
+    excluded_crops,
     record_in_ledger,
     refusals,
-    set_aside,
     write_report,
 )
 from deepfakestream.data.validation.rules import (
@@ -75,21 +75,21 @@ class ValidateReport:
         lines += [f"warning: {result.describe()}" for result in self.results if not result.passed]
         by_rule = Counter(entry.rule for entry in self.quarantined)
         if by_rule:
-            told = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
+            counts_text = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
             crops = counted(len({entry.crop_id for entry in self.quarantined}), "crop")
-            lines.append(f"{crops} set aside ({told}): artifacts/validate/quarantined.parquet")
+            lines.append(f"{crops} excluded ({counts_text}): artifacts/validate/quarantined.parquet")
         lines.append(f"label from metadata alone: {_worst(self.shortcuts)}")
         lines.append("page: artifacts/validate/data_docs/index.html")
         return "\n".join(lines)
 
 
 def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
-    """Check the set; write its findings to `artifacts/validate` whatever comes out.
+    """Check the dataset; write its findings to `artifacts/validate` whatever comes out.
 
     That is `report.json`, `quarantined.parquet`, `near_duplicates.csv` and `data_docs/` with a page
     of all rules and, where there are near duplicates, a picture of them. Crops that break a rule on quality,
-    and items that a later split shows too, are set aside: `data.usable_crops` leaves them out, and the
-    quarantine ledger lists them. A broken rule about the set as a whole stops the pipeline.
+    and items that a later split shows too, are excluded: `data.usable_crops` leaves them out, and the
+    quarantine ledger lists them. A broken rule about the dataset as a whole stops the pipeline.
 
     Raises:
         DataError: nothing has been ingested or extracted, or `data/` is another version than the one that
@@ -111,7 +111,7 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     if shortcuts:
         view = shortcuts_view(shortcuts)
         results += checker.check("shortcuts", view, shortcut_rules(params), id_column="column")
-    quarantined = set_aside(results, crops)
+    quarantined = excluded_crops(results, crops)
     splits = splits_view(crops, {entry.crop_id for entry in quarantined}, duplicates)
     results += _check_splits(checker, splits, params)
     write_page(directory / "data_docs", results, picture=SHEET_FILE if len(duplicates) else None)
@@ -119,8 +119,8 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
         write_contact_sheet(directory / "data_docs" / SHEET_FILE, duplicates, crops, extract_dir)
     facts = _facts(manifest, crops, splits, shortcuts)
     write_report(directory, results, quarantined, duplicates, facts)
-    told = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)
-    record_in_ledger(Quarantine(settings.quarantine_db), told)
+    entries = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)
+    record_in_ledger(Quarantine(settings.quarantine_db), entries)
     _stop_if_broken(results)
     return ValidateReport(
         results=results,
@@ -182,6 +182,6 @@ def _worst(shortcuts: Sequence[Shortcut]) -> str:
 def _stop_if_broken(results: list[RuleResult]) -> None:
     broken = [result for result in results if result.severity == "critical" and not result.passed]
     if broken:
-        told = " | ".join(result.describe() for result in broken)
+        sentences = " | ".join(result.describe() for result in broken)
         rules = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
-        raise GateError(f"validate: {rules} broken: {told}; see artifacts/validate/data_docs/index.html")
+        raise GateError(f"validate: {rules} broken: {sentences}; see artifacts/validate/data_docs/index.html")

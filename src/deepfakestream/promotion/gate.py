@@ -13,9 +13,9 @@ import pandas as pd
 
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.differences import Difference, auc_difference
-from deepfakestream.evaluation.estimate import Finding
 from deepfakestream.evaluation.metrics import Metrics, check_scores, measure
 from deepfakestream.evaluation.slices import is_sufficient
+from deepfakestream.frozen import Frozen
 from deepfakestream.promotion.params import PromoteParams
 
 COVERAGE_MARGIN = 0.02
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     REJECT = "REJECT"
 
 
-class Rule(Finding):
+class Rule(Frozen):
     """One rule, its numbers, and what it says alone."""
 
     name: str
@@ -41,7 +41,7 @@ class Rule(Finding):
     bound: float | None = None
 
 
-class Decision(Finding):
+class Decision(Frozen):
     """The gate's outcome with every rule."""
 
     outcome: Outcome

@@ -1,4 +1,4 @@
-"""What readers of the MLflow pages are told about the registered model."""
+"""The description of the registered model on the MLflow pages."""
 
 from __future__ import annotations
 

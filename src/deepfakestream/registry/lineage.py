@@ -20,7 +20,7 @@ LINEAGE = ("git_commit", "dvc_data_md5", "params_sha256", "tool_version")
 def lineage_tags(store: Store) -> dict[str, str]:
     """Return the tags named in `LINEAGE` for the workspace as it is now.
 
-    What cannot be told is `unknown`: a workspace outside Git or without ingested data is no error.
+    What is not known is `unknown`: a workspace outside Git or without ingested data is no error.
     """
     return {
         "git_commit": ask_git(store.workspace, "rev-parse", "--verify", "HEAD") or UNKNOWN,

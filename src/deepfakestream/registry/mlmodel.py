@@ -10,9 +10,9 @@ from deepfakestream.model.folder import ONNX_FILE
 
 
 def write_mlmodel(directory: Path, *, model_id: str, run_id: str) -> None:
-    """Write MLflow's `MLmodel` beside the graph: the ONNX flavour with the graph's own signature.
+    """Write MLflow's `MLmodel` next to the graph: the ONNX flavour with the graph's own signature.
 
-    `mlflow.onnx.save_model` would do it, but stores the graph anew (another digest) and imports pyfunc.
+    `mlflow.onnx.save_model` would do it, but stores the graph again (another digest) and imports pyfunc.
 
     Raises:
         WeightsError: the graph cannot be read.

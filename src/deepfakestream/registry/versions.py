@@ -69,7 +69,7 @@ def register(
         model_dir: folder with model.safetensors, model.onnx and spec.json.
         tags: lineage and results; the digest of the files is added.
         attachments: more files to keep with the version, by name, e.g. the drift reference.
-        metrics: numbers shown beside the version.
+        metrics: numbers shown with the version.
         description: what the version is, for readers of the MLflow page.
 
     Raises:

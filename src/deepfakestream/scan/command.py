@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deepfakestream.errors import DataError
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
 from deepfakestream.scan.engine import ScanEngine
@@ -87,7 +87,9 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
 
 def _results(engine: ScanEngine, files: Sequence[Path]) -> Iterator[ScanResult]:
     # On a terminal the verdicts themselves show the progress.
-    shown: Iterable[Path] = files if sys.stdout.isatty() else track(files, description="scan", unit="file")
+    shown: Iterable[Path] = (
+        files if sys.stdout.isatty() else progress_bar(files, description="scan", unit="file")
+    )
     return (engine.scan(path) for path in shown)
 
 

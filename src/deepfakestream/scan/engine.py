@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,51 +17,15 @@ from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
-from deepfakestream.model.spec import DetectorSpec, OperatingPoint
+from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
 from deepfakestream.scan.coverage import coverage_of
-from deepfakestream.scan.result import MediaFacts, ModelInfo, ScanResult, Verdict
+from deepfakestream.scan.result import MediaFacts, ScanResult, Verdict
 from deepfakestream.scan.wording import message_for
 
 StageTimes = MutableMapping[str, float]
 """Seconds by stage (`extract`, `hash`, `score`), filled during a scan."""
-
-
-class Identity(Protocol):
-    """Which model speaks."""
-
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Version in the registry; `0` is the model inside the package."""
-        ...
-
-    @property
-    def weights_sha256(self) -> str:
-        """Digest of the weights."""
-        ...
-
-
-class Scorer(Protocol):
-    """A loaded model; `deepfakestream.model.scorer.FaceScorer` is one."""
-
-    @property
-    def spec(self) -> DetectorSpec:
-        """Everything besides weights that decides a verdict."""
-        ...
-
-    @property
-    def info(self) -> Identity:
-        """Which model this is."""
-        ...
-
-    def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        """Return the logits `(N,)` of RGB crops `(N, S, S, 3)`, higher for fakes."""
-        ...
 
 
 class ScanEngine:
@@ -87,9 +50,7 @@ class ScanEngine:
         self._budget = budget
         self.operating_point = operating_point
         self.threshold: OperatingPoint = points[operating_point]
-        self.model = ModelInfo(
-            name=scorer.info.name, version=scorer.info.version, weights_sha256=scorer.info.weights_sha256
-        )
+        self.model = scorer.info
 
     def scan(
         self,

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import BoxXYXY
+from deepfakestream.frozen import Frozen
 from deepfakestream.media.types import NoteCode
+from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 
 Verdict = Literal["likely_fake", "inconclusive", "likely_real", "not_applicable"]
 
 
-class Result(BaseModel):
-    """Base of the result's parts."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class FaceScore(Result):
+class FaceScore(Frozen):
     """One face in one frame; `p_fake` is the calibrated score of this face alone."""
 
     time_s: float
@@ -28,7 +24,7 @@ class FaceScore(Result):
     p_fake: float
 
 
-class TrackResult(Result):
+class TrackResult(Frozen):
     """One person over time."""
 
     track_id: int
@@ -42,24 +38,16 @@ class TrackResult(Result):
     faces: tuple[FaceScore, ...]
 
 
-class ModelInfo(Result):
-    """Which model spoke."""
-
-    name: str
-    version: str
-    weights_sha256: str
-
-
-class Note(Result):
+class Note(Frozen):
     """One thing that was searched, left out or converted while the file was read."""
 
     code: NoteCode
     text: str
     reason: Reason | None = None
-    """The reason beside the verdict that it goes with; null where it limits nothing."""
+    """The reason in the verdict that it goes with; null where it limits nothing."""
 
 
-class MediaFacts(Result):
+class MediaFacts(Frozen):
     """What was scanned. Width and height are those of the upright picture with square pixels."""
 
     sha256: str
@@ -75,7 +63,7 @@ class MediaFacts(Result):
     """What of the file was searched, what was left out and why, and how its pixels were converted."""
 
 
-class NotScored(Result):
+class NotScored(Frozen):
     """A part of a video without a score."""
 
     start_s: float
@@ -86,7 +74,7 @@ class NotScored(Result):
     )
 
 
-class Coverage(Result):
+class Coverage(Frozen):
     """How much of a file was searched and scored. Each searched frame stands for the time around it."""
 
     frames_searched: int
@@ -99,7 +87,7 @@ class Coverage(Result):
     not_scored: tuple[NotScored, ...] = Field(description="in order of time; empty for an image")
 
 
-class ScanResult(Result):
+class ScanResult(Frozen):
     """The verdict on one file. `p_fake` is null exactly when the verdict is `not_applicable`."""
 
     file: str

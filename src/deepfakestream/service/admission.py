@@ -42,7 +42,7 @@ class Policy:
     retry_after_s: int = 2
 
 
-class Gate:
+class UploadSlots:
     """Counts the uploads in work. Used from the event loop alone."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Admission:
         app: ASGIApp,
         *,
         policy: Callable[[], Policy],
-        gate: Gate,
+        slots: UploadSlots,
         ready: Callable[[], bool],
         on_refusal: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -81,13 +81,13 @@ class Admission:
         Args:
             app: the application.
             policy: gives the limits; asked at every request.
-            gate: counts the uploads in work.
+            slots: counts the uploads in work.
             ready: whether uploads can be answered.
-            on_refusal: told the type of each problem that this middleware itself raised.
+            on_refusal: called with the type of each problem that this middleware itself raised.
         """
         self._app = app
         self._policy = policy
-        self._gate = gate
+        self._slots = slots
         self._ready = ready
         self._on_refusal = on_refusal
 
@@ -133,7 +133,9 @@ class Admission:
         policy = exchange.policy
         if not self._ready():
             return problems.not_ready(policy.retry_after_s)
-        return None if self._gate.enter(policy.max_concurrency) else problems.overloaded(policy.retry_after_s)
+        return (
+            None if self._slots.enter(policy.max_concurrency) else problems.overloaded(policy.retry_after_s)
+        )
 
     async def _pass_on(self, scope: Scope, exchange: _Exchange) -> None:
         try:
@@ -146,11 +148,11 @@ class Admission:
             await exchange.refuse(problems.internal())
         finally:
             if exchange.is_upload:
-                self._gate.leave()
+                self._slots.leave()
 
 
 class _BodyRefused(Exception):  # noqa: N818 - carries control, not an error
-    """Stops whoever reads the body."""
+    """Stops the reader of the body."""
 
 
 @dataclass(slots=True, kw_only=True)

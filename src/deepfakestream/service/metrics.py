@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from deepfakestream.scan.result import ModelInfo, ScanResult
+from deepfakestream.model.scorer import ModelInfo
+from deepfakestream.scan.result import ScanResult
 
 _STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 

@@ -17,7 +17,7 @@ from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.sections import read_section
 from deepfakestream.service import problems
-from deepfakestream.service.admission import Gate, Policy
+from deepfakestream.service.admission import Policy, UploadSlots
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
@@ -66,7 +66,7 @@ class Runtime:
         self._open_engine = open_engine or self._open
         self._make_metrics = metrics
         self.scan_timeout_s = scan_timeout_s
-        self.gate = Gate()
+        self.slots = UploadSlots()
 
     @cached_property
     def settings(self) -> Settings:
@@ -203,9 +203,9 @@ class Runtime:
         """Cancel a scan that waits for a thread; count one that runs as in work until it ends."""
         if work.cancel():
             return
-        self.gate.hold()
+        self.slots.hold()
         loop = asyncio.get_running_loop()
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self.gate.leave))
+        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self.slots.leave))
 
     def _open(self, directory: Path, version: str) -> ScanEngine:
         return open_engine(

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from deepfakestream.frozen import Frozen
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.result import Result, ScanResult
+from deepfakestream.scan.result import ScanResult
 
 
 class Prediction(ScanResult):
@@ -20,7 +21,7 @@ class Prediction(ScanResult):
     )
 
 
-class ModelDescription(Result):
+class ModelDescription(Frozen):
     """The model that answers now."""
 
     name: str
@@ -35,7 +36,7 @@ class ModelDescription(Result):
     card: str | None = Field(description="the model card, Markdown; null where the model has none")
 
 
-class ProblemDocument(Result):
+class ProblemDocument(Frozen):
     """RFC 9457 problem details."""
 
     type: str

@@ -18,7 +18,7 @@ from deepfakestream.service import problems
 from deepfakestream.service.problems import Refused
 
 MAX_FIELDS = 8
-"""Fields beside the file; they are not read."""
+"""Fields besides the file; they are not read."""
 MAX_FIELD_BYTES = 65_536
 
 

@@ -63,7 +63,7 @@ def pair_augmentation(
             JPEG), `none`, or `mixed`: one of the first three for each pair, with odds of `MIXED_SHARES`, and
             often only a part of the face, or out of focus.
         size_px: side of the pictures that come out.
-        seed: of draws that are not seeded anew.
+        seed: of draws that are not seeded again.
         without: groups of steps that `full` leaves out, also where it is a part of `mixed`.
     """
     if strength == "mixed":

@@ -18,7 +18,7 @@ from deepfakestream.model.selection import choose_aggregation, choose_calibratio
 from deepfakestream.model.spec import DetectorSpec, Variant
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import open_teacher
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet, require_both_sides
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, FitResult, Trainer
@@ -37,7 +37,7 @@ class TrainingJob:
     params: TrainParams
     extraction: ExtractionSpec
     seed: int
-    team: Team
+    context: DistributedContext
     trained_on: str
     """Goes into the spec: data, and what its terms ask of a user of the weights."""
 
@@ -56,12 +56,12 @@ def train_detector(
 ) -> TrainedDetector:
     """Train, choose the best epoch on validation, calibrate, and return the detector.
 
-    In a team this is what the leader does; the others call `fit_network`.
+    Of several processes this is what rank 0 does; the others call `fit_network`.
 
     Raises:
         DataError: a split lacks a class that the parameters ask for, or the checkpoint is damaged.
         DivergedError: the loss or a validation score is no longer a number.
-        ParamsError: the backbone or the start is unknown, or the parameters do not fit device or team.
+        ParamsError: the backbone or the start is unknown, or the parameters do not fit device or context.
         WeightsError: the weights to start from cannot be had or do not fit.
     """
     validation = validation_pictures(job)
@@ -77,7 +77,7 @@ def fit_network(
     checkpoints: CheckpointStore,
     on_epoch: Callable[[int, EpochMetrics], None],
 ) -> FitResult:
-    """Train and choose the best epoch on validation; every process of a team does this at the same time.
+    """Train and choose the best epoch on validation; every process of a context does this at the same time.
 
     With `train.extra.streams: separate` the streams of a network are trained one after the other, each as a
     network of its own, and joined at the end. The history has the epochs of each, then the joined network.
@@ -85,7 +85,7 @@ def fit_network(
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for, or the checkpoint is damaged.
         DivergedError: the loss or a validation score is no longer a number.
-        ParamsError: the backbone or the start is unknown, or the parameters do not fit device, team or
+        ParamsError: the backbone or the start is unknown, or the parameters do not fit device, context or
             teacher.
         WeightsError: the weights to start from, or the teacher's, cannot be had or do not fit.
     """
@@ -93,9 +93,9 @@ def fit_network(
         return _fit_streams(job, validation, checkpoints, on_epoch)
     pairs = training_pairs(job)
     torch.manual_seed(job.seed)  # the head starts random
-    teacher = open_teacher(job.params.extra.distill, job.extraction, job.team.device)
+    teacher = open_teacher(job.params.extra.distill, job.extraction, job.context.device)
     network = start_network(job.params)
-    trainer = Trainer(network, pairs, job.params, seed=job.seed, team=job.team, teacher=teacher)
+    trainer = Trainer(network, pairs, job.params, seed=job.seed, context=job.context, teacher=teacher)
     result = trainer.fit(validation, checkpoints, on_epoch)
     if not job.params.extra.refit_head_pairs:
         return result
@@ -120,7 +120,7 @@ def _fit_streams(
         parts[name] = fit_network(
             replace(job, params=params), validation, checkpoints.of_part(name), record
         ).network
-    network = join_networks(parts, job.params.network.spec).to(job.team.device)
+    network = join_networks(parts, job.params.network.spec).to(job.context.device)
     return _finished(job, network, history, validation, on_epoch)
 
 
@@ -131,19 +131,19 @@ def _finished(
     validation: dict[str, LabelledImages],
     on_epoch: Callable[[int, EpochMetrics], None],
 ) -> FitResult:
-    """Return the network with its last layer fitted anew where that is asked for, measured once more."""
+    """Return the network with its last layer refitted where that is asked for, measured once more."""
     if job.params.extra.refit_head_pairs:
         draws = list(draws_for_the_head(job))
-        refit_head(network, draws, num_workers=job.params.samples.num_workers, team=job.team)
-    metrics = job.team.agree(measure_kinds(network, validation, job.team))
+        refit_head(network, draws, num_workers=job.params.samples.num_workers, context=job.context)
+    metrics = job.context.broadcast(measure_kinds(network, validation, job.context))
     on_epoch(len(history), metrics)
     return FitResult(network=network, best_epoch=len(history), history=(*history, metrics))
 
 
 def draws_for_the_head(job: TrainingJob) -> Iterator[tuple[PairDataset, DrawSampler]]:
-    """Yield this process's share of pairs that training does not draw: half worn as there, half lightly."""
+    """Yield this process's part of pairs that training does not draw, half with light augmentation."""
     num_draws = -(-job.params.extra.refit_head_pairs // 2)
-    share = (job.team.rank, job.team.size)
+    share = (job.context.rank, job.context.size)
     # Another seed, other pairs: an epoch's number would not do where an epoch is several passes.
     for seed, augment in enumerate((job.params.samples.augment, "light"), start=job.seed + 1):
         params = job.params.changed({"samples": {"augment": augment}})
@@ -174,13 +174,13 @@ def validation_pictures(job: TrainingJob) -> dict[str, LabelledImages]:
     """Return the pictures that decide between epochs, by kind; at least one kind.
 
     Raises:
-        DataError: the split `val` has neither fakes beside reals nor two faces to forge from.
+        DataError: the split `val` has neither fakes and reals nor two faces to forge from.
     """
     require_both_sides(job.val, split="val", needs_dataset_fakes=False)
     validation = validation_sets(job.val, seed=job.seed)
     if not validation:
         raise DataError(
-            "split 'val' has neither fakes beside reals nor two faces with a mesh, so nothing can be "
+            "split 'val' has neither fakes and reals nor two faces with a mesh, so nothing can be "
             "validated; ingest more source groups or change ingest.split_salt"
         )
     return validation
@@ -190,7 +190,7 @@ def _finish_spec(
     job: TrainingJob, network: DetectorNetwork, validation: dict[str, LabelledImages]
 ) -> DetectorSpec:
     faces = job.val
-    face_logits = logits_of(network, faces.images, job.team.device)
+    face_logits = logits_of(network, faces.images, job.context.device)
     spec = DetectorSpec(
         network=job.params.network.spec,
         normalisation=NORMALISATION,
@@ -220,7 +220,7 @@ def _calibration_scores(
     parts = {"dataset": _media_logits(job.val, face_logits, spec)}
     for kind, images in validation.items():
         if kind != "dataset":
-            parts[kind] = logits_of(network, images.images, job.team.device), images.is_fake
+            parts[kind] = logits_of(network, images.images, job.context.device), images.is_fake
     logits, labels = zip(*parts.values(), strict=True)
     conditions = np.repeat(list(parts), [len(each) for each in labels])
     return np.concatenate(logits), np.concatenate(labels), conditions

@@ -1,4 +1,4 @@
-"""Knowledge distillation: a student learns a teacher's odds beside the labels (Hinton et al., 2015).
+"""Knowledge distillation: a student learns a teacher's odds besides the labels (Hinton et al., 2015).
 
 The teacher sees the very pictures that the student sees, after augmentation, so its odds say how much of a
 forgery is left in them; labels cannot.

@@ -1,7 +1,7 @@
 """Several processes that train one network: `torchrun` starts them, gradients are averaged between them.
 
-Alone, a process is a team of one, and nothing here does anything. In a team each process takes its share of
-every batch, so that the team sees the very batches that one process would see.
+A process that trains alone has a world of size 1, and nothing here does anything. Otherwise each process
+takes its part of every batch, so that together they see the very batches that one process would see.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
+class DistributedContext:
     """The processes of one training, seen from one of them."""
 
     device: torch.device
@@ -34,11 +34,11 @@ class Team:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and reports; one of the team does."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and reports; one of the context does."""
         return self.rank == 0
 
-    def share_of(self, batch: int, *, what: str) -> int:
+    def per_rank_batch_size(self, batch: int, *, what: str) -> int:
         """Return this process's part of a batch.
 
         Raises:
@@ -51,14 +51,14 @@ class Team:
         return batch // self.size
 
     def replicate(self, network: nn.Module) -> nn.Module:
-        """Return the network to run forwards: its gradients are averaged over the team."""
+        """Return the network to run forwards: its gradients are averaged over the processes."""
         if self.size == 1:
             return network
         ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=ids)
 
     def average_statistics(self, network: nn.Module) -> None:
-        """Set the running statistics of batch norms to their mean over the team: each saw its own share."""
+        """Set the running statistics of batch norms to their mean over the processes."""
         if self.size == 1:
             return
         running = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
@@ -70,7 +70,7 @@ class Team:
                 buffer.copy_(part.view_as(buffer))
 
     def mean(self, value: Tensor) -> float:
-        """Return the mean of a number over the team."""
+        """Return the mean of a number over the processes."""
         total = value.detach().double().to(self.device).clone()
         if self.size > 1:
             distributed.all_reduce(total)
@@ -96,8 +96,8 @@ class Team:
         distributed.all_gather_object(shares, share)
         return shares
 
-    def agree(self, value: Any) -> Any:
-        """Return the leader's value, so that all decide alike."""
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value, so that all processes decide alike."""
         if self.size == 1:
             return value
         holder = [value]
@@ -106,8 +106,8 @@ class Team:
 
 
 @contextmanager
-def join_team(device: str) -> Iterator[Team]:
-    """Give the team that `torchrun` announced in the environment, or a team of one.
+def init_distributed(device: str) -> Iterator[DistributedContext]:
+    """Give the processes that `torchrun` announced in the environment, or this one alone.
 
     On GPUs each process takes the one of its local rank and speaks NCCL, else Gloo.
 
@@ -116,18 +116,18 @@ def join_team(device: str) -> Iterator[Team]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team(device=torch.device(device))
+        yield DistributedContext(device=torch.device(device))
         return
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device("cpu")
     if own.type == "cuda":
         torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield Team(device=own, rank=distributed.get_rank(), size=size)
+        yield DistributedContext(device=own, rank=distributed.get_rank(), size=size)
     finally:
         distributed.destroy_process_group()
 
 
 def processes_here() -> int:
-    """Return how many processes of the team share this machine's cores."""
+    """Return how many processes of the training share this machine's cores."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

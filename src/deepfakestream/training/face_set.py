@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import DataError
 from deepfakestream.forge.mesh import NUM_POINTS, FaceMesh
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.training.mapped import handle_of, open_mapped
 
 
@@ -26,7 +26,7 @@ class FaceSet:
     track_ids: NDArray[np.int64]
     groups: NDArray[np.str_]
     sources: NDArray[np.str_]
-    """Name of the set that each face came from."""
+    """Name of the source that each face came from."""
     points: NDArray[np.float32]
     """`(N, 468, 2)` mesh in pixels of the crop; NaN where no mesh was found."""
 
@@ -52,12 +52,12 @@ class FaceSet:
 
     @property
     def has_fakes_in_source(self) -> NDArray[np.bool_]:
-        """Which faces come from a set that holds fakes too."""
+        """Which faces come from a source that holds fakes too."""
         return np.asarray(np.isin(self.sources, np.unique(self.sources[self.is_fake])))
 
     @property
     def is_beside_fakes(self) -> NDArray[np.bool_]:
-        """Which reals may meet fakes of the data set: elsewhere the set would become the label."""
+        """Which reals may meet fakes of the dataset: elsewhere the source would become the label."""
         return ~self.is_fake & self.has_fakes_in_source
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ def find_meshes(
     mesh = FaceMesh()
     points = np.full((len(images), NUM_POINTS, 2), np.nan, dtype=np.float32)
     indices = np.flatnonzero(wanted)
-    for index in track(indices, description="meshes", total=len(indices), unit="face"):
+    for index in progress_bar(indices, description="meshes", total=len(indices), unit="face"):
         found = mesh.find(images[index], crop_scale=crop_scale)
         if found is not None:
             points[index] = found

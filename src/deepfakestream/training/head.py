@@ -1,4 +1,4 @@
-"""The last layer fitted anew by logistic regression, once the streams below it are final.
+"""The last layer refitted by logistic regression, once the streams below it are final.
 
 Dropout, averaged weights and an end chosen on validation leave a head that does not fit the features that it
 ends up with; fitting it alone is a convex problem of seconds and needs no new data (last layer re-training,
@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.pairs import DrawSampler, PairDataset
 
@@ -31,18 +31,18 @@ def refit_head(
     draws: Sequence[tuple[PairDataset, DrawSampler]],
     *,
     num_workers: int,
-    team: Team,
+    context: DistributedContext,
 ) -> None:
     """Replace the network's head by the one that fits the drawn pairs best, with a penalty.
 
     Args:
-        network: on the team's device; only its head changes, and in every process alike.
+        network: on the context's device; only its head changes, and in every process alike.
         draws: pairs, and this process's share of them; best ones that training has not drawn.
-        num_workers: processes that make pairs, for each one of the team.
-        team: computes features, each process those of its share.
+        num_workers: processes that make pairs, for each one of the context.
+        context: computes features, each process those of its share.
     """
-    shares = [_features(network, pairs, sampler, num_workers, team.device) for pairs, sampler in draws]
-    features = np.concatenate(team.gather(np.concatenate(shares)))
+    shares = [_features(network, pairs, sampler, num_workers, context.device) for pairs, sampler in draws]
+    features = np.concatenate(context.gather(np.concatenate(shares)))
     labels = np.tile([False, True], len(features) // 2)
     scale = StandardScaler().fit(features)
     fit = LogisticRegression(C=1.0 / (PENALTY * len(features)), max_iter=MAX_ITERATIONS)

@@ -1,6 +1,6 @@
 """Memory that a training step frees is kept for the next one.
 
-glibc hands large blocks back to the system when they are freed and asks for them anew, so that every step
+glibc hands large blocks back to the system when they are freed and asks for them again, so that every step
 pays for the same page faults again: on a processor that was a third of a step (`tests/bench/test_heap.py`).
 """
 

@@ -17,7 +17,7 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.model.spec import read_spec
 from deepfakestream.training.detector import TrainingJob
-from deepfakestream.training.distributed import Team, processes_here
+from deepfakestream.training.distributed import DistributedContext, processes_here
 from deepfakestream.training.heap import keep_freed_memory
 from deepfakestream.training.params import TrainParams
 from deepfakestream.training.split_faces import face_sets
@@ -39,7 +39,7 @@ def open_job(
     *,
     extraction: ExtractionSpec,
     seed: int,
-    team: Team,
+    context: DistributedContext,
     digest: str,
 ) -> Iterator[TrainingJob]:
     """Give the training that the parameters describe on rows of the crop table, its faces in mapped files.
@@ -52,7 +52,7 @@ def open_job(
         folders: of the crops.
         extraction: how the crops must have been made.
         seed: of everything random.
-        team: the processes that train together.
+        context: the processes that train together.
         digest: of the data, as the model's spec notes it.
 
     Raises:
@@ -60,7 +60,7 @@ def open_job(
             made with other parameters.
     """
     keep_freed_memory()
-    # Threads that wait for a core spin: on 2 cores, 2 threads beside 2 workers ran at half of 1's speed.
+    # Threads that wait for a core spin: on 2 cores, 2 threads next to 2 workers ran at half of 1's speed.
     cores = (os.cpu_count() or 1) // processes_here()
     torch.set_num_threads(max(1, cores - params.samples.num_workers))
     if differences := spec_differences(extraction, folders.extract_dir):
@@ -82,7 +82,7 @@ def open_job(
             params=params,
             extraction=extraction,
             seed=seed,
-            team=team,
+            context=context,
             trained_on=f"{sources} (data {digest[:12]}), {_ancestry(params)}",
         )
 
@@ -90,10 +90,10 @@ def open_job(
 def _ancestry(params: TrainParams) -> str:
     """Return what the weights owe to others, with what those were trained on: their terms are inherited."""
     start = params.network.start_from
-    told = "ImageNet" if start == "imagenet" else f"{start} ({_trained_on(start)})"
+    origin = "ImageNet" if start == "imagenet" else f"{start} ({_trained_on(start)})"
     taught_by = params.extra.distill.teacher
     taught = f", taught by {taught_by} ({_trained_on(taught_by)})" if taught_by else ""
-    return f"started from {told} weights{taught}"
+    return f"started from {origin} weights{taught}"
 
 
 def _trained_on(model: str) -> str:

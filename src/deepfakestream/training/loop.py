@@ -16,11 +16,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from deepfakestream.errors import DivergedError, ParamsError
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.distillation import Teacher
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.loading import pair_loader
 from deepfakestream.training.losses import Loss
 from deepfakestream.training.optimisation import Precision, create_optimizer, create_schedule
@@ -52,9 +52,9 @@ class _Progress:
 
 
 def draws_an_epoch(params: TrainParams, num_reals: int) -> int:
-    """Return how many pairs an epoch draws: whole batches, but for a set smaller than one.
+    """Return how many pairs an epoch draws: whole batches, but for a dataset smaller than one.
 
-    A rest would leave some processes of a team a batch more than others.
+    A rest would leave some processes of a context a batch more than others.
     """
     num_pairs = params.optimisation.batch_size // 2
     num_draws = params.optimisation.steps_per_epoch * num_pairs or num_reals
@@ -62,7 +62,7 @@ def draws_an_epoch(params: TrainParams, num_reals: int) -> int:
 
 
 class Trainer:
-    """Fits one network on one set of pairs, alone or as one process of a team."""
+    """Fits one network on one set of pairs, alone or as one process of a context."""
 
     def __init__(
         self,
@@ -71,37 +71,37 @@ class Trainer:
         params: TrainParams,
         *,
         seed: int,
-        team: Team,
+        context: DistributedContext,
         teacher: Teacher | None = None,
     ) -> None:
-        """Prepare a training; with a teacher its odds are learnt beside the labels.
+        """Prepare a training; with a teacher its odds are learnt besides the labels.
 
         Raises:
-            ParamsError: optimiser, number format or batch size do not fit timm, the device or the team.
+            ParamsError: optimiser, number format or batch size do not fit timm, the device or the context.
         """
         self._params = params
         self._seed = seed
-        self._team = team
+        self._context = context
         num_pairs = params.optimisation.batch_size // 2
         num_draws = draws_an_epoch(params, len(pairs))
-        if team.size > 1 and num_draws < num_pairs:
+        if context.size > 1 and num_draws < num_pairs:
             raise ParamsError(
                 f"train.optimisation.batch_size: an epoch has only {num_draws} pairs to share; lower it to "
                 f"{2 * num_draws}"
             )
-        self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed, share=(team.rank, team.size))
+        self._sampler = DrawSampler(pairs, num_draws=num_draws, seed=seed, share=(context.rank, context.size))
         self._loader = pair_loader(
             pairs,
             self._sampler,
-            batch_size=team.share_of(num_pairs, what="half of train.optimisation.batch_size"),
+            batch_size=context.per_rank_batch_size(num_pairs, what="half of train.optimisation.batch_size"),
             num_workers=params.samples.num_workers,
         )
-        self._network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._replica = team.replicate(self._network)
+        self._network = network.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._replica = context.replicate(self._network)
         self._ema = ModelEmaV3(self._network, decay=params.optimisation.ema_decay, use_warmup=True)
         self._loss = Loss.from_params(params)
         self._teacher = teacher
-        self._precision = Precision(params.extra.amp, team.device)
+        self._precision = Precision(params.extra.amp, context.device)
         num_steps = params.optimisation.epochs * len(self._loader)
         self._optimizer = create_optimizer(self._network, params.optimisation)
         self._schedule = create_schedule(self._optimizer, params.optimisation, num_steps=num_steps)
@@ -117,7 +117,7 @@ class Trainer:
         Args:
             validation: pictures to choose the epoch on, by kind; at least one kind.
             checkpoints: where a killed training left its last epoch, and this one leaves each of its own.
-            on_epoch: told of every epoch, those before a restart included.
+            on_epoch: called with every epoch, those before a restart included.
 
         Raises:
             DivergedError: the loss or a validation score is no longer a number.
@@ -129,14 +129,14 @@ class Trainer:
             on_epoch(epoch, metrics)
         while progress.epoch < self._params.optimisation.epochs and not self._stale(progress):
             metrics = self._epoch(progress.epoch)
-            metrics |= self._team.agree(measure_kinds(self._averaged, validation, self._team))
+            metrics |= self._context.broadcast(measure_kinds(self._averaged, validation, self._context))
             progress.history.append(metrics)
             if metrics["val_auc"] > progress.best_auc:
                 progress.best_auc, progress.best_epoch = metrics["val_auc"], progress.epoch
                 progress.best_weights = copy.deepcopy(self._averaged.state_dict())
             on_epoch(progress.epoch, metrics)
             progress.epoch += 1
-            if self._team.leads:
+            if self._context.is_main:
                 checkpoints.save(self._state(progress))
         assert progress.best_weights is not None
         best = self._averaged
@@ -151,13 +151,13 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> EpochMetrics:
         # Dropout of an epoch follows from (seed, epoch), so that a restart repeats what a kill cut off.
-        torch.manual_seed(self._seed + epoch + 1_000_003 * self._team.rank)
+        torch.manual_seed(self._seed + epoch + 1_000_003 * self._context.rank)
         self._network.train()
         self._sampler.epoch = epoch
         started = time.monotonic()
         losses = []
         num_faces = 0
-        batches: Iterable[NDArray[np.uint8]] = track(
+        batches: Iterable[NDArray[np.uint8]] = progress_bar(
             self._loader,
             description=f"epoch {epoch + 1}/{self._params.optimisation.epochs}",
             total=len(self._loader),
@@ -165,10 +165,10 @@ class Trainer:
         )
         for step, pairs in enumerate(batches, start=epoch * len(self._loader)):
             losses.append(self._step(pairs))
-            num_faces += 2 * len(pairs) * self._team.size
+            num_faces += 2 * len(pairs) * self._context.size
             self._schedule.step_update(step + 1)
             self._ema.update(self._network, step=step)
-        train_loss = self._team.mean(torch.stack(losses).mean())
+        train_loss = self._context.mean(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise DivergedError(
                 f"train.optimisation.learning_rate: training diverged in epoch {epoch + 1}: the loss is "
@@ -181,16 +181,16 @@ class Trainer:
         }
 
     def _step(self, pairs: NDArray[np.uint8]) -> Tensor:
-        pixels = torch.from_numpy(pairs).to(self._team.device).flatten(0, 1).float()
+        pixels = torch.from_numpy(pairs).to(self._context.device).flatten(0, 1).float()
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        is_fake = torch.tensor([0.0, 1.0], device=self._team.device).repeat(len(pairs))
+        is_fake = torch.tensor([0.0, 1.0], device=self._context.device).repeat(len(pairs))
         with self._precision.autocast():
             logits = self._replica(pixels)
         loss = self._loss(logits.float(), is_fake)
         if self._teacher is not None:
             loss = self._teacher.blend(loss, logits.float(), pixels)
         self._precision.step(loss, self._network, self._optimizer)
-        self._team.average_statistics(self._network)
+        self._context.average_statistics(self._network)
         return loss.detach()
 
     def _stale(self, progress: _Progress) -> bool:

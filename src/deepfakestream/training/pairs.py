@@ -46,7 +46,7 @@ class PairSpec:
 class PairDataset(Dataset[Tensor]):
     """Item `i` is a uint8 tensor `(2, 3, S, S)`: the `i`-th real, or one of the fake's own group, and a fake.
 
-    Reals that can have no fake of the mix are left out, e.g. those without a mesh from a set without fakes.
+    Reals that can have no fake of the mix are left out, e.g. without a mesh and from a source without fakes.
 
     Raises:
         DataError: no real is left.
@@ -112,7 +112,7 @@ class PairDataset(Dataset[Tensor]):
     def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
         """Return a fake of the real's group if there is one, else any fake with a real of its own group.
 
-        Fakes whose groups have no real take their turn as often as others of the real's set.
+        Fakes whose groups have no real take their turn as often as others of the real's source.
         """
         faces = self._faces
         orphans, share = self._orphans[str(faces.sources[position])]
@@ -146,7 +146,7 @@ def _weights_by_face(faces: FaceSet, mix: FakeMix) -> NDArray[np.float64]:
 def _orphans_by_source(
     faces: FaceSet, orphans: NDArray[np.intp]
 ) -> dict[str, tuple[NDArray[np.intp], float]]:
-    """Return, by set, the fakes that have no real of their own and their share of the set's fakes."""
+    """Return, by source, the fakes that have no real of their own and their share of the source's fakes."""
     parts = {}
     for source in np.unique(faces.sources[faces.fakes]):
         own = orphans[faces.sources[orphans] == source]

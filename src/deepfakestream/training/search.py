@@ -113,7 +113,7 @@ def search(
 
 
 def _forged_only(job: TrainingJob) -> bool:
-    """Tell whether the trials start from a mix without fakes of the data set: it may hold none."""
+    """Tell whether the trials start from a mix without fakes of the dataset: it may hold none."""
     return job.params.samples.fake_mix.dataset == 0
 
 
@@ -162,7 +162,7 @@ def _study(database: Path, name: str, seed: int) -> Iterator[optuna.Study]:
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=NUM_UNPRUNED, n_warmup_steps=1),
         )
-        # A sampler's stream starts anew with every call: the same seed again would repeat the first trials.
+        # A sampler's stream starts again with every call: the same seed again would repeat the first trials.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

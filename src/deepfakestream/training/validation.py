@@ -1,8 +1,7 @@
 """What decides between epochs: faces of people that training never saw, with fakes of several kinds.
 
 Kinds are measured one by one and weigh alike, so that a network cannot be chosen for the one kind of fake
-that its set happens to hold: fakes of the data set, self-blends, swaps, and the set again as it looks after
-a video encoder.
+that its dataset happens to hold: fakes of the dataset, the same after a video encoder, self-blends, swaps.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from deepfakestream.errors import DivergedError
 from deepfakestream.forge.degrade import video_world
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.training.distributed import Team
+from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.pairs import PairDataset, PairSpec
 from deepfakestream.training.params import FakeMix
@@ -88,19 +87,21 @@ def logits_of(
     return np.concatenate(parts).astype(np.float64)
 
 
-def measure_kinds(network: DetectorNetwork, sets: dict[str, LabelledImages], team: Team) -> dict[str, float]:
-    """Return the AUC on each kind, and their mean as `val_auc`; a team shares the pictures.
+def measure_kinds(
+    network: DetectorNetwork, sets: dict[str, LabelledImages], context: DistributedContext
+) -> dict[str, float]:
+    """Return the AUC on each kind, and their mean as `val_auc`; a context shares the pictures.
 
     Raises:
         DivergedError: a score is not a number.
     """
 
     def by_network(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return logits_of(network, images, team.device)
+        return logits_of(network, images, context.device)
 
     metrics = {}
     for kind, part in sets.items():
-        logits = team.scores(by_network, part.images)
+        logits = context.scores(by_network, part.images)
         if not np.isfinite(logits).all():
             raise DivergedError(
                 f"train.optimisation.learning_rate: training diverged: scores of {kind} are not finite; "

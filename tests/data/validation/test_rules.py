@@ -10,7 +10,7 @@ from deepfakestream.data.columns import CROP_COLUMNS
 from deepfakestream.data.manifest import to_frame
 from deepfakestream.data.quarantine import Quarantine
 from deepfakestream.data.validation.checking import Checker, RuleResult
-from deepfakestream.data.validation.report import record_in_ledger, refusals, set_aside
+from deepfakestream.data.validation.report import excluded_crops, record_in_ledger, refusals
 from deepfakestream.data.validation.rules import (
     crop_rules,
     distribution_rules,
@@ -102,7 +102,7 @@ def check(manifest: pd.DataFrame, crops: pd.DataFrame, *, table: str = "") -> li
     if table in ("", "distributions"):
         view = distributions_view(crops, PARAMS)
         results += checker.check("distributions", view, distribution_rules(), id_column="quantile")
-    view = splits_view(crops, {entry.crop_id for entry in set_aside(results, crops)})
+    view = splits_view(crops, {entry.crop_id for entry in excluded_crops(results, crops)})
     for name, is_test in (("splits", False), ("test_split", True)):
         if table in ("", name):
             rows = view[(view["split"] == "test") == is_test].reset_index(drop=True)
@@ -201,7 +201,7 @@ def test_bad_crops_are_set_aside_and_their_items_count_while_one_is_left(
     crops.loc[[0, 2, 3], "luma"] = 2.0
     crops.loc[0, "face_px"] = 10.0
     results = check(manifest, crops)
-    aside = set_aside(results, crops)
+    aside = excluded_crops(results, crops)
     assert [(entry.media_id, entry.rule) for entry in aside] == [
         (digest(0), "face_px"),
         (digest(0), "luma"),
@@ -244,7 +244,7 @@ def test_a_near_duplicate_takes_all_crops_of_the_earlier_item(
     view = near_duplicates_view(pair(0, 2))
     results = Checker().check("near_duplicates", view, near_duplicate_rules(), id_column="media_id")
     assert "1 row, e.g. set/0.mp4 in train ~ set/2.mp4 in val (0.97)" in results[0].describe()
-    aside = set_aside(results, crops)
+    aside = excluded_crops(results, crops)
     assert [(entry.crop_id, entry.rule) for entry in aside] == [
         (f"{digest(0)}:0:0", "near_duplicate"),
         (f"{digest(0)}:1:0", "near_duplicate"),
@@ -280,13 +280,13 @@ def test_the_ledger_lists_what_was_set_aside_and_forgets_what_is_not(
 ) -> None:
     crops.loc[0, "luma"] = 2.0
     ledger = Quarantine(tmp_path / "quarantine.db")
-    dark = set_aside(check(manifest, crops, table="crops"), crops)
+    dark = excluded_crops(check(manifest, crops, table="crops"), crops)
     record_in_ledger(ledger, refusals(dark, crops, manifest, data_dir=tmp_path))
     (entry,) = ledger.list()
     assert (entry.refusal.original_name, entry.refusal.reason) == ("0.mp4", Reason.LOW_QUALITY)
-    assert entry.refusal.message == "validate set 1 of 2 crops aside (luma 1); see artifacts/validate"
+    assert "1 of 2 crops (luma 1)" in entry.refusal.message
     view = near_duplicates_view(pair(0, 2))
     alike = Checker().check("near_duplicates", view, near_duplicate_rules(), id_column="media_id")
-    told = refusals(set_aside(alike, crops), crops, manifest, data_dir=tmp_path)
+    told = refusals(excluded_crops(alike, crops), crops, manifest, data_dir=tmp_path)
     record_in_ledger(ledger, told)
     assert [entry.refusal.reason for entry in ledger.list()] == [Reason.NEAR_DUPLICATE]

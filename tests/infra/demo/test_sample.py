@@ -17,18 +17,18 @@ from deepfakestream.params import load_params
 from infra.demo import people, sample
 from infra.demo.media import STILLS_PER_LABEL, Made, Studio
 from infra.demo.params import CHANGES, demo_params, write_demo_params
-from infra.demo.people import PEOPLE, read_stage
+from infra.demo.people import PEOPLE, read_square
 from infra.demo.views import CLIP_FRAMES, DRIFTED_SIZE_PX, GOOD, POOR, SIZE_PX, views
 
 
 @pytest.fixture(scope="module")
-def stages(sample_media: Path) -> dict[str, list[RGBImage]]:
-    return {person.name: read_stage(person, sample_media) for person in PEOPLE}
+def squares(sample_media: Path) -> dict[str, list[RGBImage]]:
+    return {person.name: read_square(person, sample_media) for person in PEOPLE}
 
 
 @pytest.fixture(scope="module")
-def studio(stages: dict[str, list[RGBImage]], detector: FaceDetector) -> Studio:
-    return Studio(stages=stages, detector=detector, mesh=FaceMesh())
+def studio(squares: dict[str, list[RGBImage]], detector: FaceDetector) -> Studio:
+    return Studio(squares=squares, detector=detector, mesh=FaceMesh())
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,16 @@ def made(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[Made]
 
 def test_twelve_people_and_nobody_twice():
     assert len({person.name for person in PEOPLE}) == len(PEOPLE) == 12
-    assert len({(person.file, person.stage) for person in PEOPLE}) == 12
+    assert len({(person.file, person.square) for person in PEOPLE}) == 12
     assert [sum(p.split == split for p in PEOPLE) for split in ("train", "val", "test")] == [7, 2, 3]
 
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.name)
-def test_a_stage_shows_exactly_one_face_and_views_keep_it(person, stages, detector):
-    stage = stages[person.name]
-    assert all(frame.shape == (person.stage[2], person.stage[2], 3) for frame in stage)
+def test_a_square_shows_exactly_one_face_and_views_keep_it(person, squares, detector):
+    square = squares[person.name]
+    assert all(frame.shape == (person.square[2], person.square[2], 3) for frame in square)
     for seed in range(3):
-        (view,) = views(stage, np.random.default_rng(seed), num_frames=1)
+        (view,) = views(square, np.random.default_rng(seed), num_frames=1)
         (faces,) = detector.detect([view])
         assert [face.score >= 0.8 for face in faces] == [True]
 

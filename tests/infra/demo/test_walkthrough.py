@@ -9,12 +9,14 @@ from deepfakestream.evaluation.metrics import Metrics
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.settings import Settings
 from infra.demo.console import Story
-from infra.demo.facts import Answer, Checked, Facts, Gate, Ingested, Retraining
+from infra.demo.facts import Answer, Checked, Facts, GateDecision, Ingested, Retraining
 from infra.demo.flows import TaskState
 from infra.demo.summary import render
 from infra.demo.walkthrough import demo_settings
 
-GATE = Gate(version=1, promoted=True, outcome="PROMOTE", reasons=("AUC 0.9 is at least the floor 0.5",))
+GATE = GateDecision(
+    version=1, promoted=True, outcome="PROMOTE", reasons=("AUC 0.9 is at least the floor 0.5",)
+)
 EMPTY = Metrics(
     status="empty",
     n=0,

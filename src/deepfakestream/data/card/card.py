@@ -1,4 +1,4 @@
-"""The data card: one Markdown page that says what a set is, where it comes from and what it cannot show."""
+"""The data card: a Markdown page about what a dataset is, where it comes from and what it cannot show."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _items_sections(
 
 
 def _faces_section(statistics: SetStatistics) -> list[str]:
-    told = [_sentence(line) for line in faces_lines(statistics)]
+    sentences = [_sentence(line) for line in faces_lines(statistics)]
     table = page_table(*cells(statistics.measures[_is_of_crops(statistics)]))
-    return ["## Faces", "", *told, "", *table, "", *_picture("faces"), *_picture("light")]
+    return ["## Faces", "", *sentences, "", *table, "", *_picture("faces"), *_picture("light")]
 
 
 def _is_of_crops(statistics: SetStatistics) -> pd.Series:
@@ -93,8 +93,8 @@ def _is_current(
 ) -> bool:
     if report is None or extracted is None:
         return False
-    told = report.get("facts", {}).get("tables_sha256")
-    return bool(told == tables_digest(manifest, extracted.crops))
+    digest = report.get("facts", {}).get("tables_sha256")
+    return bool(digest == tables_digest(manifest, extracted.crops))
 
 
 def _gate_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list[str]:
@@ -116,8 +116,8 @@ def _gate_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list
 def _old_report(report: Mapping[str, Any]) -> str:
     facts = report.get("facts", {})
     sizes = [f"{facts[f'num_{name}']} {name}" for name in ("items", "crops") if f"num_{name}" in facts]
-    told = ", ".join([*sizes, "passed" if report["passed"] else "did not pass"])
-    return f"the gate's report is one of an earlier version of the data ({told})"
+    summary = ", ".join([*sizes, "passed" if report["passed"] else "did not pass"])
+    return f"the validation report is of an earlier version of the data ({summary})"
 
 
 def _found(rule: Mapping[str, Any]) -> str:

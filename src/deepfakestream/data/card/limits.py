@@ -1,4 +1,4 @@
-"""What a model trained on a set cannot learn or show, as far as its tables tell."""
+"""What a model trained on a dataset cannot learn or show, as far as its tables tell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_LICENCE = "not stated"
 
 
 def known_limits(manifest: pd.DataFrame) -> list[str]:
-    """Return the limits of a set, a sentence each."""
+    """Return the limits of a dataset, a sentence each."""
     limits = [_few_groups(manifest), _unseen_methods(manifest), _untested_methods(manifest)]
     limits += [_one_label_sources(manifest), _unnamed(manifest), _unlicensed(manifest), _constant(manifest)]
     return [limit for limit in limits if limit]

@@ -112,10 +112,16 @@ def _method_counts(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _histogram(
-    axes: Axes, table: pd.DataFrame, column: str, told: str, *, logarithmic: bool = False, what: str = "item"
+    axes: Axes,
+    table: pd.DataFrame,
+    column: str,
+    x_label: str,
+    *,
+    logarithmic: bool = False,
+    what: str = "item",
 ) -> None:
     """Draw a histogram of each label, as share of the label's own number, so that both can be compared."""
-    axes.set_xlabel(told, color=INK)
+    axes.set_xlabel(x_label, color=INK)
     axes.set_ylabel(f"share of the label's {what}s", color=INK)
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{100 * value:.3g}%" if value <= 1 else "")

@@ -1,4 +1,4 @@
-"""The numbers about a set as tables: in plain text for a terminal, in Markdown for a page."""
+"""The numbers about a dataset as tables: in plain text for a terminal, in Markdown for a page."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def describe(statistics: SetStatistics) -> str:
 
 
 def headline(statistics: SetStatistics) -> str:
-    """Return one sentence about the whole set."""
+    """Return one sentence about the whole dataset."""
     totals = statistics.totals
     people = f", {totals['people']} people named" if totals["people"] else ", people not named"
-    told = f"{totals['items']} items in {totals['groups']} groups{people}, {_size(totals['bytes'])}"
-    return told + (f", {totals['crops']} face crops" if "crops" in totals else "")
+    text = f"{totals['items']} items in {totals['groups']} groups{people}, {_size(totals['bytes'])}"
+    return text + (f", {totals['crops']} face crops" if "crops" in totals else "")
 
 
 def faces_lines(statistics: SetStatistics) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is in a set: counts by source, label, method and split, and the spread of what was measured."""
+"""What is in a dataset: counts by source, label, method and split, and the spread of what was measured."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatistics:
-    """The numbers about a set that a person asks for first."""
+    """The numbers about a dataset that a person asks for first."""
 
     totals: dict[str, int]
     """`items`, `groups`, `people` and `bytes`; once something was extracted also `crops`,
@@ -76,7 +76,7 @@ class SetStatistics:
 
 
 def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> SetStatistics:
-    """Count and measure a set.
+    """Count and measure a dataset.
 
     Args:
         manifest: the items.
@@ -89,11 +89,11 @@ def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> S
         "people": int(items["identity"].nunique()),
         "bytes": int(items["size_bytes"].sum()),
     }
-    measures = [_spread(items, column, told) for column, told in ITEM_MEASURES.items()]
+    measures = [_spread(items, column, label) for column, label in ITEM_MEASURES.items()]
     if extracted is not None:
         crops = extracted.crops_of(items)
         totals |= _face_totals(items, extracted)
-        measures += [_spread(crops, column, told) for column, told in CROP_MEASURES.items()]
+        measures += [_spread(crops, column, label) for column, label in CROP_MEASURES.items()]
     return SetStatistics(
         totals=totals,
         by_method=_by_method(items),
@@ -136,12 +136,12 @@ def _who(part: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _spread(table: pd.DataFrame, column: str, told: str) -> dict[str, Any]:
+def _spread(table: pd.DataFrame, column: str, label: str) -> dict[str, Any]:
     values = table[column].dropna().astype(float)
     if column == "size_bytes":
         values = values / 1000
     spread = {name: float(values.quantile(share)) for name, share in QUANTILES.items()} if len(values) else {}
-    return {"measure": told, "n": len(values)} | spread
+    return {"measure": label, "n": len(values)} | spread
 
 
 def _face_totals(items: pd.DataFrame, extracted: Extracted) -> dict[str, int]:

@@ -15,7 +15,7 @@ from deepfakestream.data.extraction.face_jobs import DetectorFactory, FaceJob, J
 from deepfakestream.data.extraction.face_store import FaceStore, exclusive_store, store_key
 from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
-from deepfakestream.host.progress import track
+from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import MediaBudget
 
 CROPS_PER_JOB = 128
@@ -88,7 +88,7 @@ def fill_store(
 def _work_off(done: Generator[FaceJob, None, None], num_items: int) -> None:
     with closing(done):  # whatever happens, no worker runs on without the store's lock
         items = chain.from_iterable(job.items for job in done)
-        for _ in track(items, description="extract", total=num_items, unit="item"):
+        for _ in progress_bar(items, description="extract", total=num_items, unit="item"):
             pass
 
 

@@ -56,7 +56,7 @@ def run_jobs(
     job of several items that does so is yielded as one job for each of them.
 
     Raises:
-        DataError: a file of the set is missing.
+        DataError: a file of the dataset is missing.
         WeightsError: the detector cannot be opened.
     """
     work = FaceWork(open_detector)
@@ -96,7 +96,7 @@ class FaceWork:
         """Extract the faces of a job's items and commit them, together unless that takes long.
 
         Raises:
-            DataError: a file of the set, or the store, is not there.
+            DataError: a file of the dataset, or the store, is not there.
             WeightsError: the detector cannot be opened.
         """
         if not job.store_dir.is_dir():

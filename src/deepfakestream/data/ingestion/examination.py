@@ -21,7 +21,7 @@ from deepfakestream.media.types import MediaBudget, MediaInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a file must keep to enter the set."""
+    """What a file must keep to enter the dataset."""
 
     min_duration_s: float
     budget: MediaBudget
@@ -36,7 +36,7 @@ class ExaminedItem:
     media_id: str
     label: Label
     info: MediaInfo | None
-    """None where the content is in the set already and was not opened again."""
+    """None where the content is in the dataset already and was not opened again."""
 
 
 def examine_all(
@@ -46,8 +46,8 @@ def examine_all(
 
     Args:
         items: what a layout found.
-        set_name: name of the set for items that do not name one.
-        known: media ids that are in the set already; such files are digested but not opened.
+        set_name: name of the source for items that do not name one.
+        known: media ids that are in the dataset already; such files are digested but not opened.
         limits: what a file must keep.
     """
 
@@ -120,9 +120,9 @@ def _digest(item: SourceItem) -> str:
 def _label(item: SourceItem) -> Label:
     label = read_label(item.label)
     if label is None:
-        told = f"label '{item.label}' is neither real nor fake" if item.label else "no label"
+        problem = f"label '{item.label}' is neither real nor fake" if item.label else "no label"
         raise MediaError(
-            Reason.LABEL_MISSING, f"{item.name}: {told}; label it in its source and ingest again"
+            Reason.LABEL_MISSING, f"{item.name}: {problem}; label it in its source and ingest again"
         )
     return label
 

@@ -18,7 +18,7 @@ def refuse_forgotten(
 ) -> Iterator[ExaminedItem | Refusal]:
     """Yield the outcomes of an examination, with a refusal in place of each item that was forgotten.
 
-    A new item in a tar that holds forgotten bytes is refused too: the set takes a tar as a whole.
+    A new item in a tar that holds forgotten bytes is refused too: the dataset takes a tar as a whole.
 
     Raises:
         DataError: a tar changed since it was examined.

@@ -1,4 +1,4 @@
-"""Parts of a source that come later: they join the source groups that the set holds already."""
+"""Parts of a source that come later: they join the source groups that the dataset holds already."""
 
 from __future__ import annotations
 
@@ -25,13 +25,18 @@ def group_of(examined: ExaminedItem) -> str:
 def join_held_groups(
     outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame, layout: Layout
 ) -> list[ExaminedItem | Refusal]:
-    """Return the outcomes, with the group's name in the set for each item whose group is held under another.
+    """Return the outcomes; items whose group is in the dataset under another name get that name.
 
-    A group is held where the set has a group of its name, one of its items, or what its items link and these
-    outcomes do not hold.
+    A group is in the dataset where it has a group of this name, one of these items, or an item that these
+    items link and that these outcomes lack.
+
+    Args:
+        outcomes: of the examination.
+        present: the dataset so far.
+        layout: how the source names its clips.
 
     Raises:
-        DataError: what is one group now is several in the set, so that its items may lie in several splits.
+        DataError: one group of the source is several in the dataset, perhaps in several splits.
     """
     listed = list(outcomes)
     items = [outcome for outcome in listed if isinstance(outcome, ExaminedItem)]
@@ -78,7 +83,7 @@ def _renamed(outcome: ExaminedItem | Refusal, joined: Mapping[str, set[str]]) ->
 
 def _apart(item: ExaminedItem, groups: list[str]) -> DataError:
     return DataError(
-        f"{item.item.name}: belongs to source group '{group_of(item)}', but the set holds "
+        f"{item.item.name}: belongs to source group '{group_of(item)}', but the dataset holds "
         f"{' and '.join(repr(group) for group in groups)} apart, and splits were drawn by that; ingest the "
         "source, complete as it is now, into a new workspace"
     )

@@ -36,18 +36,22 @@ class Selection:
 
     new: list[ExaminedItem] = field(default_factory=list)
     num_known: int = 0
-    """Files whose content the set holds under the same name and source."""
+    """Files whose content the dataset holds under the same name and source."""
     relabelled: list[ExaminedItem] = field(default_factory=list)
-    """Files that the set holds under the same name and source, with the label that was corrected since."""
+    """Files that the dataset holds under the same name and source, whose label was corrected since."""
     refused: list[Refusal] = field(default_factory=list)
 
 
 def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) -> Selection:
     """Sort outcomes into new, known, relabelled and refused; the same content is one item, with one label.
 
-    A file whose content the set holds under another name is refused as a duplicate. Content that comes with
-    both labels is refused and both sources are named; an item that is in the set already stays. One of which
-    its own source now says the other label, and nothing else, is relabelled.
+    A file whose content the dataset holds under another name is refused as a duplicate. Content that comes
+    with both labels is refused and both sources are named; an item of the dataset stays. An item is
+    relabelled where its own source, and nothing else, now gives it the other label.
+
+    Args:
+        outcomes: of the examination.
+        present: the dataset so far.
     """
     selection = Selection()
     by_content: dict[str, list[ExaminedItem]] = {}
@@ -125,10 +129,10 @@ def manifest_rows(
     """Return the manifest rows of new items.
 
     Args:
-        new: items that are not in the set.
+        new: items that are not in the dataset.
         licence: note for items whose source states none.
         draw: decides the split of items whose source declares none.
-        present: the set so far; a group that is in it keeps its split.
+        present: the dataset so far; a group that is in it keeps its split.
 
     Raises:
         DataError: a source declares a split that does not exist, or two for one group.
@@ -142,7 +146,7 @@ def manifest_rows(
 
 
 def relabel(present: pd.DataFrame, relabelled: Iterable[ExaminedItem]) -> pd.DataFrame:
-    """Return the set with the labels and methods that sources say of these items now."""
+    """Return the dataset with the labels and methods that sources say of these items now."""
     items = list(relabelled)
     labels = {item.media_id: item.label for item in items}
     methods = {item.media_id: _manipulation(item) for item in items}

@@ -1,4 +1,4 @@
-"""The set that `data.dvc` names, where `data/` is not it: it is not to be replaced by accident."""
+"""The dataset that `data.dvc` names, where `data/` is not it: it is not to be replaced by accident."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class RecordedSet:
         self.is_away = (
             self._repo.exists and self._pointer.exists() and not (data_dir / MANIFEST_FILE).exists()
         )
-        """Whether a set is recorded and not here, as in a clone before `data pull`."""
+        """Whether a dataset is recorded and not here, as in a clone before `data pull`."""
 
     def require_reachable(self) -> None:
-        """Stop where a set is recorded but not here, unless this ingestion may make the very same one.
+        """Stop where a dataset is recorded but not here, unless this ingestion may make the very same one.
 
         Only one that takes its time from `SOURCE_DATE_EPOCH` can: the manifest holds the time.
 
         Raises:
-            DataError: what is ingested now would replace the recorded set.
+            DataError: what is ingested now would replace the recorded dataset.
         """
         self._repo.require_named_data()
         if self.is_away and not os.environ.get("SOURCE_DATE_EPOCH"):
             raise self._error()
 
     def require_same(self, new: Iterable[ExaminedItem], manifest: pd.DataFrame) -> None:
-        """Stop where a set is recorded but not here, and these items do not make the very same one.
+        """Stop where a dataset is recorded but not here, and these items do not make the very same one.
 
         Raises:
-            DataError: what is ingested now would replace the recorded set.
+            DataError: what is ingested now would replace the recorded dataset.
         """
         if not self.is_away:
             return
@@ -63,8 +63,8 @@ class RecordedSet:
 
     def _error(self) -> DataError:
         return DataError(
-            f"{self._pointer}: names a set that is not here, and what is ingested now would replace it; run "
-            "'deepfakestream data pull' first, or move data.dvc away to begin another set"
+            f"{self._pointer}: names a dataset that is not pulled, and this ingestion would replace it; run "
+            "'deepfakestream data pull' first, or move data.dvc away to begin another dataset"
         )
 
 

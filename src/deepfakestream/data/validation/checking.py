@@ -82,12 +82,12 @@ class Checker:
         outcome = checkpoint.run(batch_parameters={"dataframe": table})
         (validation,) = outcome.run_results.values()
         shown_column = "shown_as" if "shown_as" in table.columns else id_column
-        told = dict(zip(table[id_column].astype(str), table[shown_column].astype(str), strict=True))
-        results = [_read(name, result, id_column, told) for result in validation.results]
+        names = dict(zip(table[id_column].astype(str), table[shown_column].astype(str), strict=True))
+        results = [_read(name, result, id_column, names) for result in validation.results]
         return sorted(results, key=lambda result: result.rule)
 
 
-def _read(table: str, result: Any, id_column: str, told: Mapping[str, str]) -> RuleResult:
+def _read(table: str, result: Any, id_column: str, names: Mapping[str, str]) -> RuleResult:
     config, details = result.expectation_config, result.result
     failed = [str(row[id_column]) for row in details.get("unexpected_index_list") or []]
     return RuleResult(
@@ -98,7 +98,7 @@ def _read(table: str, result: Any, id_column: str, told: Mapping[str, str]) -> R
         observed=_observed(details),
         num_failed=int(details.get("unexpected_count", 0)),
         failed_ids=failed,
-        examples=[told.get(name, name) for name in failed[:_NUM_EXAMPLES]],
+        examples=[names.get(name, name) for name in failed[:_NUM_EXAMPLES]],
         remedy=config.meta["remedy"],
     )
 

@@ -21,7 +21,7 @@ _MARGIN_PX = 4
 
 
 def write_contact_sheet(path: Path, duplicates: pd.DataFrame, crops: pd.DataFrame, extract_dir: Path) -> None:
-    """Write a PNG with at most `MAX_PAIRS` pairs, the most alike first; the left one was set aside.
+    """Write a PNG with at most `MAX_PAIRS` pairs, the most alike first; the left one was excluded.
 
     Args:
         path: file to write.

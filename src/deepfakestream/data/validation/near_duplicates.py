@@ -35,7 +35,7 @@ def find_near_duplicates(
 ) -> pd.DataFrame:
     """Return pairs of items of different splits that show the same picture or clip, the most alike first.
 
-    Of each pair the item that is used earlier (train before val before test) is the one to set aside:
+    Of each pair the item that is used earlier (train before val before test) is the one to exclude:
     held-out items stay, so that figures measured on them stay comparable.
 
     Args:

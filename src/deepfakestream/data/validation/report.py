@@ -27,14 +27,14 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """One crop that was set aside, and the rule that it broke."""
+    """One crop that was excluded, and the rule that it broke."""
 
     crop_id: str
     media_id: str
     rule: str
 
 
-def set_aside(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Quarantined]:
+def excluded_crops(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Quarantined]:
     """Return the crops that broke a rule of severity `warning`, ordered by crop and rule.
 
     Of an item that a later split shows too, all crops go.
@@ -55,7 +55,7 @@ def set_aside(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Quaran
 def refusals(
     quarantined: Sequence[Quarantined], crops: pd.DataFrame, manifest: pd.DataFrame, *, data_dir: Path
 ) -> list[Refusal]:
-    """Return what the quarantine ledger is told: an entry an item and reason, with how many crops it lost."""
+    """Return entries for the quarantine ledger: one an item and reason, with how many crops it lost."""
     num_crops = crops.groupby("media_id").size()
     items = {row["media_id"]: row for row in manifest.to_dict("records")}
     lost: dict[tuple[str, Reason], list[Quarantined]] = {}
@@ -76,7 +76,7 @@ def refusals(
 
 
 def record_in_ledger(ledger: Quarantine, found: Sequence[Refusal]) -> None:
-    """Bring the ledger's entries of this gate up to date: what is no longer set aside is dropped."""
+    """Bring the ledger's entries of this gate up to date: what is no longer excluded is dropped."""
     now = {(refusal.source, refusal.original_name, refusal.reason) for refusal in found}
     for reason in GATE_REASONS:
         known = [entry.refusal for entry in ledger.list(reason=reason)]
@@ -114,6 +114,6 @@ def _reason(rule: str) -> Reason:
 
 def _told(entries: Sequence[Quarantined], num_crops: int) -> str:
     by_rule = Counter(entry.rule for entry in entries)
-    told = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
+    counts_text = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
     num_lost = len({entry.crop_id for entry in entries})
-    return f"validate set {num_lost} of {num_crops} crops aside ({told}); see artifacts/validate"
+    return f"validate excluded {num_lost} of {num_crops} crops ({counts_text}); see artifacts/validate"

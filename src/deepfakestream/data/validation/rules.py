@@ -22,15 +22,15 @@ _ABSENT_FROM_VIEW = {"box_xyxy", "landmarks_xy"}
 def item_rules(params: ValidateParams) -> list[Any]:
     """Return the expectations over the manifest (`views.items_view`)."""
     again = "restore data/ with 'dvc checkout data.dvc --force' or ingest the source again"
-    anew = "in their source and ingest into a new workspace"
+    again = "in their source and ingest into a new workspace"
     return [
         *_shape_rules(list(MANIFEST_COLUMNS), "media_id", min_rows=params.min_items, remedy=again),
         _rule("ColumnValuesToMatchRegex", "digest", again, column="media_id", regex=SHA256_PATTERN),
         _rule("ColumnValuesToBeInSet", "kind_words", again, column="kind", value_set=KINDS),
         _rule("ColumnValuesToBeBetween", "not_empty", again, column="size_bytes", min_value=1),
         _holds("method_fits_label", "a real has the manipulation 'none', a fake another; correct the source"),
-        _never("group_crosses_splits", f"give these items one split, or no split, {anew}"),
-        _never("identity_crosses_splits", f"give all items of a person the same group_id {anew}"),
+        _never("group_crosses_splits", f"give these items one split, or no split, {again}"),
+        _never("identity_crosses_splits", f"give all items of a person the same group_id {again}"),
         _mean(
             "is_fake",
             "fake_share",
@@ -92,10 +92,10 @@ def method_rules(params: ValidateParams) -> list[Any]:
 def near_duplicate_rules() -> list[Any]:
     """Return the expectation over items that a later split shows too (`views.near_duplicates_view`).
 
-    A warning: they are set aside, which closes the leak.
+    A warning: they are excluded, which closes the leak.
     """
     remedy = (
-        "set aside; look at artifacts/validate/data_docs/near_duplicates.png; where both show the same clip, "
+        "excluded; look at artifacts/validate/data_docs/near_duplicates.png; where both show the same clip, "
         "give them the same group_id in their source and ingest into a new workspace"
     )
     return [_never("picture_in_other_split", remedy, severity="warning")]
@@ -198,5 +198,5 @@ def _mean(column: str, name: str, remedy: str, **bounds: Any) -> Any:
 
 
 def _quality(column: str, where: str, **bounds: Any) -> Any:
-    remedy = f"set aside; look at the pictures, or change {where}"
+    remedy = f"excluded; look at the pictures, or change {where}"
     return _rule("ColumnValuesToBeBetween", column, remedy, severity="warning", column=column, **bounds)

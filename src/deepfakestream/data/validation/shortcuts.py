@@ -1,8 +1,8 @@
-"""Whether the label can be told from a file's outside: the commonest way to fool oneself in this field.
+"""Whether metadata alone give the label away: the commonest way to fool oneself in this field.
 
 A detector that is shown reals from one camera and fakes from one encoder learns the camera and the encoder.
 A small decision tree tries to tell the label from metadata alone, on groups that it was not fitted on. An AUC
-of 0.5 is no shortcut; 1 is a set whose label is its file format.
+of 0.5 is no shortcut; 1 is a dataset whose label is its file format.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from deepfakestream.arrays import FloatArray
 
 METADATA = (
     *("source", "kind", "codec", "width_px", "height_px", "aspect", "size_bytes", "bytes_per_pixel"),
@@ -31,7 +33,6 @@ _NUM_RESAMPLES = 200
 _CONFIDENCE = 0.95
 _MIN_GROUPS = 10
 
-Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
 
 
@@ -51,7 +52,7 @@ class Shortcut:
 
 
 def find_shortcuts(manifest: pd.DataFrame, crops: pd.DataFrame) -> list[Shortcut]:
-    """Return how well the label is told by all metadata, by each column, and by the picture statistics.
+    """Return how well the label is predicted by all metadata, by each column, and by the picture statistics.
 
     Columns without two values are left out. With fewer than ten groups of a label nothing is measured.
 
@@ -107,7 +108,9 @@ def _measure(name: str, features: pd.DataFrame, is_fake: npt.NDArray[np.bool_], 
     return Shortcut(column=name, auc=auc, low=low, high=high, is_metadata=in_metadata)
 
 
-def _scores_of_unseen_groups(features: Floats, is_fake: npt.NDArray[np.bool_], groups: Groups) -> Floats:
+def _scores_of_unseen_groups(
+    features: FloatArray, is_fake: npt.NDArray[np.bool_], groups: Groups
+) -> FloatArray:
     from sklearn.tree import DecisionTreeClassifier
 
     scores = np.zeros(len(features))
@@ -144,7 +147,7 @@ def _interval(level: Groups, is_fake: npt.NDArray[np.bool_], groups: Groups) -> 
     return float(low), float(high)
 
 
-def _weighted_auc(level: Groups, is_fake: npt.NDArray[np.bool_], weights: Floats) -> float:
+def _weighted_auc(level: Groups, is_fake: npt.NDArray[np.bool_], weights: FloatArray) -> float:
     """Return the chance that a fake scores above a real, equal scores counting half.
 
     Args:

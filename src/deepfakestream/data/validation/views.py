@@ -19,7 +19,7 @@ from deepfakestream.data.validation.shortcuts import Shortcut
 def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with `is_fake`, `has_face`, `method_fits_label` and the crossing columns.
 
-    `shown_as`, the set and the name in it, is what people are told of an item.
+    `shown_as`, the source and the name in it, is what messages call an item.
     """
     view = manifest.reset_index(drop=True)
     is_fake = view["label"] == "fake"
@@ -86,7 +86,7 @@ def near_duplicates_view(duplicates: pd.DataFrame) -> pd.DataFrame:
         duplicates: what `near_duplicates.find_near_duplicates` returned.
     """
     best = duplicates.drop_duplicates("aside_id").reset_index(drop=True)
-    told = [
+    names = [
         f"{row['aside_name']} in {row['aside_split']} ~ {row['kept_name']} in {row['kept_split']} "
         f"({row['similarity']:.2f})"
         for row in best.to_dict("records")
@@ -95,7 +95,7 @@ def near_duplicates_view(duplicates: pd.DataFrame) -> pd.DataFrame:
         {
             "media_id": best["aside_id"],
             "picture_in_other_split": True,
-            "shown_as": told,
+            "shown_as": names,
         }
     )
 
@@ -124,7 +124,7 @@ def splits_view(
 
     Args:
         crops: the crop table.
-        quarantined: ids of crops that were set aside; an item counts while one of its crops is left.
+        quarantined: ids of crops that were excluded; an item counts while one of its crops is left.
         duplicates: what `near_duplicates.find_near_duplicates` returned; None for none.
     """
     items = crops.drop_duplicates("media_id")

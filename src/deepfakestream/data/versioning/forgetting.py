@@ -22,10 +22,10 @@ _SHOWN_DIGITS = 12
 
 
 def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
-    """Return the media id that an item is called by, or None where the set has no such item.
+    """Return the media id that an item is called by, or None where the dataset has no such item.
 
     Args:
-        manifest: the set.
+        manifest: the dataset.
         item: `source/original_name`, or the first digits of the sha256, six or more.
 
     Raises:

@@ -96,5 +96,5 @@ def open_stores(root: Path) -> Iterator[list[DvcStore]]:
             yield stores
             repo.drop_data_index()
     except (DvcException, BotoCoreError, ClientError, OSError) as error:
-        told = explain_failure(str(error)) or str(error)
-        raise DataError(f"{root}: its DVC cache or a remote cannot be used: {told}") from error
+        cause = explain_failure(str(error)) or str(error)
+        raise DataError(f"{root}: its DVC cache or a remote cannot be used: {cause}") from error

@@ -4,8 +4,8 @@ An object is a trace if it is the item's file, a tar with its bytes, a shard wit
 that mentions its digest; and every folder listing that names a trace is one. A version that held the item can
 therefore not be checked out any more: it could only come back with the item.
 
-Traces are told by other traces, e.g. a file by the listing with its path. They come in an order in which they
-can be deleted: what is left after any number of them is found again.
+Some objects can only be found through others: a file through the `.dir` listing that names it. They come in
+an order in which they can be deleted: what is left after any number of them is found again.
 """
 
 from __future__ import annotations

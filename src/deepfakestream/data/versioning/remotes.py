@@ -85,7 +85,7 @@ def parse_remote(address: str, endpoint_url: str | None = None) -> RemoteAddress
 
 def explain_failure(log: str) -> str | None:
     """Return cause and remedy of a failed transfer from DVC's log, or None where it is no known one."""
-    return next((told for pattern, told in _CAUSES if re.search(pattern, log)), None)
+    return next((sentence for pattern, sentence in _CAUSES if re.search(pattern, log)), None)
 
 
 def _bucket_url(address: str) -> str:

@@ -40,7 +40,7 @@ class DvcRepo:
 
         Args:
             root: the workspace.
-            variables: environment variables that its stages get beside those of this process.
+            variables: environment variables that its stages get besides those of this process.
         """
         self._root = root.resolve()
         self._variables = dict(variables or {})
@@ -148,7 +148,7 @@ class DvcRepo:
         Looks into `data/` only where `data.dvc` is not the one that this machine wrote or fetched last.
 
         Raises:
-            DataError: what is done now would be done to another set than the one that `data.dvc` names.
+            DataError: what is done now would be done to another dataset than the one that `data.dvc` names.
         """
         named, held = self.data_digest(), self._root / HELD_FILE
         if named is None or not held.exists() or held.read_text(encoding="utf-8") == named:
@@ -157,7 +157,7 @@ class DvcRepo:
             return
         if self._digest_of_data() != named:
             raise DataError(
-                f"{self._root / POINTER_FILE}: names another version of the set than data/ holds, as after "
+                f"{self._root / POINTER_FILE}: names another version than data/ holds, as after "
                 "'git pull'; run 'deepfakestream data pull' to get it, or 'dvc add data' to keep what is here"
             )
         self._note_held()

@@ -17,7 +17,7 @@ class JobOutcome(Generic[Job]):
 
     job: Job
     crashed: bool = False
-    """It ended the process that worked on it, twice, the second time with no other job beside it."""
+    """It ended the process that worked on it, twice, the second time with no other job next to it."""
 
 
 class Executor(Protocol):

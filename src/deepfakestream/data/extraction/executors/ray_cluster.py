@@ -52,8 +52,8 @@ class RayCluster:
         with _connected(ray, self._address, self._num_workers):
             num_workers = self._num_workers or _capacity(ray, self._num_gpus_each)
             actor = ray.remote(num_cpus=1, num_gpus=self._num_gpus_each, max_restarts=0)(_Worker)
-            crew: _Crew[Job] = _Crew(ray, lambda: actor.remote(work), num_workers)
-            yield from crew.run(jobs)
+            workers: _Crew[Job] = _Crew(ray, lambda: actor.remote(work), num_workers)
+            yield from workers.run(jobs)
 
 
 class _Worker(Generic[Job]):
@@ -67,9 +67,9 @@ class _Worker(Generic[Job]):
 class _Crew(Generic[Job]):
     """Actors, each with one job in hand at most: when one dies, it is clear which job it was."""
 
-    def __init__(self, ray: Any, hire: Callable[[], Any], num_workers: int) -> None:
+    def __init__(self, ray: Any, create_worker: Callable[[], Any], num_workers: int) -> None:
         self._ray = ray
-        self._hire = hire
+        self._hire = create_worker
         self._num_workers = num_workers
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job, bool]] = {}
@@ -149,7 +149,7 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
     }
     try:
         if address:
-            _knock(address)
+            _check_reachable(address)
         ray.init(**quiet, **({"address": address} if address else own))
     except (OSError, RuntimeError, ValueError) as error:
         where = f"at '{address}'" if address else "on this machine"
@@ -165,7 +165,7 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     # Ray itself tries for minutes before it says that nobody is there.
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if host and port.isdigit():

@@ -94,11 +94,11 @@ def _item(video: _Video, listed: dict[str, str], test_people: set[str]) -> Sourc
 
 def _exclusion(video: _Video, listed: dict[str, str], test_people: set[str]) -> tuple[Reason, str] | None:
     if video.clip is None:
-        told = "is not named as Celeb-DF names its videos, so its source group is unknown"
-        return Reason.GROUP_MISSING, f"{video.name}: {told}; restore its name or list it in a manifest"
+        reason = "is not named as Celeb-DF names its videos, so its source group is unknown"
+        return Reason.GROUP_MISSING, f"{video.name}: {reason}; restore its name or list it in a manifest"
     if video.key not in listed and video.person in test_people:
-        told = f"shows {video.person}, who is also in {TEST_LIST}"
-        return Reason.HELD_OUT, f"{video.name}: {told}; move the list away to have persons split anew"
+        reason = f"shows {video.person}, who is also in {TEST_LIST}"
+        return Reason.HELD_OUT, f"{video.name}: {reason}; move the list away to have persons split again"
     return None
 
 

@@ -14,7 +14,7 @@ REQUIRED = ("file", "shard", "label")
 
 
 class CropShardsLayout:
-    """Pictures that are face crops already; the set's own split and groups are kept.
+    """Pictures that are face crops already; the source's own split and groups are kept.
 
     A row without a group is in that of the row that its cell `original` names, where there is such a column.
 
@@ -35,12 +35,12 @@ class CropShardsLayout:
         table = find_table(_home(source))
         if table is None:
             raise DataError(
-                f"{source}: no manifest.csv beside the tar shards; add one with {','.join(REQUIRED)}"
+                f"{source}: no manifest.csv next to the tar shards; add one with {','.join(REQUIRED)}"
             )
         rows = read_table(table, required=REQUIRED)
         videos = _Videos(table, rows)
-        told = [{**row, "group_id": videos.group(row)} for row in rows]
-        for row, grouped in zip(rows, group_rows(table, told), strict=True):
+        with_groups = [{**row, "group_id": videos.group(row)} for row in rows]
+        for row, grouped in zip(rows, group_rows(table, with_groups), strict=True):
             if _is_tar(source) and row["shard"] != source.name:
                 continue
             yield SourceItem(
@@ -92,11 +92,11 @@ class _Videos:
             return row["group_id"]
         video = row.get("video", "")
         source = row.get("source_video") or self._only(video, self._made_of) or ""
-        told = self._only(source, self._groups) or self._only(video, self._groups)
-        return told or source or video
+        group = self._only(source, self._groups) or self._only(video, self._groups)
+        return group or source or video
 
-    def _only(self, video: str, told: dict[str, set[str]]) -> str | None:
-        found = sorted(told.get(video, set()))
+    def _only(self, video: str, known: dict[str, set[str]]) -> str | None:
+        found = sorted(known.get(video, set()))
         if len(found) > 1:
             groups = " and ".join(map(repr, found[:3]))
             raise DataError(

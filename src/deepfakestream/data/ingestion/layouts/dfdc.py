@@ -23,7 +23,7 @@ class DfdcLayout:
     """
 
     name = "dfdc"
-    summary = "DFDC parts: metadata.json beside the videos, in this folder or in its subfolders"
+    summary = "DFDC parts: metadata.json next to the videos, in this folder or in its subfolders"
     covers: frozenset[str] = frozenset()
 
     def matches(self, source: Path) -> bool:
@@ -81,7 +81,7 @@ def _read(metadata: Path) -> dict[str, dict[str, Any]]:
 
 def _check_entry(metadata: Path, name: str, entry: dict[str, Any]) -> None:
     if name in ("", "..") or name != Path(name).name:
-        raise DataError(f"{metadata}: '{name}' is no name of a file beside it; fetch the part again")
+        raise DataError(f"{metadata}: '{name}' is no name of a file next to it; fetch the part again")
     for cell in ("label", "split", "original"):
         if not isinstance(entry.get(cell), str | None):
             raise DataError(

@@ -27,7 +27,7 @@ class FaceForensicsLayout:
 
     The actors of Google's DeepFakeDetection, which may lie in the same tree, are grouped by target actor:
     each was swapped with many others, so that swaps would connect them all. The official split is kept where
-    its files are there. Mask videos are no media of the set and are left out.
+    its files are there. Mask videos are no media of the source and are left out.
     """
 
     name = "faceforensics"

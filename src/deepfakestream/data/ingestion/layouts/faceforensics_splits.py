@@ -26,7 +26,7 @@ class OfficialSplit:
 
 
 def read_official_split(source: Path) -> OfficialSplit:
-    """Return the split that lies beside the sequences, in `splits/` or in `dataset/splits/`.
+    """Return the split that lies next to the sequences, in `splits/` or in `dataset/splits/`.
 
     Raises:
         DataError: only some of the three files are there, one is malformed, or a video is in two splits.

@@ -48,7 +48,7 @@ def _folders(source: Path) -> list[Path]:
     try:
         return sorted(path for path in source.iterdir() if path.is_dir())
     except OSError:
-        return []  # no folder, or one that cannot be read: whoever searches it says so
+        return []  # no folder, or one that cannot be read: the search reports it
 
 
 def _item(source: Path, path: Path) -> SourceItem:

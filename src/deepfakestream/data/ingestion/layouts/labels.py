@@ -26,6 +26,6 @@ _WORDS: dict[str, Label] = {
 def read_label(word: str | None) -> Label | None:
     """Return `real` or `fake` for a source's word, or None where it says neither.
 
-    Numbers are not read: data sets disagree on whether 1 is the real or the fake.
+    Numbers are not read: datasets disagree on whether 1 is the real or the fake.
     """
     return _WORDS.get(word.strip().lower()) if isinstance(word, str) else None

@@ -1,4 +1,4 @@
-"""Source groups of sets in which every fake joins two videos."""
+"""Source groups of sources in which every fake joins two videos."""
 
 from __future__ import annotations
 

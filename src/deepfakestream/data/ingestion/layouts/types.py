@@ -28,15 +28,15 @@ class SourceItem:
     group: str | None = None
     """Name shared by a fake, its original and near duplicates; unique within the source."""
     links: tuple[str, ...] = ()
-    """What else belongs to its group and may be in the set from an earlier part: names as in `ClipNaming`."""
+    """What else is of its group and may be in the dataset from an earlier part; names as in `ClipNaming`."""
     identity: str | None = None
     split: str | None = None
     """`train`, `val` or `test`; `trainval` where the source only says that it is not its test split."""
     source: str | None = None
-    """Name of the set, where the source mixes several."""
+    """Name of the source, where a folder mixes several."""
     licence: str | None = None
     excluded: tuple[Reason, str] | None = None
-    """Why the layout itself keeps the file out of the set: reason and sentence."""
+    """Why the layout itself keeps the file out of the dataset: reason and sentence."""
 
 
 class Layout(Protocol):

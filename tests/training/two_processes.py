@@ -14,7 +14,7 @@ import torch
 
 from deepfakestream.model.network import create_network
 from deepfakestream.training.checkpoint import CheckpointStore
-from deepfakestream.training.distributed import Team, join_team
+from deepfakestream.training.distributed import DistributedContext, init_distributed
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.head import refit_head
 from deepfakestream.training.loop import EpochMetrics, Trainer
@@ -35,7 +35,7 @@ def train(
     faces: FaceSet,
     params: TrainParams,
     *,
-    team: Team,
+    context: DistributedContext,
     on_epoch: Callable[[int, EpochMetrics], None] = _ignore,
 ) -> None:
     """Train, fit the last layer anew; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
@@ -44,19 +44,19 @@ def train(
         folder: where results and checkpoints go; a checkpoint in it is gone on from.
         faces: to train and to validate on.
         params: of the training.
-        team: the processes.
+        context: the processes.
         on_epoch: told of every epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
     pairs = PairDataset(faces, PairSpec(mix=params.samples.fake_mix, augment=params.samples.augment, seed=3))
-    trainer = Trainer(create_network(params.network.spec), pairs, params, seed=3, team=team)
+    trainer = Trainer(create_network(params.network.spec), pairs, params, seed=3, context=context)
     validation = {"dataset": LabelledImages(images=faces.images, is_fake=faces.is_fake, groups=faces.groups)}
     result = trainer.fit(validation, CheckpointStore(directory=folder / "checkpoints"), on_epoch)
-    sampler = DrawSampler(pairs, num_draws=len(pairs), seed=4, share=(team.rank, team.size))
-    refit_head(result.network, [(pairs, sampler)], num_workers=0, team=team)
-    (folder / f"history-{team.rank}.json").write_text(json.dumps(result.history))
-    torch.save(result.network.state_dict(), folder / f"weights-{team.rank}.pt")
+    sampler = DrawSampler(pairs, num_draws=len(pairs), seed=4, share=(context.rank, context.size))
+    refit_head(result.network, [(pairs, sampler)], num_workers=0, context=context)
+    (folder / f"history-{context.rank}.json").write_text(json.dumps(result.history))
+    torch.save(result.network.state_dict(), folder / f"weights-{context.rank}.pt")
 
 
 def main(folder: Path) -> None:
@@ -67,16 +67,16 @@ def main(folder: Path) -> None:
     faulthandler.dump_traceback_later(LIFETIME_S, exit=True)
     torch.set_num_threads(1)
     faces, jobs, deadly = pickle.loads((folder / "jobs.pickle").read_bytes())
-    with join_team("cpu") as team:
-        (folder / f"pid-{team.rank}").write_text(str(os.getpid()))
+    with init_distributed("cpu") as context:
+        (folder / f"pid-{context.rank}").write_text(str(os.getpid()))
 
         def die(epoch: int, _: EpochMetrics) -> None:
-            if epoch == 1 and team.rank == 1:
+            if epoch == 1 and context.rank == 1:
                 os._exit(9)
 
         for name, params in jobs.items():
             on_epoch = die if name == deadly else _ignore
-            train(folder / name, faces, params, team=team, on_epoch=on_epoch)
+            train(folder / name, faces, params, context=context, on_epoch=on_epoch)
 
 
 if __name__ == "__main__":
