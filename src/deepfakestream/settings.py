@@ -196,15 +196,11 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
         raise ParamsError(f"{name}: {first['msg']}; correct the variable or unset it") from error
-    for name in _unknown_variables():
-        _warn(name)
-    return settings
-
-
-def _unknown_variables() -> list[str]:
     sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
     names = {name.upper() for source in sources for name in source.env_vars}
-    return sorted(name for name in names - set(_KNOWN) if name.startswith(PREFIX))
+    for name in sorted(name for name in names - set(_KNOWN) if name.startswith(PREFIX)):
+        _warn(name)
+    return settings
 
 
 @cache

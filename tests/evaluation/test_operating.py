@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from deepfakestream.evaluation.estimate import share
-from deepfakestream.evaluation.operating import measure_points
+from deepfakestream.evaluation.metrics import measure_points
 from deepfakestream.model.spec import OperatingPoint
 
 POINT = OperatingPoint(threshold=0.6, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="val")

@@ -10,15 +10,11 @@ from PIL import Image
 
 from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.estimate import Estimate
-from deepfakestream.evaluation.gaps import measure_gaps
-from deepfakestream.evaluation.metrics import measure
-from deepfakestream.evaluation.operating import measure_points
-from deepfakestream.evaluation.plots import draw_det, draw_scores
+from deepfakestream.evaluation.metrics import measure, measure_points
+from deepfakestream.evaluation.plots import draw_det, draw_robustness, draw_scores, draw_slices, draw_training
 from deepfakestream.evaluation.report import ReportContent, headline, render, worst_mistakes
 from deepfakestream.evaluation.robustness import Condition, RobustnessCard, empty_card
-from deepfakestream.evaluation.slice_plots import draw_slices
-from deepfakestream.evaluation.slices import measure_slices
-from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
+from deepfakestream.evaluation.slices import measure_gaps, measure_slices
 from deepfakestream.model.spec import OperatingPoint
 
 POINTS = {

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfakestream.evaluation.gaps import measure_gaps
-from deepfakestream.evaluation.slices import Slice, cut, measure_slices, worst_slices
+from deepfakestream.evaluation.slices import Slice, cut, measure_gaps, measure_slices, worst_slices
 
 
 def _scores(n: int, *, shift: float = 2.0) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deepfakestream.faces import boxes
-from deepfakestream.faces.retinaface_heads import NMS_IOU, decode_boxes, decode_landmarks, priors
-from deepfakestream.faces.suppression import suppress
+from deepfakestream.faces.boxes import suppress
+from deepfakestream.faces.retinaface import NMS_IOU, decode_boxes, decode_landmarks, priors
 from deepfakestream.faces.working_size import batches, input_hw
 
 

@@ -6,11 +6,15 @@ from collections import Counter
 
 import pytest
 
-from deepfakestream.faces import mtcnn, retinaface, retinaface_heads, working_size
-from deepfakestream.faces.identity import detector_digest
+from deepfakestream.faces import mtcnn, retinaface, working_size
+from deepfakestream.faces.weights_file import detector_digest
 
 FACTS = {"version": 1, "looks_px": (640, 224), "sure_score": 0.8}
-NOT_IN_THE_DIGEST = {"BATCH_PIXELS"}
+NOT_IN_THE_DIGEST = {
+    "BATCH_PIXELS",
+    "STRIDE_PX",  # follows from the weights, as the next one
+    "CELL_PX",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,7 @@ def test_order_of_facts_does_not():
 @pytest.mark.parametrize(
     ("modules", "algorithm"),
     [
-        ((retinaface, retinaface_heads, working_size), retinaface.ALGORITHM),
+        ((retinaface, working_size), retinaface.ALGORITHM),
         ((mtcnn, working_size), mtcnn.ALGORITHM),
     ],
     ids=["retinaface", "mtcnn"],

@@ -12,10 +12,16 @@ import torch
 from PIL import Image
 
 from deepfakestream.errors import WeightsError
-from deepfakestream.faces.area_sampling import AreaSampler
 from deepfakestream.faces.detectors import open_detector
-from deepfakestream.faces.mtcnn import WEIGHTS_SHA256, pyramid
-from deepfakestream.faces.mtcnn_boxes import corrected, inside, squared, suppress_nested
+from deepfakestream.faces.mtcnn import (
+    WEIGHTS_SHA256,
+    AreaSampler,
+    corrected,
+    inside,
+    pyramid,
+    squared,
+    suppress_nested,
+)
 from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
 
 # facenet-pytorch 2.6.0 (detect_face, min_face_size 20 and 1000 / 48) on the same pictures; ours agree with it

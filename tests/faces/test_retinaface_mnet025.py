@@ -12,9 +12,9 @@ from PIL import Image
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.boxes import longer_side
-from deepfakestream.faces.identity import detector_digest
 from deepfakestream.faces.retinaface import ALGORITHM
 from deepfakestream.faces.retinaface_mnet025 import WEIGHTS_FILE, WEIGHTS_SHA256, open_mnet025
+from deepfakestream.faces.weights_file import detector_digest
 
 MULTI_FACE_BOXES = [
     (316, 233, 414, 362),

@@ -12,11 +12,10 @@ from safetensors.torch import save_file
 
 from deepfakestream.errors import ParamsError, WeightsError
 from deepfakestream.faces import retinaface_r50
-from deepfakestream.faces.checkpoints import read_state_dict
 from deepfakestream.faces.detectors import open_detector
-from deepfakestream.faces.identity import detector_digest
 from deepfakestream.faces.retinaface import ALGORITHM
-from deepfakestream.faces.retinaface_r50 import open_r50
+from deepfakestream.faces.retinaface_r50 import open_r50, read_state_dict
+from deepfakestream.faces.weights_file import detector_digest
 
 
 def random_like(name, tensor):

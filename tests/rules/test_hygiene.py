@@ -15,6 +15,8 @@ SOURCES = [
 ]
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 80
+MAX_CRUMB_LINES = 6
+MAX_CRUMB_SHARE = 0.05
 BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".jpg", ".npy"}
 # Written in parts, so that this file does not hold what it forbids.
 DEVELOPMENT_DATA = re.compile(r"shared/" + r"(?:data|DESIGN|research)")
@@ -108,6 +110,43 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
             assert node.end_lineno is not None
             length = node.end_lineno - node.lineno + 1
             assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+def private_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("_")
+        and not node.name.startswith("__")
+        and not node.decorator_list
+    ]
+
+
+def is_a_crumb(function: ast.FunctionDef, tree: ast.Module) -> bool:
+    """Tell whether a function of at most 6 lines is called in one place, and nowhere else referred to."""
+    assert function.end_lineno is not None
+    if function.end_lineno - function.lineno >= MAX_CRUMB_LINES:
+        return False
+    uses = [
+        node
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == function.name)
+        or (isinstance(node, ast.Attribute) and node.attr == function.name)
+    ]
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return len(uses) == 1 and uses[0] in called
+
+
+def test_few_private_functions_only_name_an_expression() -> None:
+    """A reader follows a call for each: what has one caller and few lines is better read in place."""
+    num_private, crumbs = 0, []
+    for path in (path for path in SOURCES if path.is_relative_to(ROOT / "src")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = private_functions(tree)
+        num_private += len(functions)
+        crumbs += [f"{path.relative_to(ROOT)}: {each.name}" for each in functions if is_a_crumb(each, tree)]
+    assert len(crumbs) < MAX_CRUMB_SHARE * num_private, "\n".join(crumbs)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,16 @@ FACE_XYXY = (178.0, 58.0, 273.0, 178.0)
 SIZE_PX = 224
 TILE_PX = 96
 COLUMNS = 6
-GROUPS: tuple[tuple[str, Callable[[], list[Any]]], ...] = (
-    ("framing", lambda: augment._framing(SIZE_PX)),
-    ("colour", augment._colour),
-    ("detail", augment._detail),
-    ("coding", augment._coding),
-    ("hidden", lambda: augment._hidden(SIZE_PX)),
+STEP_GROUPS = ("framing", "colour", "detail", "coding", "hidden")
+
+
+def _group(name: str) -> list[Any]:
+    others = [other for other in STEP_GROUPS if other != name]
+    return augment._full(SIZE_PX, others)[1:]  # the first step is the flip
+
+
+ROWS: tuple[tuple[str, Callable[[], list[Any]]], ...] = (
+    *((name, partial(_group, name)) for name in STEP_GROUPS),
     ("part", lambda: augment._part_of_face(SIZE_PX)),
     ("full", lambda: augment._full(SIZE_PX, ())),
 )
@@ -52,7 +57,7 @@ def _certain(steps: list[Any]) -> A.Compose:
 
 def _augmented(face: RGBImage) -> list[list[RGBImage]]:
     rows = []
-    for name, steps in GROUPS:
+    for name, steps in ROWS:
         transform = A.Compose(steps()) if name == "full" else _certain(steps())
         row = []
         for seed in range(COLUMNS):

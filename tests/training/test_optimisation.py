@@ -11,9 +11,9 @@ from deepfakestream.errors import ParamsError
 from deepfakestream.training.optimisation import (
     MAX_GRADIENT_NORM,
     Precision,
-    _processor_has_bf16,
     create_optimizer,
     create_schedule,
+    processor_has_bf16,
 )
 from deepfakestream.training.params import TrainParams
 
@@ -113,7 +113,7 @@ class TestPrecision:
             Precision("fp16", CPU)
 
     def test_bfloat16_where_the_processor_has_it(self) -> None:
-        if not _processor_has_bf16():
+        if not processor_has_bf16():
             with pytest.raises(ParamsError, match="does not compute in bf16"):
                 Precision("bf16", CPU)
             return

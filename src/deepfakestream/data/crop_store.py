@@ -136,7 +136,15 @@ class CropReader:
             DataError: the shard is missing or damaged.
         """
         if shard not in self._images:
-            self._images[shard] = _map_images(self._dir / SHARD_DIR / shard)
+            path = self._dir / SHARD_DIR / shard
+            try:
+                with pa.memory_map(str(path)) as source:
+                    table = pa.ipc.open_file(source).read_all()
+            except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
+                raise DataError(
+                    f"{path}: missing or damaged ({error}); run 'dvc repro --force extract'"
+                ) from error
+            self._images[shard] = table.column("image").combine_chunks()
         encoded: bytes = self._images[shard][row].as_py()
         return encoded
 
@@ -203,11 +211,3 @@ def decode_image(encoded: bytes, *, name: str) -> RGBImage:
     if bgr is None:
         raise DataError(f"{name}: not a picture; make the crops again with 'dvc repro --force extract'")
     return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
-
-
-def _map_images(path: Path) -> Any:
-    try:
-        with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all().column("image").combine_chunks()
-    except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); run 'dvc repro --force extract'") from error

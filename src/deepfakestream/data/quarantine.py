@@ -136,7 +136,11 @@ class Quarantine:
         if rows:
             with self._open().connection() as connection:
                 if origin is not None:
-                    connection.executemany(_SUPERSEDE, _by_name(row[:3] for row in rows))
+                    reasons: dict[tuple[str, str], list[str]] = {}
+                    for source, name, reason in (row[:3] for row in rows):
+                        reasons.setdefault((source, name), []).append(reason)
+                    by_name = [(*named, json.dumps(those)) for named, those in reasons.items()]
+                    connection.executemany(_SUPERSEDE, by_name)
                 connection.executemany(_UPSERT, rows)
 
     def list(
@@ -190,14 +194,6 @@ class Quarantine:
 
     def _open(self) -> SqliteFile:
         return SqliteFile(self._path, what="quarantine ledger", migrations=_MIGRATIONS)
-
-
-def _by_name(identities: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Return each `(source, original_name)` with its reasons as a JSON list."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for source, name, reason in identities:
-        reasons.setdefault((source, name), []).append(reason)
-    return [(*named, json.dumps(those)) for named, those in reasons.items()]
 
 
 def _identity(refusal: Refusal) -> tuple[str, str, str]:

@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from deepfakestream.evaluation.bootstrap import quantiles, resample_groups
 from deepfakestream.evaluation.differences import Difference, auc_difference
-from deepfakestream.evaluation.estimate import INTERVAL
+from deepfakestream.evaluation.estimate import INTERVAL, quantiles, resample_groups
 from deepfakestream.host.text_table import markdown_table
 from deepfakestream.training.validation import LabelledImages
 
@@ -69,7 +68,10 @@ class AblationReport:
             return ""
         value, low, high = self.rows[name].auc[kind]
         text = f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f}-{high:.3f})"
-        return f"**{text}**" if _is_sure(self.differences.get(name, {}).get(kind)) else text
+        difference = self.differences.get(name, {}).get(kind)
+        if difference is None or difference.low is None or difference.high is None:
+            return text
+        return f"**{text}**" if difference.low > 0 or difference.high < 0 else text
 
 
 def compare(
@@ -104,12 +106,6 @@ def _difference(own: list[float], first: list[float], part: LabelledImages, seed
         }
     )
     return auc_difference(pairs, confidence=ONE_SIDED, seed=seed)
-
-
-def _is_sure(difference: Difference | None) -> bool:
-    if difference is None or difference.low is None or difference.high is None:
-        return False
-    return difference.low > 0 or difference.high < 0
 
 
 def auc_with_interval(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from deepfakestream.evaluation.gaps import Gap
-from deepfakestream.evaluation.metrics import FPR_LEVELS, Metrics
-from deepfakestream.evaluation.operating import MeasuredPoint
+from deepfakestream.evaluation.metrics import FPR_LEVELS, MeasuredPoint, Metrics
 from deepfakestream.evaluation.robustness import RobustnessCard
-from deepfakestream.evaluation.slices import Slice
+from deepfakestream.evaluation.slices import Gap, Slice
 from deepfakestream.model.spec import OperatingPoint
 
 FEW_GROUPS = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deepfakestream.evaluation.bootstrap import quantiles, resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
+from deepfakestream.evaluation.estimate import quantiles, resampled_counts
 from deepfakestream.frozen import Frozen
 
 NUM_RESAMPLES = 2000

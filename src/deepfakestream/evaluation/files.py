@@ -10,19 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from deepfakestream.evaluation.gaps import Gap
-from deepfakestream.evaluation.metrics import Metrics
+from deepfakestream.data.digests import set_sha256
+from deepfakestream.errors import DataError
+from deepfakestream.evaluation.metrics import MeasuredPoint, Metrics
 from deepfakestream.evaluation.model_card import render_card
-from deepfakestream.evaluation.operating import MeasuredPoint
-from deepfakestream.evaluation.plots import draw_scores
+from deepfakestream.evaluation.plots import draw_robustness, draw_scores, draw_slices, draw_training
 from deepfakestream.evaluation.report import ReportContent, render, worst_mistakes
 from deepfakestream.evaluation.robustness import RobustnessCard
-from deepfakestream.evaluation.slice_plots import draw_slices
-from deepfakestream.evaluation.slices import Slice, worst_slices
-from deepfakestream.evaluation.trend_plots import draw_robustness, draw_training
+from deepfakestream.evaluation.scores import read_items
+from deepfakestream.evaluation.slices import Gap, Slice, worst_slices
 from deepfakestream.host.whole_files import replacing_folder
-from deepfakestream.model.folder import CARD_FILE
-from deepfakestream.model.spec import AggregationSpec, DetectorSpec
+from deepfakestream.model.folder import CARD_FILE, model_sha256
+from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES
 
 METRICS_FILE = "metrics.json"
@@ -30,6 +29,13 @@ SCORES_FILE = "scores.parquet"
 FACES_FILE = "faces.parquet"
 REFERENCE_FILE = "reference.parquet"
 REPORT_FILE = "report.html"
+
+ATTACHED = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
+"""Files of the evaluation that a version brings along."""
+FACTS = ("model_sha256", "weights_sha256", "test_set_sha256", "run_id")
+"""What is needed of `metrics.json` besides the metrics."""
+TRUTH = ("media_id", "label", "manipulation", "group_id")
+"""Columns of a test file that decide what its score is worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +161,15 @@ def _as_json(report: EvaluateReport, facts: Mapping[str, Any]) -> dict[str, Any]
 
 def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     network, calibration = spec.network, spec.calibration
+    aggregation = (
+        f"{spec.aggregation.frames} over frames, {spec.aggregation.tracks} over tracks of at least "
+        f"{spec.aggregation.min_track_frames} frames"
+    )
+    if spec.aggregation.chosen_by:
+        aggregation += f" ({spec.aggregation.chosen_by})"
     return {
         "Network": f"{network.variant}, {network.backbone}, {network.global_pool} pooling",
-        "Aggregation": _aggregation_in_words(spec.aggregation),
+        "Aggregation": aggregation,
         "Calibration": f"{calibration.method}: slope {calibration.slope:.3f}, "
         f"intercept {calibration.intercept:.3f}",
         "Weights (sha256)": facts["weights_sha256"],
@@ -168,6 +180,55 @@ def _as_words(spec: DetectorSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _aggregation_in_words(spec: AggregationSpec) -> str:
-    rule = f"{spec.frames} over frames, {spec.tracks} over tracks of at least {spec.min_track_frames} frames"
-    return f"{rule} ({spec.chosen_by})" if spec.chosen_by else rule
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What `artifacts/evaluate` says about `artifacts/train`."""
+
+    facts: dict[str, Any]
+    """Names and digests of model, files and run: `FACTS`."""
+    metrics: Metrics
+    scores: pd.DataFrame
+    directory: Path
+
+
+def read_evaluation(directory: Path, *, model_dir: Path, data_dir: Path) -> Evaluation:
+    """Return a finished evaluation.
+
+    Args:
+        directory: the evaluation, `artifacts/evaluate`.
+        model_dir: the model that it must be about, `artifacts/train`.
+        data_dir: the dataset whose test split it must be about.
+
+    Raises:
+        DataError: there is none, it is of another model, or the test split or its labels changed since.
+        WeightsError: the model folder is incomplete.
+    """
+    try:
+        facts = json.loads((directory / METRICS_FILE).read_text(encoding="utf-8"))
+        evaluation = Evaluation(
+            facts={name: facts[name] for name in FACTS},
+            metrics=Metrics.model_validate(facts["metrics"]),
+            scores=pd.read_parquet(directory / SCORES_FILE),
+            directory=directory,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise DataError(f"{directory}: no readable evaluation ({why}); run 'dvc repro evaluate'") from error
+    if missing := [name for name in ATTACHED if not (directory / name).is_file()]:
+        raise DataError(f"{directory / missing[0]}: missing; run 'dvc repro evaluate'")
+    if evaluation.facts["model_sha256"] != model_sha256(model_dir):
+        raise DataError(f"{directory}: is about another model than artifacts/train; run 'dvc repro evaluate'")
+    items = read_items(data_dir)
+    if evaluation.facts["test_set_sha256"] != set_sha256(items):
+        raise DataError(f"{directory}: the test split has changed since; run 'dvc repro evaluate'")
+    # The digest of the test set is that of its ids: labels and groups are compared by themselves.
+    scored, known = (
+        table[list(TRUTH)].astype(str).sort_values("media_id").to_numpy()
+        for table in (evaluation.scores, items)
+    )
+    if not (scored == known).all():
+        raise DataError(
+            f"{directory}: labels or source groups of test files were corrected since; "
+            "run 'dvc repro evaluate'"
+        )
+    return evaluation

@@ -1,11 +1,11 @@
-"""How good scores are, of files or of single faces, each number with an interval.
+"""How good scores and operating points are, of files or of single faces, each number with an interval.
 
 A number that the data cannot give (one class only, no item) is None, never 0.5: `status` says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from deepfakestream.arrays import BoolArray, FloatArray
 from deepfakestream.errors import DataError
-from deepfakestream.evaluation.bootstrap import quantiles_around, resample_groups
 from deepfakestream.evaluation.curves import calibration_error, calibration_error_of_chance, roc_curve
-from deepfakestream.evaluation.estimate import INTERVAL, Estimate
+from deepfakestream.evaluation.estimate import INTERVAL, Estimate, quantiles_around, resample_groups, share
 from deepfakestream.frozen import Frozen
+from deepfakestream.model.spec import OperatingPoint
 
 FPR_LEVELS = (0.01, 0.05)
 RAISED_BY_NOISE = ("ece",)
@@ -108,8 +108,9 @@ def measure(
 
     resamples = resample_groups(groups, num_bootstrap=num_bootstrap, seed=seed)
     resampled = [compute(items) for items in resamples]
+    status: Status = "ok" if is_fake.any() and not is_fake.all() else "one_class"
     return Metrics(
-        status=_status(is_fake),
+        status=status if len(is_fake) else "empty",
         unit=unit,
         n=len(scored),
         n_real=int((~is_fake).sum()),
@@ -119,7 +120,10 @@ def measure(
         threshold=threshold,
         num_bootstrap=len(resampled),
         ece_of_chance=calibration_error_of_chance(p_fake, seed=seed) if len(p_fake) else None,
-        estimates=_estimates(compute(slice(None)), resampled),
+        estimates={
+            name: _estimate(name, value, [each[name] for each in resampled])
+            for name, value in compute(slice(None)).items()
+        },
     )
 
 
@@ -159,6 +163,8 @@ def _numbers(
     """Return every metric; NaN where it is not defined."""
     nan = float("nan")
     curve = roc_curve(is_fake, p_fake)
+    eps = np.finfo(np.float64).eps
+    of_truth = np.clip(np.where(is_fake, p_fake, 1.0 - p_fake), eps, 1.0)
     at_levels = {fpr_metric_name(level): curve.tpr_at(level) if curve else nan for level in fpr_levels}
     return {
         "auc": curve.auc if curve else nan,
@@ -166,7 +172,7 @@ def _numbers(
         "eer": curve.equal_error_rate if curve else nan,
         **at_levels,
         **_at_threshold(is_fake, p_fake >= threshold),
-        "log_loss": _log_loss(is_fake, p_fake),
+        "log_loss": float(-np.log(of_truth).mean()) if len(p_fake) else nan,
         "brier": float(np.mean((p_fake - is_fake) ** 2)) if len(p_fake) else nan,
         "ece": calibration_error(is_fake, p_fake),
     }
@@ -184,26 +190,6 @@ def _at_threshold(is_fake: BoolArray, called_fake: BoolArray) -> dict[str, float
     }
 
 
-def _log_loss(is_fake: BoolArray, p_fake: FloatArray) -> float:
-    if len(p_fake) == 0:
-        return float("nan")
-    eps = np.finfo(np.float64).eps
-    of_truth = np.where(is_fake, p_fake, 1.0 - p_fake)
-    return float(-np.log(np.clip(of_truth, eps, 1.0)).mean())
-
-
-def _status(is_fake: BoolArray) -> Status:
-    if len(is_fake) == 0:
-        return "empty"
-    return "ok" if is_fake.any() and not is_fake.all() else "one_class"
-
-
-def _estimates(values: dict[str, float], resampled: list[dict[str, float]]) -> dict[str, Estimate]:
-    return {
-        name: _estimate(name, value, [each[name] for each in resampled]) for name, value in values.items()
-    }
-
-
 def _estimate(name: str, value: float, resampled: list[float]) -> Estimate:
     if not np.isfinite(value):
         return Estimate(value=None)
@@ -213,3 +199,38 @@ def _estimate(name: str, value: float, resampled: list[float]) -> Estimate:
     if bounds is None:
         return Estimate(value=value)
     return Estimate(value=value, low=max(bounds[0], 0.0), high=bounds[1])
+
+
+class MeasuredPoint(Frozen):
+    """One operating point and its rates; a rate is None where there is no file of that class."""
+
+    name: str
+    threshold: float
+    inconclusive_from: float
+    fpr: Estimate
+    """False positive rate: share of reals called fake."""
+    tpr: Estimate
+    """True positive rate: share of fakes called fake."""
+    share_inconclusive: float | None
+    """Share of all scored files between `inconclusive_from` and the threshold."""
+
+
+def measure_points(scores: pd.DataFrame, points: Mapping[str, OperatingPoint]) -> tuple[MeasuredPoint, ...]:
+    """Return the rates of each operating point on the files that have a score (columns as for `measure`)."""
+    scored = scores[scores["p_fake"].notna()]
+    p_fake = scored["p_fake"]
+    reals, fakes = (p_fake[scored["label"] == label] for label in ("real", "fake"))
+    measured = []
+    for name, point in points.items():
+        inconclusive = (p_fake >= point.inconclusive_from) & (p_fake < point.threshold)
+        measured.append(
+            MeasuredPoint(
+                name=name,
+                threshold=point.threshold,
+                inconclusive_from=point.inconclusive_from,
+                fpr=share(int((reals >= point.threshold).sum()), len(reals)),
+                tpr=share(int((fakes >= point.threshold).sum()), len(fakes)),
+                share_inconclusive=float(inconclusive.mean()) if len(p_fake) else None,
+            )
+        )
+    return tuple(measured)

@@ -30,9 +30,11 @@ def render_card(page: ReportContent, *, licences: Mapping[str, str], trained_on:
         licences: source of training data to its licence notes.
         trained_on: data, and what models it started from and was taught by were trained on.
     """
+    rows = [f"- {source}: {notes}" for source, notes in licences.items()]
+    terms = [f"The weights inherit the terms of all that they were trained on: {trained_on}.", "", *rows]
     sections = {
         "Intended use": [_USE],
-        "Training data and terms": _terms(licences, trained_on),
+        "Training data and terms": terms,
         f"Measured on {page.metrics.n} files": _measured(page),
         "What to distrust": [f"- {sentence}" for sentence in page.caveats],
         "Identity": [f"- {name}: {value}" for name, value in page.facts.items()],
@@ -42,11 +44,6 @@ def render_card(page: ReportContent, *, licences: Mapping[str, str], trained_on:
         if body:
             lines += ["", f"## {heading}", "", *body]
     return "\n".join(lines) + "\n"
-
-
-def _terms(licences: Mapping[str, str], trained_on: str) -> list[str]:
-    rows = [f"- {source}: {notes}" for source, notes in licences.items()]
-    return [f"The weights inherit the terms of all that they were trained on: {trained_on}.", "", *rows]
 
 
 def _measured(page: ReportContent) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ def perturbations() -> tuple[Perturbation, ...]:
         "H.264 crf": {str(crf): _with(h264, crf=crf) for crf in (23, 28, 34, 40)},
         "resize and back": {f"{share:g}": _with(resize_and_back, share=share) for share in (0.75, 0.5, 0.25)},
         "blur sigma": {f"{sigma:g} px": _with(blur, sigma_px=sigma) for sigma in (1.0, 2.0, 3.0)},
-        "noise sigma": {f"{sigma:g}": _noise(sigma) for sigma in (4.0, 8.0, 16.0)},
+        "noise sigma": {f"{sigma:g}": partial(noise, sigma=sigma) for sigma in (4.0, 8.0, 16.0)},
         "screenshot": {"once": _with(screenshot)},
         "re-upload": {"once": _with(re_upload, times=1), "twice": _with(re_upload, times=2)},
     }
@@ -82,10 +83,6 @@ def re_upload(rgb: RGBImage, *, times: int) -> RGBImage:
 
 def _with(change: Callable[..., RGBImage], **settings: float) -> Change:
     return lambda rgb, _: change(rgb, **settings)
-
-
-def _noise(sigma: float) -> Change:
-    return lambda rgb, rng: noise(rgb, rng, sigma=sigma)
 
 
 def _resized(rgb: RGBImage, width: int, height: int) -> RGBImage:

@@ -9,11 +9,9 @@ from importlib import resources
 
 import pandas as pd
 
-from deepfakestream.evaluation.gaps import Gap
-from deepfakestream.evaluation.metrics import Metrics
-from deepfakestream.evaluation.operating import MeasuredPoint
+from deepfakestream.evaluation.metrics import MeasuredPoint, Metrics
 from deepfakestream.evaluation.robustness import RobustnessCard
-from deepfakestream.evaluation.slices import Slice, worst_slices
+from deepfakestream.evaluation.slices import Gap, Slice, worst_slices
 
 NUM_MISTAKES = 10
 NUM_WORST_SLICES = 5

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Estimate
+from deepfakestream.evaluation.estimate import Estimate, resampled_counts
 from deepfakestream.evaluation.perturbations import Perturbation, perturbations
 from deepfakestream.evaluation.scores import BATCH_SIZE
 from deepfakestream.frozen import Frozen
@@ -105,10 +104,13 @@ def measure_robustness(
     before = _score(scorer, list(images))
     groups = faces["group_id"].to_numpy()
     draws = list(resampled_counts(groups, num_bootstrap=num_bootstrap, seed=seed))
-    conditions = [
-        _compare(each, is_fake, before, _score(scorer, _changed(each, images, seed)), draws, threshold)
-        for each in progress_bar(perturbations(), description="robustness", unit="condition")
-    ]
+    conditions = []
+    for each in progress_bar(perturbations(), description="robustness", unit="condition"):
+        changed = [
+            each.change(image, np.random.default_rng([seed, index])) for index, image in enumerate(images)
+        ]
+        after = _score(scorer, changed)
+        conditions.append(_compare(each, is_fake, before, after, draws, threshold))
     return RobustnessCard(
         status="ok",
         auc=RankedScores(is_fake, before).auc(),
@@ -134,10 +136,6 @@ def empty_card(
         threshold=threshold,
         conditions=(),
     )
-
-
-def _changed(each: Perturbation, images: Sequence[RGBImage], seed: int) -> list[RGBImage]:
-    return [each.change(image, np.random.default_rng([seed, index])) for index, image in enumerate(images)]
 
 
 def _score(scorer: Scorer, images: list[RGBImage]) -> NDArray[np.float64]:

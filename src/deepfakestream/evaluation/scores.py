@@ -87,7 +87,12 @@ def score_media(
     for item in media.sort_values("media_id").to_dict("records"):
         faces = by_media.get(item["media_id"], nothing)
         identity = {name: item[name] for name in IDENTITY_COLUMNS}
-        rows.append(identity | _score(faces, spec) | _features(item, faces) | _slice_values(item, faces))
+        score = {}
+        if not faces.empty:
+            found = aggregate(faces["logit"].to_numpy(), faces["track_id"].to_numpy(), spec)
+            low, high = found.interval or (float("nan"), float("nan"))
+            score = dict(zip(SCORE_COLUMNS, (found.p_fake, found.logit, low, high), strict=True))
+        rows.append(identity | score | _features(item, faces) | _slice_values(item, faces))
     columns = [*IDENTITY_COLUMNS, *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS]
     numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_NUMBERS), "float64")
     return pd.DataFrame(rows, columns=columns).astype(numbers)
@@ -96,14 +101,6 @@ def score_media(
 def score_faces(crops: pd.DataFrame, logits: NDArray[np.floating], spec: DetectorSpec) -> pd.DataFrame:
     """Return one row a face crop: `FACE_COLUMNS` and its `p_fake`, for metrics of single frames."""
     return crops[list(FACE_COLUMNS)].assign(p_fake=calibrate(np.asarray(logits), spec.calibration))
-
-
-def _score(faces: pd.DataFrame, spec: DetectorSpec) -> dict[str, float]:
-    if faces.empty:
-        return {}
-    score = aggregate(faces["logit"].to_numpy(), faces["track_id"].to_numpy(), spec)
-    low, high = score.interval or (float("nan"), float("nan"))
-    return {"p_fake": score.p_fake, "logit": score.logit, "p_fake_low": low, "p_fake_high": high}
 
 
 def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
@@ -122,20 +119,16 @@ def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
 
 def _slice_values(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, Any]:
     codec = item.get("codec")
+    size, duration, fps = (_number(item.get(name)) for name in ("size_bytes", "duration_s", "fps"))
+    pixels = duration * fps * _number(item.get("width_px")) * _number(item.get("height_px"))
+    bits_per_px = 8.0 * size / pixels if pixels > 0 else float("nan")
     return {
         "codec": codec if isinstance(codec, str) else None,
         "jpeg_quality": _number(item.get("jpeg_quality")),
-        "bits_per_px": _bits_per_px(item),
+        "bits_per_px": bits_per_px,
         "ita_deg": _median(_known(faces, "ita_deg")),
         "abs_yaw_deg": _median(np.abs(_known(faces, "yaw_deg"))),
     }
-
-
-def _bits_per_px(item: dict[Any, Any]) -> float:
-    """Return how many bits a video spends on a pixel of a frame; NaN for images."""
-    size, duration, fps = (_number(item.get(name)) for name in ("size_bytes", "duration_s", "fps"))
-    pixels = duration * fps * _number(item.get("width_px")) * _number(item.get("height_px"))
-    return 8.0 * size / pixels if pixels > 0 else float("nan")
 
 
 def _known(faces: pd.DataFrame, column: str) -> NDArray[np.float64]:

@@ -1,17 +1,17 @@
-"""Errors of parts of the split: by kind of fake, source, picture quality, pose and a proxy for skin tone."""
+"""Errors of parts of the split (kind of fake, source, quality, pose, skin tone), and gaps between parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepfakestream.evaluation.bootstrap import resampled_counts
 from deepfakestream.evaluation.curves import RankedScores
-from deepfakestream.evaluation.estimate import Estimate, share
+from deepfakestream.evaluation.estimate import Estimate, resampled_counts, share
 from deepfakestream.evaluation.skin_tone import GROUPS as TONE_GROUPS
 from deepfakestream.frozen import Frozen
 
@@ -39,6 +39,8 @@ _TERCILES = ("jpeg_quality", "bits_per_px", "face_px", "sharpness", "luma")
 _TERCILE_NAMES = ("low", "middle", "high")
 _YAW_GROUPS = {"frontal": 15.0, "half turned": 30.0, "turned away": 90.0 + 1e-9}
 _GROUPS = {"ita_deg": TONE_GROUPS, "abs_yaw_deg": _YAW_GROUPS}
+
+_Statistic = Callable[[NDArray[np.int64]], float]
 
 
 class Slice(Frozen):
@@ -104,28 +106,20 @@ def is_sufficient(rows: pd.DataFrame) -> bool:
 
 
 def _cut_by(column: str, scored: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    if column == "manipulation":
-        return _by_manipulation(scored)
     if column in _TERCILES:
-        return _by_tercile(scored, column)
-    if column in _GROUPS:
-        return _by_group(scored, column)
-    return _by_value(scored, column)
-
-
-def _by_manipulation(scored: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each kind of fake against all reals."""
-    kinds, is_real = scored["manipulation"].astype(str), scored["label"] == "real"
-    for kind in sorted(set(kinds[~is_real])):
-        yield kind, scored[is_real | (kinds == kind)]
-
-
-def _by_value(scored: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    known = scored[scored[column].notna()]
-    values = sorted(set(known[column].astype(str)))
-    if len(values) > 1:
-        for value in values:
-            yield value, known[known[column].astype(str) == value]
+        yield from _by_tercile(scored, column)
+    elif column in _GROUPS:
+        yield from _by_group(scored, column)
+    elif column == "manipulation":  # each kind of fake against all reals
+        kinds, is_real = scored["manipulation"].astype(str), scored["label"] == "real"
+        for kind in sorted(set(kinds[~is_real])):
+            yield kind, scored[is_real | (kinds == kind)]
+    else:
+        known = scored[scored[column].notna()]
+        values = known[column].astype(str)
+        if values.nunique() > 1:
+            for value in sorted(set(values)):
+                yield value, known[values == value]
 
 
 def _by_tercile(scored: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -166,24 +160,124 @@ def _measure_slice(
     is_fake = (rows["label"] == "fake").to_numpy()
     called = (rows["p_fake"] >= threshold).to_numpy()
     enough = is_sufficient(rows)
+    auc = Estimate(value=None)
+    if enough:
+        ranked = RankedScores(is_fake, rows["p_fake"].to_numpy(dtype=np.float64))
+        draws = resampled_counts(rows["group_id"].to_numpy(), num_bootstrap=num_bootstrap, seed=seed)
+        auc = Estimate.from_resamples(ranked.auc(), [ranked.auc(counts) for counts in draws])
     return Slice(
         column=column,
         name=name,
         status="ok" if enough else "insufficient",
         n_real=int((~is_fake).sum()),
         n_fake=int(is_fake.sum()),
-        auc=_auc(rows, num_bootstrap=num_bootstrap, seed=seed) if enough else Estimate(value=None),
+        auc=auc,
         fpr=_rate(called[~is_fake]),
         tpr=_rate(called[is_fake]),
     )
 
 
-def _auc(rows: pd.DataFrame, *, num_bootstrap: int, seed: int) -> Estimate:
-    """Return the AUC of rows with both classes, its interval from resampled source groups."""
-    ranked = RankedScores((rows["label"] == "fake").to_numpy(), rows["p_fake"].to_numpy(dtype=np.float64))
-    draws = resampled_counts(rows["group_id"].to_numpy(), num_bootstrap=num_bootstrap, seed=seed)
-    return Estimate.from_resamples(ranked.auc(), [ranked.auc(counts) for counts in draws])
-
-
 def _rate(called: NDArray[np.bool_]) -> Estimate:
     return share(int(called.sum()), len(called)) if len(called) >= MIN_PER_CLASS else Estimate(value=None)
+
+
+class Gap(Frozen):
+    """The two slices of one cut that differ most in one number."""
+
+    column: str
+    measure: Literal["auc", "fpr"]
+    """`fpr`: false positive rate; its worst slice is the highest."""
+    worst: str
+    best: str
+    n_worst: int
+    n_best: int
+    value_worst: float
+    value_best: float
+    gap: Estimate
+    """Difference, 0 or more, with the interval of resampled source groups."""
+
+    @property
+    def title(self) -> str:
+        """What was cut by, in words."""
+        return TITLES[self.column]
+
+
+def measure_gaps(
+    scores: pd.DataFrame, slices: Sequence[Slice], *, threshold: float, num_bootstrap: int, seed: int
+) -> tuple[Gap, ...]:
+    """Return the gaps of every cut with at least two slices that have enough files, the widest AUC first.
+
+    Args:
+        scores: the files that `slices` were measured on.
+        slices: what `slices.measure_slices` returned.
+        threshold: p_fake from which a file counts as fake.
+        num_bootstrap: resamples of source groups; both slices of a gap see the same.
+        seed: of the resamples.
+    """
+    scored = scores[scores["p_fake"].notna()].reset_index(drop=True)
+    groups, each_once = scored["group_id"].to_numpy(), np.ones(len(scored), dtype=np.int64)
+    rows_of = {(column, name): rows.index.to_numpy() for column, name, rows in cut(scored)}
+    found = []
+    for column, group in groupby(slices, key=lambda each: each.column):
+        parts = list(group)
+        rankings: dict[Literal["auc", "fpr"], list[Slice]] = {
+            "auc": sorted(
+                (each for each in parts if each.status == "ok"), key=lambda each: each.auc.value or 0.0
+            ),
+            "fpr": [],
+        }
+        if column != "manipulation":  # its slices share their reals
+            known = (each for each in parts if each.fpr.value is not None)
+            rankings["fpr"] = sorted(known, key=lambda each: -(each.fpr.value or 0.0))
+        for measure, ranked in rankings.items():
+            if len(ranked) > 1:
+                worst, best = ranked[0], ranked[-1]
+                statistics = [
+                    _statistic(scored, rows_of[column, each.name], measure, threshold)
+                    for each in (worst, best)
+                ]
+                draws = resampled_counts(groups, num_bootstrap=num_bootstrap, seed=seed)
+                found.append(_gap(measure, worst, best, statistics, chain([each_once], draws)))
+    return tuple(sorted(found, key=lambda each: (each.measure, -(each.gap.value or 0.0))))
+
+
+def _statistic(scored: pd.DataFrame, rows: NDArray[np.int64], measure: str, threshold: float) -> _Statistic:
+    """Return the function from how often each file was drawn to the slice's number."""
+    part = scored.iloc[rows]
+    is_fake = (part["label"] == "fake").to_numpy()
+    p_fake = part["p_fake"].to_numpy(dtype=np.float64)
+    if measure == "auc":
+        ranked = RankedScores(is_fake, p_fake)
+        return lambda counts: ranked.auc(counts[rows])
+    reals, alarms = rows[~is_fake], (p_fake[~is_fake] >= threshold).astype(np.int64)
+
+    def rate(counts: NDArray[np.int64]) -> float:
+        drawn = counts[reals]
+        return float(drawn @ alarms / drawn.sum()) if drawn.sum() else float("nan")
+
+    return rate
+
+
+def _gap(
+    measure: Literal["auc", "fpr"],
+    worst: Slice,
+    best: Slice,
+    statistics: Sequence[_Statistic],
+    draws: Iterable[NDArray[np.int64]],
+) -> Gap:
+    """Return the gap between two slices; the first of `draws` is the split itself, the others resamples."""
+    pairs = np.array([[statistic(counts) for statistic in statistics] for counts in draws])
+    value_worst, value_best = (float(value) for value in pairs[0])
+    differences = (pairs[:, 1] - pairs[:, 0]) * (1.0 if measure == "auc" else -1.0)
+    counted = [each.n_real + (each.n_fake if measure == "auc" else 0) for each in (worst, best)]
+    return Gap(
+        column=worst.column,
+        measure=measure,
+        worst=worst.name,
+        best=best.name,
+        n_worst=counted[0],
+        n_best=counted[1],
+        value_worst=value_worst,
+        value_best=value_best,
+        gap=Estimate.from_resamples(float(differences[0]), differences[1:]),
+    )

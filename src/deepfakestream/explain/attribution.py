@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from captum.attr import KernelShap, LayerGradCam, LayerGradientXActivation, Lime
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import DetectorNetwork, head_of_streams
@@ -110,7 +110,9 @@ def _layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     pixels = pixels_of(crop).requires_grad_()
     maps = {}
     for name, stream in network.streams.items():
-        method = LayerGradientXActivation(network.one_way, _fine_layer(stream.backbone))
+        backbone: Any = stream.backbone
+        fine = [stage["module"] for stage in backbone.feature_info if stage["reduction"] == FINE_STRIDE]
+        method = LayerGradientXActivation(network.one_way, backbone.get_submodule(fine[-1]))
         products: Tensor = method.attribute(pixels)
         maps[name] = _numpy(products[0].sum(dim=0))
     return maps
@@ -137,14 +139,10 @@ def _stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     return parts
 
 
-def _fine_layer(backbone: Any) -> nn.Module:
-    names = [stage["module"] for stage in backbone.feature_info if stage["reduction"] == FINE_STRIDE]
-    layer: nn.Module = backbone.get_submodule(names[-1])
-    return layer
-
-
 def _by_switching_cells(method: Any, crop: RGBImage, baseline: RGBImage, seed: int) -> Map:
-    cells = _cells(crop.shape[0])
+    size_px = crop.shape[0]
+    line = torch.arange(size_px) * GRID_CELLS // size_px
+    cells = line[:, None] * GRID_CELLS + line[None, :]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         values: Tensor = method.attribute(
@@ -157,11 +155,6 @@ def _by_switching_cells(method: Any, crop: RGBImage, baseline: RGBImage, seed: i
     firsts = [(cells == cell).nonzero()[0].tolist() for cell in range(GRID_CELLS**2)]
     flat = [float(values[0, 0, row, column]) for row, column in firsts]
     return np.array(flat, np.float32).reshape(GRID_CELLS, GRID_CELLS)
-
-
-def _cells(size_px: int) -> Tensor:
-    line = torch.arange(size_px) * GRID_CELLS // size_px
-    return line[:, None] * GRID_CELLS + line[None, :]
 
 
 def _forward(logits: LogitsOfCrops) -> Callable[[Tensor], Tensor]:

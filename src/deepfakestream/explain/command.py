@@ -77,13 +77,19 @@ def explain_file(
         DataError: nothing can be written to `out_dir`.
     """
     model_dir, engine = options.open()
-    faces = _faces(path, engine)
+    faces = extract_faces(path, engine.detector, engine.scorer.spec.extraction, MediaBudget())
+    if not faces.crops:
+        why = "; ".join(reason_words(reason) for reason in faces.notes)
+        raise MediaError(Reason.NO_FACE, f"{path}: there is no face to explain ({why}); name another file")
     network, _ = load_network(model_dir)
     explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
     logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
     tracks = np.array([crop.track_id for crop in faces.crops])
     score = aggregate(logits, tracks, engine.scorer.spec)
-    directory = _made(out_dir or Path(f"{path.stem}-explained"))
+    directory = out_dir or Path(f"{path.stem}-explained")
+    with _writing_to(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=directory).close()  # explaining takes minutes: a folder that refuses says so now
     chosen = most_suspicious(logits, tracks, score, num_faces)
     records = []
     for number, index in enumerate(progress_bar(chosen, description="explain", unit="face"), 1):
@@ -108,21 +114,6 @@ def most_suspicious(
     ]
     turns = chain.from_iterable(zip_longest(*queues))
     return [index for index in turns if index is not None][:num_faces]
-
-
-def _faces(path: Path, engine: ScanEngine) -> ExtractedFaces:
-    faces = extract_faces(path, engine.detector, engine.scorer.spec.extraction, MediaBudget())
-    if not faces.crops:
-        why = "; ".join(reason_words(reason) for reason in faces.notes)
-        raise MediaError(Reason.NO_FACE, f"{path}: there is no face to explain ({why}); name another file")
-    return faces
-
-
-def _made(directory: Path) -> Path:
-    with _writing_to(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=directory).close()  # explaining takes minutes: a folder that refuses says so now
-    return directory
 
 
 @contextmanager

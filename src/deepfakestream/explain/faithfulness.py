@@ -80,7 +80,10 @@ class FaithfulnessTest:
 
     def curves(self, cells: Map) -> Curves:
         """Return the areas under a map's deletion and insertion curves."""
-        order = _ranks(enlarged(cells, self._crop.shape[0]))
+        values = enlarged(cells, self._crop.shape[0])
+        ranks = np.empty(values.size)  # of each pixel, from 0 (the highest value) to just below 1
+        ranks[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size) / values.size
+        order = ranks.reshape(values.shape)
         shares = np.arange(1, NUM_STEPS) / NUM_STEPS
         deleted = [self._mixed(order >= share) for share in shares]
         inserted = [self._mixed(order < share) for share in shares]
@@ -95,7 +98,11 @@ class FaithfulnessTest:
         """Return the map's curves and how many random maps of its shape it beats; a flat map beats none."""
         is_flat = bool(np.ptp(cells) == 0)
         own = self.curves(cells)
-        others = self._random_curves(cells.shape)
+        if cells.shape not in self._random:
+            rng = np.random.default_rng(self._seed)
+            draws = rng.standard_normal((NUM_RANDOM, *cells.shape)).astype(np.float32)
+            self._random[cells.shape] = [self.curves(drawn) for drawn in draws]
+        others = self._random[cells.shape]
         return Faithfulness(
             curves=own,
             random_deletion_auc=float(np.mean([each.deletion_auc for each in others])),
@@ -103,13 +110,6 @@ class FaithfulnessTest:
             num_beaten=0 if is_flat else sum(own.gain > each.gain for each in others),
             num_random=len(others),
         )
-
-    def _random_curves(self, shape: tuple[int, ...]) -> list[Curves]:
-        if shape not in self._random:
-            rng = np.random.default_rng(self._seed)
-            draws = rng.standard_normal((NUM_RANDOM, *shape)).astype(np.float32)
-            self._random[shape] = [self.curves(cells) for cells in draws]
-        return self._random[shape]
 
     def _mixed(self, keep: NDArray[np.bool_]) -> RGBImage:
         return np.where(keep[..., None], self._crop, self._baseline)
@@ -119,14 +119,6 @@ def blurred(crop: RGBImage) -> RGBImage:
     """Return the baseline: the crop without what a face is recognised by."""
     smooth = cv2.GaussianBlur(crop, (0, 0), BLUR_SHARE * crop.shape[0], borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(smooth, dtype=np.uint8)
-
-
-def _ranks(values: Map) -> NDArray[np.float64]:
-    """Return each pixel's rank from 0 (the highest value) to just below 1."""
-    order = np.argsort(-values, axis=None, kind="stable")
-    ranks = np.empty(values.size)
-    ranks[order] = np.arange(values.size) / values.size
-    return ranks.reshape(values.shape)
 
 
 def _area(p_fake: list[float]) -> float:

@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, cast
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from deepfakestream.faces import mtcnn_boxes
-from deepfakestream.faces.area_sampling import AreaSampler
-from deepfakestream.faces.boxes import as_box, longer_side
-from deepfakestream.faces.identity import detector_digest
-from deepfakestream.faces.mtcnn_boxes import corrected, inside, squared, suppress_nested
-from deepfakestream.faces.suppression import suppress
+from deepfakestream.faces.boxes import as_box, longer_side, suppress
 from deepfakestream.faces.types import Detection, Floats
-from deepfakestream.faces.weights_file import WEIGHTS_DIR, read_weights
+from deepfakestream.faces.weights_file import WEIGHTS_DIR, detector_digest, read_weights
 from deepfakestream.faces.working_size import SIZE_FACTS, batches
 from deepfakestream.host.onnx_session import open_session
 from deepfakestream.media.types import RGBImage
@@ -54,6 +51,13 @@ ALGORITHM = {
 }
 
 _NOBODY = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+
+STRIDE_PX = 2
+CELL_PX = 12
+"""The first network looks at squares of this side, this many pixels apart."""
+
+Corners = NDArray[np.int64]
+"""`(N, 4)`: left, top, right and bottom of rectangles in whole pixels, right and bottom not included."""
 
 
 def open_mtcnn(*, device: str = "cpu", num_threads: int = 1) -> Mtcnn:
@@ -88,16 +92,12 @@ class Mtcnn:
         """Return each picture's faces, the largest first; an empty list where there is none."""
         found: list[list[Detection]] = [[] for _ in images]
         for positions, stacked in batches(images, MAX_LONG_SIDE_PX):
-            for position, (boxes, scores, points) in zip(positions, self._search(stacked), strict=True):
+            views = [AreaSampler(rgb) for rgb in stacked]
+            for position, view, proposed in zip(positions, views, self._propose(views), strict=True):
+                boxes, scores, points = self._output(view, self._refine(view, proposed))
                 zoom_xy = np.divide(images[position].shape[1::-1], stacked.shape[2:0:-1], dtype=np.float32)
                 found[position] = _detections(boxes * np.tile(zoom_xy, 2), scores, points * zoom_xy)
         return found
-
-    def _search(self, stacked_rgb: RGBImage) -> list[tuple[Floats, Floats, Floats]]:
-        """Return boxes, scores and points of each picture, in pixels of the batch."""
-        views = [AreaSampler(rgb) for rgb in stacked_rgb]
-        refined = [self._refine(view, boxes) for view, boxes in zip(views, self._propose(views), strict=True)]
-        return [self._output(view, boxes) for view, boxes in zip(views, refined, strict=True)]
 
     def _propose(self, views: Sequence[AreaSampler]) -> list[Floats]:
         """Return each picture's squares that may hold a face."""
@@ -108,10 +108,16 @@ class Mtcnn:
                 None, {"input": network_input([view.whole(hw) for view in views])}
             )
             for picture, level in enumerate(levels):
-                found = mtcnn_boxes.proposals(faces[picture, 1], offsets[picture], zoom, MIN_SCORES[0])
+                found = proposals(faces[picture, 1], offsets[picture], zoom, MIN_SCORES[0])
                 found = found[:MAX_CANDIDATES]
                 level.append(found[suppress(found[:, :4], LEVEL_IOU)])
-        return [_joined(level) for level in levels]
+        joined = []
+        for level in levels:
+            found = np.concatenate([np.zeros((0, 9), np.float32), *level])
+            found = found[np.argsort(-found[:, 4], kind="stable")]
+            found = found[suppress(found[:, :4], PROPOSAL_IOU)]
+            joined.append(squared(corrected(found[:, :4], found[:, 5:], last_pixel=0)))
+        return joined
 
     def _refine(self, view: AreaSampler, boxes: Floats) -> Floats:
         """Return the better-placed squares of those that do hold a face."""
@@ -142,19 +148,12 @@ class Mtcnn:
 
 def pyramid(height_px: int, width_px: int) -> list[float]:
     """Return the zooms at which the first network sees a picture, the largest first."""
-    zoom = mtcnn_boxes.CELL_PX / max(MIN_FACE_PX, MIN_FACE_SHARE * max(height_px, width_px))
+    zoom = CELL_PX / max(MIN_FACE_PX, MIN_FACE_SHARE * max(height_px, width_px))
     zooms = []
-    while min(height_px, width_px) * zoom >= mtcnn_boxes.CELL_PX:
+    while min(height_px, width_px) * zoom >= CELL_PX:
         zooms.append(zoom)
         zoom *= PYRAMID_STEP
     return zooms
-
-
-def _joined(levels: Sequence[Floats]) -> Floats:
-    found = np.concatenate([np.zeros((0, 9), np.float32), *levels])
-    found = found[np.argsort(-found[:, 4], kind="stable")]
-    found = found[suppress(found[:, :4], PROPOSAL_IOU)]
-    return squared(corrected(found[:, :4], found[:, 5:], last_pixel=0))
 
 
 def network_input(planes: Any) -> Floats:
@@ -178,3 +177,106 @@ def _detections(boxes: Floats, scores: Floats, points: Floats) -> list[Detection
         for box, score, point in zip(boxes, scores, points, strict=True)
     ]
     return sorted(faces, key=lambda face: -longer_side(face.box_xyxy))
+
+
+def proposals(faces: Floats, offsets: Floats, zoom: float, min_score: float) -> Floats:
+    """Return `(N, 9)` proposals of one level, best first: corners in the picture, score, corrections.
+
+    Args:
+        faces: `(rows, columns)` probability of a face.
+        offsets: `(4, rows, columns)` corrections of the corners, in sides of the square.
+        zoom: size of the level over the size of the picture.
+        min_score: least probability.
+    """
+    rows, columns = np.nonzero(faces >= min_score)
+    scores = faces[rows, columns]
+    order = np.argsort(-scores, kind="stable")
+    corner = np.stack([columns, rows], axis=1)[order].astype(np.float32) * STRIDE_PX
+    near, far = np.floor((corner + 1) / zoom), np.floor((corner + CELL_PX) / zoom)
+    found = [near, far, scores[order, None], offsets[:, rows, columns].T[order]]
+    return cast(Floats, np.concatenate(found, axis=1).astype(np.float32))
+
+
+def corrected(boxes: Floats, offsets: Floats, *, last_pixel: int) -> Floats:
+    """Return boxes `(N, 4)` moved by offsets in sides, where a side counts the last pixel (1) or not (0)."""
+    sides = np.tile(boxes[:, 2:4] - boxes[:, :2] + last_pixel, 2)
+    return cast(Floats, boxes[:, :4] + offsets * sides)
+
+
+def squared(boxes: Floats) -> Floats:
+    """Return the squares `(N, 4)` around the same centres with the longer side."""
+    size = boxes[:, 2:4] - boxes[:, :2]
+    side = size.max(axis=1, keepdims=True)
+    near = boxes[:, :2] + (size - side) / 2
+    return cast(Floats, np.concatenate([near, near + side], axis=1))
+
+
+def inside(boxes: Floats, height_px: int, width_px: int) -> tuple[Corners, NDArray[np.bool_]]:
+    """Return the whole-pixel part of boxes inside the picture, and which boxes have one."""
+    whole = np.trunc(boxes[:, :4]).astype(np.int64)
+    corners = np.concatenate(
+        [np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], (width_px, height_px))], 1
+    )
+    return corners, (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+
+
+def suppress_nested(boxes: Floats, max_share: float) -> list[int]:
+    """Return which boxes stay when each removes later ones; overlap is measured over the smaller box.
+
+    The boxes come best score first; the order is kept.
+    """
+    areas = np.prod(boxes[:, 2:4] - boxes[:, :2] + 1, axis=1)
+    alive = np.ones(len(boxes), dtype=bool)
+    kept: list[int] = []
+    for i, box in enumerate(boxes):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        near, far = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:4], boxes[:, 2:4])
+        shared = np.prod(np.clip(far - near + 1, 0, None), axis=1)
+        alive &= shared / np.minimum(areas[i], areas) <= max_share
+    return kept
+
+
+class AreaSampler:
+    """Averages over the pixels that each cell of a grid touches, as adaptive average pooling does.
+
+    The table of sums makes the cost depend on the size of the result alone.
+    """
+
+    def __init__(self, rgb: RGBImage) -> None:
+        self.height_px, self.width_px = rgb.shape[:2]
+        # 32-bit sums may wrap around in pictures of over 8 million pixels; differences of them stay right.
+        self._sums = cv2.integral(rgb, sdepth=cv2.CV_32S)
+
+    def whole(self, hw: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the picture as `(3, height, width)`."""
+        rows, columns = (
+            _cells(np.zeros(1, np.int64), np.array([length]), count)
+            for length, count in ((self.height_px, hw[0]), (self.width_px, hw[1]))
+        )
+        by_row = [np.take(self._sums, edge[0], axis=0) for edge in rows]
+        total = sum(
+            sign * np.take(by_row[r], columns[c][0], axis=1)
+            for r, c, sign in ((1, 1, 1), (0, 1, -1), (1, 0, -1), (0, 0, 1))
+        )
+        areas = np.outer(rows[1][0] - rows[0][0], columns[1][0] - columns[0][0])
+        return np.ascontiguousarray((total / areas[..., None]).transpose(2, 0, 1), dtype=np.float32)
+
+    def patches(self, corners: Corners, side: int) -> NDArray[np.float32]:
+        """Return rectangles, each squeezed to a square, as `(N, 3, side, side)`."""
+        left, top, right, bottom = corners.T
+        y0, y1 = (edge[:, :, None] for edge in _cells(top, bottom - top, side))
+        x0, x1 = (edge[:, None, :] for edge in _cells(left, right - left, side))
+        sums = self._sums
+        total = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
+        areas = (y1 - y0) * (x1 - x0)
+        return np.ascontiguousarray((total / areas[..., None]).transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def _cells(starts: Corners, lengths: Corners, count: int) -> tuple[Corners, Corners]:
+    """Return where each of `count` cells begins and ends, `(N, count)`; neighbours may share a pixel."""
+    steps = np.arange(count + 1)
+    first = starts[:, None] + steps[None, :-1] * lengths[:, None] // count
+    last = starts[:, None] - (-steps[None, 1:] * lengths[:, None] // count)
+    return first, last

@@ -32,7 +32,11 @@ def pictures_of_faces(crops: Sequence[FaceCrop]) -> frozenset[int]:
     tracks: dict[int, list[FaceCrop]] = {}
     for crop in crops:
         tracks.setdefault(crop.track_id, []).append(crop)
-    wandering = {track_id: landmark_wandering(track) for track_id, track in tracks.items() if _judged(track)}
+    wandering = {
+        track_id: landmark_wandering(track)
+        for track_id, track in tracks.items()
+        if (len(track) >= MIN_FRAMES and track[-1].time_s - track[0].time_s >= MIN_SPAN_S)
+    }
     still = frozenset(track_id for track_id, value in wandering.items() if value <= MAX_STILL)
     return still if len(still) < len(wandering) else frozenset()
 
@@ -72,7 +76,3 @@ def is_subject(
     np.maximum.at(largest, file_of, areas[track_of])
     chosen: NDArray[np.bool_] = areas[track_of] >= MIN_PROMINENCE * largest[file_of]
     return chosen
-
-
-def _judged(track: Sequence[FaceCrop]) -> bool:
-    return len(track) >= MIN_FRAMES and track[-1].time_s - track[0].time_s >= MIN_SPAN_S

@@ -52,7 +52,12 @@ class FaceMesh:
             crop_scale: side of the crop over the longer side of the face's box, as the crop was made.
         """
         margin = round(crop.shape[0] * (CONTEXT_SCALE / crop_scale - 1.0) / 2.0)
-        framed = _framed(crop, margin)
+        if margin < 0:
+            framed = crop[-margin:margin, -margin:margin]
+        else:
+            framed = np.asarray(
+                cv2.copyMakeBorder(crop, margin, margin, margin, margin, cv2.BORDER_REPLICATE), dtype=np.uint8
+            )
         side = framed.shape[0]
         resized = cv2.resize(framed, (INPUT_SIZE_PX, INPUT_SIZE_PX), interpolation=cv2.INTER_AREA)
         self._interpreter.set_tensor(self._input, resized[None].astype(np.float32) / 255.0)
@@ -62,11 +67,3 @@ class FaceMesh:
         points = self._interpreter.get_tensor(self._points).reshape(NUM_POINTS, 3)[:, :2]
         in_crop: Points = (points * (side / INPUT_SIZE_PX) - margin).astype(np.float32)
         return in_crop
-
-
-def _framed(crop: RGBImage, margin: int) -> RGBImage:
-    """Return the crop with a margin more on each side; a negative one is cut off."""
-    if margin < 0:
-        return crop[-margin:margin, -margin:margin]
-    padded = cv2.copyMakeBorder(crop, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    return np.asarray(padded, dtype=np.uint8)

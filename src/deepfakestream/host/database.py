@@ -119,7 +119,8 @@ class Database:
             connection.exec_driver_sql(
                 "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL)"
             )
-            found = self._layout(connection)
+            query = sa.select(_VERSIONS.c.version).where(_VERSIONS.c.name == self._what)
+            found = int(connection.execute(query).scalar() or 0)
             if found > len(migrations):
                 raise DataError(
                     f"{self}: {self._what} of layout {found}, known is {len(migrations)}; "
@@ -131,10 +132,6 @@ class Database:
             if found < len(migrations):
                 connection.execute(sa.delete(_VERSIONS).where(_VERSIONS.c.name == self._what))
                 connection.execute(sa.insert(_VERSIONS).values(name=self._what, version=len(migrations)))
-
-    def _layout(self, connection: sa.Connection) -> int:
-        query = sa.select(_VERSIONS.c.version).where(_VERSIONS.c.name == self._what)
-        return int(connection.execute(query).scalar() or 0)
 
 
 _VERSIONS = sa.table("schema_versions", sa.column("name"), sa.column("version"))

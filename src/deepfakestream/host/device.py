@@ -20,8 +20,11 @@ def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
     """
     if wanted == "cpu":
         return "cpu"
-    if _has_driver() and _torch_sees_gpu():
-        return "cuda"
+    if _has_driver():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
     if wanted == "cuda":
         raise ParamsError(
             "DEEPFAKESTREAM_DEVICE is 'cuda' but this machine has no usable GPU; set it to 'auto' or 'cpu'"
@@ -38,9 +41,3 @@ def _has_driver() -> bool:
     except OSError:
         return False
     return True
-
-
-def _torch_sees_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

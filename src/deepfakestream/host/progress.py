@@ -30,13 +30,10 @@ def progress_bar(
         now = time.monotonic()
         if now - noted >= LOG_EVERY_S:
             noted = now
-            sys.stderr.write(f"{description}: {_state(count, total, now - started, unit)}\n")
+            rate = count / (now - started)
+            state = f"{rate:.1f} {unit}/s, {tqdm.format_interval(now - started)} gone"
+            if total is not None:
+                state += f", {tqdm.format_interval((total - count) / rate)} left"
+            number = f"{count}" if total is None else f"{count} of {total}"
+            sys.stderr.write(f"{description}: {number}, {state}\n")
             sys.stderr.flush()
-
-
-def _state(count: int, total: int | None, elapsed_s: float, unit: str) -> str:
-    rate = count / elapsed_s
-    gone = f"{rate:.1f} {unit}/s, {tqdm.format_interval(elapsed_s)} gone"
-    if total is None:
-        return f"{count}, {gone}"
-    return f"{count} of {total}, {gone}, {tqdm.format_interval((total - count) / rate)} left"

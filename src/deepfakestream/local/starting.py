@@ -42,7 +42,9 @@ def start(specs: Sequence[ServerSpec], settings: Settings, listener: Listener, c
     started: dict[str, _Starting] = {}
     while waiting or not all(one.ready for one in started.values()):
         ready = {name for name, one in started.items() if one.ready}
-        for spec in [spec for spec in waiting if _needed(spec, specs) <= ready]:
+        for spec in [
+            spec for spec in waiting if ({other.name for other in specs} & set(spec.needs)) <= ready
+        ]:
             waiting.remove(spec)
             with signals_held():
                 children.append(_launch(spec, settings, listener))
@@ -61,10 +63,6 @@ def ended(child: Child) -> ServerError | None:
         f"{child.name} ended with status {child.exit_status}; its whole log is {child.log}, "
         f"its last lines are\n{child.last_lines}"
     )
-
-
-def _needed(spec: ServerSpec, specs: Sequence[ServerSpec]) -> set[str]:
-    return {other.name for other in specs} & set(spec.needs)
 
 
 def _launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:

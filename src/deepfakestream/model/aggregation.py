@@ -99,7 +99,9 @@ def _reduce(frames: FloatArray, spec: AggregationSpec) -> FloatArray:
         case "mean":
             return np.asarray(frames.mean(axis=1))
         case "confident":
-            return _most_confident(frames)
+            kept = -(-frames.shape[1] // 2)
+            farthest = np.argsort(-np.abs(frames), axis=1, kind="stable")[:, :kept]
+            return np.asarray(np.take_along_axis(frames, farthest, axis=1).mean(axis=1))
         case "learned":
             assert spec.quantile_weights is not None, "the spec refuses 'learned' without weights"
             weights = np.array(spec.quantile_weights)
@@ -107,12 +109,6 @@ def _reduce(frames: FloatArray, spec: AggregationSpec) -> FloatArray:
     ordered = np.sort(frames, axis=1)
     cut = int(TRIM_SHARE * frames.shape[1])
     return np.asarray(ordered[:, cut : frames.shape[1] - cut].mean(axis=1))
-
-
-def _most_confident(frames: FloatArray) -> FloatArray:
-    kept = -(-frames.shape[1] // 2)
-    farthest = np.argsort(-np.abs(frames), axis=1, kind="stable")[:, :kept]
-    return np.asarray(np.take_along_axis(frames, farthest, axis=1).mean(axis=1))
 
 
 def track_quantiles(frames: FloatArray, num_quantiles: int) -> FloatArray:

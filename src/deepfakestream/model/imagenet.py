@@ -70,7 +70,11 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
             f"train.network.drop_path: '{name}' has no blocks to skip ({error}); set it to 0"
         ) from error
     if imagenet:
-        weights = _without_classifier(lite0_weights()) if name == OFFLINE_BACKBONE else _hub_weights(name)
+        weights = (
+            {name: tensor for name, tensor in lite0_weights().items() if not name.startswith("classifier.")}
+            if name == OFFLINE_BACKBONE
+            else _hub_weights(name)
+        )
         backbone.load_state_dict(_widened(weights, backbone), strict=True)
     return backbone
 
@@ -93,10 +97,6 @@ def _timm_name(name: str) -> str:
     stage, position = _STAGE_BLOCK[index]
     layer_names = _FIRST if index == 0 else _OTHER
     return f"blocks.{stage}.{position}.{layer_names[block[2]]}.{block[3]}"
-
-
-def _without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in weights.items() if not name.startswith("classifier.")}
 
 
 def _widened(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:

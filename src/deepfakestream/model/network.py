@@ -124,8 +124,11 @@ def create_network(
         ParamsError: timm knows no such backbone.
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
-    streams = {}
-    for name, view in _views(spec, normalisation).items():
+    rgb, srm = Normalise(normalisation), SRM()
+    views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
+    streams: dict[str, Stream] = {}
+    for name in STREAMS[spec.variant]:
+        view = views[name]
         in_channels = 6 if isinstance(view, Stacked) else 3
         backbone = create_backbone(
             spec.backbone, imagenet=imagenet, in_channels=in_channels, drop_path=spec.drop_path
@@ -169,9 +172,3 @@ def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str,
         return {}
     weight = torch.cat([parts[name] for name in names], dim=1) * len(parts) / len(names)
     return {"head.weight": weight, "head.bias": network.head.bias.detach()}
-
-
-def _views(spec: NetworkSpec, normalisation: NormalisationSpec) -> dict[str, nn.Module]:
-    rgb, srm = Normalise(normalisation), SRM()
-    views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
-    return {name: views[name] for name in STREAMS[spec.variant]}

@@ -79,7 +79,9 @@ class FaceScorer:
         if crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops have shape {crops.shape[1:]}, the model takes ({size}, {size}, 3)")
         batches = [
-            self.runtime(_pixels(crops[start : start + BATCH_SIZE]))
+            self.runtime(
+                np.ascontiguousarray(crops[start : start + BATCH_SIZE].transpose(0, 3, 1, 2), np.float32)
+            )
             for start in range(0, len(crops), BATCH_SIZE)
         ]
         return np.concatenate(batches) if batches else np.empty(0, dtype=np.float32)
@@ -98,10 +100,6 @@ def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") ->
         return FaceScorer(spec=spec, info=identity, runtime=_torch_runtime(directory))
     runtime = _onnx_runtime(directory / ONNX_FILE, size_px=spec.extraction.crop_size_px)
     return FaceScorer(spec=spec, info=identity, runtime=runtime)
-
-
-def _pixels(crops: Crops) -> NDArray[np.float32]:
-    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
 
 
 def _onnx_runtime(path: Path, *, size_px: int) -> Runtime:

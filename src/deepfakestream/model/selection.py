@@ -119,17 +119,19 @@ def _best_aggregation(files: _Files, labels: BoolArray) -> AggregationSpec:
     numbers = f"cross-validated log-loss {weight @ losses[best]:.4f}, {PLAIN.frames} {weight @ plain:.4f}"
     if best == (PLAIN.frames, PLAIN.min_track_frames) or not _is_surely_better(losses[best], plain, labels):
         return _kept(f"kept on {len(files)} files: nothing is surely better (best: {best[0]}; {numbers})")
-    spec = _fixed(*best) if best[0] != "learned" else _learned(files, labels, best[1])
+    rule, length = best
+    if rule == "learned":
+        weights = fit_quantile_weights(_quantiles(files, length), labels)
+        spec = PLAIN.model_copy(
+            update={"frames": rule, "min_track_frames": length, "quantile_weights": weights}
+        )
+    else:
+        spec = _fixed(rule, length)
     return spec.model_copy(update={"chosen_by": f"chosen on {len(files)} files: {numbers}"})
 
 
 def _fixed(rule: str, length: int) -> AggregationSpec:
     return AggregationSpec.model_validate({"frames": rule, "tracks": "max", "min_track_frames": length})
-
-
-def _learned(files: _Files, labels: BoolArray, length: int) -> AggregationSpec:
-    weights = fit_quantile_weights(_quantiles(files, length), labels)
-    return AggregationSpec(frames="learned", tracks="max", min_track_frames=length, quantile_weights=weights)
 
 
 def _quantiles(files: _Files, length: int) -> FloatArray:

@@ -53,12 +53,17 @@ def check(
     kinds = {SCORE: "numerical", **features}
     out_dir.mkdir(parents=True, exist_ok=True)
     drift_psi.remove_files(out_dir)
-    short = _too_few(len(current), len(reference), params.min_window)
+    minimum = params.min_window
+    status: Status = "too_few"
+    share, page = 0.0, ""
     columns: tuple[ColumnDrift, ...] = ()
-    page = ""
-    if not short:
+    if len(current) < minimum:
+        reason = f"a check needs {minimum} predictions of this model version (drift.min_window)"
+    elif len(reference) < minimum:
+        reason = f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
+    else:
         columns, page = _columns(current, reference, kinds, params, out_dir, model_version)
-    status, share, reason = ("too_few", 0.0, short) if short else _judge(columns, params)
+        status, share, reason = _judge(columns, params)
     report = DriftReport(
         status=status,
         model_version=model_version,
@@ -77,14 +82,6 @@ def check(
     return report
 
 
-def _too_few(n_current: int, n_reference: int, minimum: int) -> str:
-    if n_current < minimum:
-        return f"a check needs {minimum} predictions of this model version (drift.min_window)"
-    if n_reference < minimum:
-        return f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
-    return ""
-
-
 def _columns(
     current: pd.DataFrame,
     reference: pd.DataFrame,
@@ -100,7 +97,10 @@ def _columns(
     page = ""
     if comparable:
         thresholds = {
-            name: max(params.num_threshold, _noise(now[name], before[name], kind))
+            name: max(
+                params.num_threshold,
+                drift_psi.noise_threshold(now[name].dropna(), before[name].dropna(), kind=kind, seed=_SEED),
+            )
             for name, kind in comparable.items()
         }
         results, page = drift_psi.compare(
@@ -116,10 +116,6 @@ def _columns(
                 name=name, kind=kinds[name], drifted=drifted, value=value, threshold=thresholds[name]
             )
     return tuple(findings[name] for name in kinds), page
-
-
-def _noise(current: pd.Series, reference: pd.Series, kind: str) -> float:
-    return drift_psi.noise_threshold(current.dropna(), reference.dropna(), kind=kind, seed=_SEED)
 
 
 def _judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status, float, str]:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,7 +120,12 @@ def compare(
     with TemporaryDirectory() as folder:
         snapshot.save_html(f"{folder}/{HTML_FILE}")
         page = Path(folder, HTML_FILE).read_text(encoding="utf-8")
-    return _verdicts(json.loads(snapshot.json())), page
+    content = json.loads(snapshot.json())
+    failed = {
+        test["metric_config"]["params"]["column"]: test["status"] == "FAIL" for test in content["tests"]
+    }
+    values = {metric["config"]["column"]: float(metric["value"]) for metric in content["metrics"]}
+    return {name: (value, failed[name]) for name, value in values.items()}, page
 
 
 def write_page(section: str, page: str, out_dir: Path) -> Path:
@@ -146,11 +150,3 @@ def remove_files(out_dir: Path) -> None:
     """Remove the files of an earlier report, so that they do not outlive it."""
     for name in (HTML_FILE, JSON_FILE):
         (out_dir / name).unlink(missing_ok=True)
-
-
-def _verdicts(snapshot: dict[str, Any]) -> dict[str, tuple[float, bool]]:
-    failed = {
-        test["metric_config"]["params"]["column"]: test["status"] == "FAIL" for test in snapshot["tests"]
-    }
-    values = {metric["config"]["column"]: float(metric["value"]) for metric in snapshot["metrics"]}
-    return {name: (value, failed[name]) for name, value in values.items()}

@@ -56,7 +56,10 @@ class DriftReport(Frozen):
             f"drift: {self.status} (model version {self.model_version}, {self.n_current} predictions "
             f"against {self.n_reference} of the reference): {self.reason}"
         )
-        lines = [head, *(f"  {_line(column)}" for column in self.drifted)]
+        lines = [head]
+        for column in self.drifted:
+            psi = f"PSI {_number(column.value)}, threshold {_number(column.threshold)}"
+            lines.append(f"  {column.name}: {column.note if column.value is None else psi}")
         if self.html:
             lines.append(f"  report: {self.html}")
         if self.status == "drift":
@@ -109,9 +112,3 @@ def _strength(column: ColumnDrift) -> float:
     if column.value is None or not column.threshold:
         return float("inf")
     return column.value / column.threshold
-
-
-def _line(column: ColumnDrift) -> str:
-    if column.value is None:
-        return f"{column.name}: {column.note}"
-    return f"{column.name}: PSI {column.value:.2f}, threshold {column.threshold:.2f}"

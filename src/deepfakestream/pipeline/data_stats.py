@@ -59,7 +59,7 @@ def card(directory: Path, *, settings: Settings) -> Path:
         directory,
         manifest=manifest,
         extracted=extracted,
-        gate_report=_gate_report(settings),
+        validation_report=_gate_report(settings),
         data_digest=DvcRepo(settings.workspace).data_digest(),
     )
 

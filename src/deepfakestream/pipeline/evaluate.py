@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,7 @@ from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.files import EvaluateReport, write_files
-from deepfakestream.evaluation.gaps import measure_gaps
-from deepfakestream.evaluation.metrics import FPR_LEVELS, measure
-from deepfakestream.evaluation.operating import measure_points
+from deepfakestream.evaluation.metrics import FPR_LEVELS, measure, measure_points
 from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.evaluation.robustness import (
     RobustnessCard,
@@ -33,7 +31,7 @@ from deepfakestream.evaluation.scores import (
     score_media,
     score_stored_faces,
 )
-from deepfakestream.evaluation.slices import measure_slices, worst_slices
+from deepfakestream.evaluation.slices import measure_gaps, measure_slices, worst_slices
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import DetectorSpec
@@ -65,7 +63,9 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
         raise DataError(f"split '{split}' cannot be measured; choose {' or '.join(SPLITS)}")
     train_dir = settings.train_dir
     name = f"evaluate {model_sha256(train_dir)[:8]}"
-    history = _history(train_dir)  # read first: scoring takes long, and the file may be damaged
+    history = (
+        _training_facts(train_dir / "history.json", kind=list) or []
+    )  # read first: scoring takes long, and the file may be damaged
     with resume_run(mlflow_store(settings), run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings.data_dir, split=split)
         scorer = open_scorer(train_dir, device=settings.device, version="candidate")
@@ -81,7 +81,9 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
             scorer.spec,
             params,
             split=split,
-            directory=_directory(settings, split),
+            directory=settings.evaluate_dir
+            if split == TEST_SPLIT
+            else settings.work_dir / f"evaluate-{split}",
             run_id=tracked.run_id,
         )
         facts = {"split": split, **_facts(items, settings), "run_id": tracked.run_id}
@@ -130,10 +132,6 @@ def _training_facts(path: Path, *, kind: type) -> Any:
     if not isinstance(found, kind):
         raise WeightsError(f"{path}: holds no {kind.__name__}; run 'dvc repro --force train'")
     return found
-
-
-def _directory(settings: Settings, split: str) -> Path:
-    return settings.evaluate_dir if split == TEST_SPLIT else settings.work_dir / f"evaluate-{split}"
 
 
 def _robustness(
@@ -193,11 +191,6 @@ def _measure(
         directory=directory,
         run_id=run_id,
     )
-
-
-def _history(train_dir: Path) -> Sequence[Mapping[str, float]]:
-    """Return the epochs of the training, or none where the folder does not tell them."""
-    return _training_facts(train_dir / "history.json", kind=list) or []
 
 
 def _licences(settings: Settings) -> dict[str, str]:

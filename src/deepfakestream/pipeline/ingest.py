@@ -68,7 +68,9 @@ class IngestReport:
         verb = "would add" if self.dry_run else "added"
         lines = [f"{self.source} ({self.layout}): {verb} {counted(len(self.added), 'item')} as '{self.name}'"]
         if len(self.added):
-            lines[0] += _totals(self.added)
+            labels = self.added["label"].value_counts()
+            counts = ", ".join(f"{labels.get(label, 0)} {label}" for label in ("real", "fake"))
+            lines[0] += f" ({counts}) in {self.added['group_id'].nunique()} source groups"
         elif not self.relabelled:
             lines[0] += "; nothing changed"
         lines += _count_lines(self.added)
@@ -77,7 +79,9 @@ class IngestReport:
             lines.append(f"{corrected} {counted(len(self.relabelled), 'label')} (e.g. {self.relabelled[0]})")
         when = "afterwards" if self.dry_run else "now"
         lines.append(f"in the dataset already: {self.num_known}; in the dataset {when}: {self.num_items}")
-        lines += _refusal_lines(self.refused)
+        for reason, count in Counter(refusal.reason for refusal in self.refused).most_common():
+            example = next(refusal.message for refusal in self.refused if refusal.reason == reason)
+            lines.append(f"refused {count}: {reason} (e.g. {example})")
         if self.data_digest:
             lines.append(f"data version: {self.data_digest} (data.dvc)")
         return "\n".join(lines)
@@ -91,17 +95,13 @@ def run(source: Path, *, params: IngestParams, settings: Settings, request: Inge
             `data.dvc` names a dataset that was not pulled.
     """
     layout = choose_layout(source, request.layout)
-    name = request.name or _set_name(source)
+    resolved = source.resolve()
+    name = request.name or (resolved.parent if resolved.is_file() else resolved).name
     if request.dry_run:
         return _take(source, layout, name, params, settings, request)
     with ingesting(settings):
         remove_partials(settings.data_dir)
         return _take(source, layout, name, params, settings, request)
-
-
-def _set_name(source: Path) -> str:
-    resolved = source.resolve()
-    return resolved.parent.name if resolved.is_file() else resolved.name
 
 
 def _take(
@@ -207,12 +207,6 @@ def _require_something(source: Path, selection: Selection) -> None:
     )
 
 
-def _totals(added: pd.DataFrame) -> str:
-    labels = added["label"].value_counts()
-    counts = ", ".join(f"{labels.get(label, 0)} {label}" for label in ("real", "fake"))
-    return f" ({counts}) in {added['group_id'].nunique()} source groups"
-
-
 def _count_lines(added: pd.DataFrame) -> list[str]:
     if not len(added):
         return []
@@ -221,12 +215,4 @@ def _count_lines(added: pd.DataFrame) -> list[str]:
     for label, method in sorted({(label, method) for label, method, _ in counts}):
         numbers = "".join(f"{counts[label, method, split]:>8}" for split in SPLITS)
         lines.append(f"  {label:8}{method:24}{numbers}")
-    return lines
-
-
-def _refusal_lines(refused: list[Refusal]) -> list[str]:
-    lines = []
-    for reason, count in Counter(refusal.reason for refusal in refused).most_common():
-        example = next(refusal.message for refusal in refused if refusal.reason == reason)
-        lines.append(f"refused {count}: {reason} (e.g. {example})")
     return lines

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from deepfakestream.errors import DataError, GateError, ServerError
-from deepfakestream.evaluation.finished import ATTACHED, Evaluation, read_evaluation
+from deepfakestream.evaluation.files import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.evaluation.scores import read_items, score_items
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.pipeline.extract import stored_faces

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -36,7 +35,17 @@ class SearchReport:
     def describe(self) -> str:
         """Return the report with the best parameters as a fragment of params.yaml."""
         found = self.result
-        fragment = yaml.safe_dump({"train": _rounded(found.best_changes)}, sort_keys=False).rstrip()
+        rounded = {
+            group: {
+                name: float(f"{value:.3g}") if isinstance(value, float) else value
+                for name, value in changes.items()
+            }
+            for group, changes in found.best_changes.items()
+        }
+        mix = {name: round(share, 3) for name, share in found.best_changes["samples"]["fake_mix"].items()}
+        mix["self_blend"] = round(1.0 - mix["dataset"] - mix["swap"], 3)  # rounded shares still add up to 1
+        rounded["samples"]["fake_mix"] = mix
+        fragment = yaml.safe_dump({"train": rounded}, sort_keys=False).rstrip()
         return (
             f"{found.num_finished} trials finished, {found.num_pruned} were cut off; "
             f"study: {self.database}; MLflow run {self.run_id}\n"
@@ -102,11 +111,3 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
         parent.log_metrics({"val_auc": result.best_auc}, result.best_number)
         parent.log_params({"best": result.best_changes})
     return SearchReport(result=result, database=database, run_id=parent.run_id)
-
-
-def _rounded(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return numbers with three significant digits; shares of fakes still add up to 1."""
-    out = {name: float(f"{v:.3g}") if isinstance(v, float) else v for name, v in changes.items()}
-    mix = {name: round(share, 3) for name, share in changes["fake_mix"].items()}
-    mix["self_blend"] = round(1.0 - mix["dataset"] - mix["swap"], 3)
-    return out | {"fake_mix": mix}

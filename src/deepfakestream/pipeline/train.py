@@ -107,7 +107,10 @@ def _lead(
                 job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
             )
             report = _report(job, detector, settings, tracked)
-        _write(detector, tracked, report.directory)
+        with replacing_folder(report.directory) as partial:
+            save_model(detector.network, detector.spec, partial)
+            _write_json(partial / "history.json", list(detector.fit.history))
+            _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
         tracked.log_artifact(report.directory, "model_files")
         checkpoints.remove()
     return report
@@ -161,13 +164,6 @@ def _report(
         directory=settings.train_dir,
         run_id=tracked.run_id,
     )
-
-
-def _write(detector: TrainedDetector, tracked: TrackedRun, directory: Path) -> None:
-    with replacing_folder(directory) as partial:
-        save_model(detector.network, detector.spec, partial)
-        _write_json(partial / "history.json", list(detector.fit.history))
-        _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
 
 
 def _write_json(path: Path, content: object) -> None:

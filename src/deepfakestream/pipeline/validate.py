@@ -78,7 +78,12 @@ class ValidateReport:
             counts_text = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
             crops = counted(len({entry.crop_id for entry in self.quarantined}), "crop")
             lines.append(f"{crops} excluded ({counts_text}): artifacts/validate/quarantined.parquet")
-        lines.append(f"label from metadata alone: {_worst(self.shortcuts)}")
+        worst = "nothing differs between items"
+        if not self.shortcuts:
+            worst = "not measured, a label has too few source groups"
+        elif metadata := [shortcut for shortcut in self.shortcuts if shortcut.is_metadata]:
+            worst = max(metadata, key=lambda shortcut: shortcut.auc).describe()
+        lines.append(f"label from metadata alone: {worst}")
         lines.append("page: artifacts/validate/data_docs/index.html")
         return "\n".join(lines)
 
@@ -113,7 +118,9 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
         results += checker.check("shortcuts", view, shortcut_rules(params), id_column="column")
     quarantined = excluded_crops(results, crops)
     splits = splits_view(crops, {entry.crop_id for entry in quarantined}, duplicates)
-    results += _check_splits(checker, splits, params)
+    for name, is_test in (("splits", False), ("test_split", True)):
+        rows = splits[(splits["split"] == "test") == is_test].reset_index(drop=True)
+        results += checker.check(name, rows, split_rules(params, is_test=is_test), id_column="split")
     write_page(directory / "data_docs", results, picture=SHEET_FILE if len(duplicates) else None)
     if len(duplicates):
         write_contact_sheet(directory / "data_docs" / SHEET_FILE, duplicates, crops, extract_dir)
@@ -121,7 +128,11 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     write_report(directory, results, quarantined, duplicates, facts)
     entries = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)
     record_in_ledger(Quarantine(settings.quarantine_db), entries)
-    _stop_if_broken(results)
+    broken = [result for result in results if result.severity == "critical" and not result.passed]
+    if broken:
+        sentences = " | ".join(result.describe() for result in broken)
+        rules = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
+        raise GateError(f"validate: {rules} broken: {sentences}; see artifacts/validate/data_docs/index.html")
     return ValidateReport(
         results=results,
         quarantined=quarantined,
@@ -152,14 +163,6 @@ def _check_rows(
     ]
 
 
-def _check_splits(checker: Checker, splits: pd.DataFrame, params: ValidateParams) -> list[RuleResult]:
-    results: list[RuleResult] = []
-    for name, is_test in (("splits", False), ("test_split", True)):
-        rows = splits[(splits["split"] == "test") == is_test].reset_index(drop=True)
-        results += checker.check(name, rows, split_rules(params, is_test=is_test), id_column="split")
-    return results
-
-
 def _facts(
     manifest: pd.DataFrame, crops: pd.DataFrame, splits: pd.DataFrame, shortcuts: Sequence[Shortcut]
 ) -> dict[str, Any]:
@@ -170,18 +173,3 @@ def _facts(
         "splits": splits.to_dict("records"),
         "shortcuts": [asdict(shortcut) for shortcut in shortcuts],
     }
-
-
-def _worst(shortcuts: Sequence[Shortcut]) -> str:
-    metadata = [shortcut for shortcut in shortcuts if shortcut.is_metadata]
-    if metadata:
-        return max(metadata, key=lambda shortcut: shortcut.auc).describe()
-    return "nothing differs between items" if shortcuts else "not measured, a label has too few source groups"
-
-
-def _stop_if_broken(results: list[RuleResult]) -> None:
-    broken = [result for result in results if result.severity == "critical" and not result.passed]
-    if broken:
-        sentences = " | ".join(result.describe() for result in broken)
-        rules = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
-        raise GateError(f"validate: {rules} broken: {sentences}; see artifacts/validate/data_docs/index.html")

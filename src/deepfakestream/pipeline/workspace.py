@@ -75,8 +75,12 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
         raise DataError(f"{directory}: cannot be made ({error.strerror}); give another folder") from error
     created: list[str] = []
     kept: list[str] = []
-    for name, content in _files().items():
-        (created if _write_new(directory / name, content) else kept).append(name)
+    for name, content in ({name: template(name) for name in TEMPLATES} | {".gitignore": _GITIGNORE}).items():
+        path = directory / name
+        (kept if path.exists() else created).append(name)
+        if not path.exists():
+            with replacing(path) as partial:
+                partial.write_text(content, encoding="utf-8")
     (created if _link_code(directory) else kept).append(CODE_LINK)
     (created if _init_dvc(DvcRepo(directory), remote) else kept).append(".dvc")
     return WorkspaceReport(
@@ -101,18 +105,6 @@ def _init_dvc(repo: DvcRepo, remote: RemoteAddress | None) -> bool:
 def template(name: str) -> str:
     """Return the text of a workspace's file as the package carries it."""
     return (Path(__file__).parent / "templates" / TEMPLATES[name]).read_text(encoding="utf-8")
-
-
-def _files() -> dict[str, str]:
-    return {name: template(name) for name in TEMPLATES} | {".gitignore": _GITIGNORE}
-
-
-def _write_new(path: Path, content: str) -> bool:
-    if path.exists():
-        return False
-    with replacing(path) as partial:
-        partial.write_text(content, encoding="utf-8")
-    return True
 
 
 def _link_code(directory: Path) -> bool:

@@ -83,7 +83,9 @@ def decide(
             difference = auc_difference(pairs, confidence=policy.confidence, seed=seed)
             rules.append(_not_worse(difference, policy))
             rules += _slices_not_worse(pairs, policy, seed)
-    return Decision(outcome=_strictest(rules), rules=tuple(rules), difference=difference)
+    strictness = (Outcome.REJECT, Outcome.HOLD, Outcome.PROMOTE)
+    strictest = min((rule.outcome for rule in rules), key=strictness.index)
+    return Decision(outcome=strictest, rules=tuple(rules), difference=difference)
 
 
 def _pair(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
@@ -199,8 +201,3 @@ def _slice_not_worse(kind: str, rows: pd.DataFrame, policy: PromoteParams, seed:
         value=difference.high,
         bound=bound,
     )
-
-
-def _strictest(rules: list[Rule]) -> Outcome:
-    found = {rule.outcome for rule in rules}
-    return next(outcome for outcome in (Outcome.REJECT, Outcome.HOLD, Outcome.PROMOTE) if outcome in found)

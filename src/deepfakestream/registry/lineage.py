@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import yaml
 
@@ -22,17 +21,14 @@ def lineage_tags(store: Store) -> dict[str, str]:
 
     What is not known is `unknown`: a workspace outside Git or without ingested data is no error.
     """
+    params_sha256 = None
+    if store.params_file.is_file():
+        # Of the values, so that a comment changes nothing.
+        values = yaml.safe_load(store.params_file.read_text(encoding="utf-8"))
+        params_sha256 = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     return {
         "git_commit": ask_git(store.workspace, "rev-parse", "--verify", "HEAD") or UNKNOWN,
         "dvc_data_md5": DvcRepo(store.workspace).data_digest() or UNKNOWN,
-        "params_sha256": _params_sha256(store.params_file) or UNKNOWN,
+        "params_sha256": params_sha256 or UNKNOWN,
         "tool_version": __version__,
     }
-
-
-def _params_sha256(path: Path) -> str | None:
-    """Return the digest of the values, so that a comment changes nothing."""
-    if not path.is_file():
-        return None
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -64,8 +64,16 @@ def open_client(store: Store) -> MlflowClient:
         ParamsError: the address is of a kind that MLflow cannot keep a registry in.
     """
     uri = store.uri
-    _check_scheme(uri)
-    _set_switches()
+    if urlsplit(uri).scheme.partition("+")[0] not in _SCHEMES:
+        raise ParamsError(
+            f"DEEPFAKESTREAM_TRACKING_URI: '{redacted(uri)}' is no address MLflow can keep a registry in; "
+            "use http(s)://, sqlite:/// or postgresql://, or unset it"
+        )
+    switch_off()
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     if is_server(store):
         check_answers(uri)
     else:
@@ -177,19 +185,3 @@ def redacted(uri: str) -> str:
     """Return the address without a user name or password."""
     parts = urlsplit(uri)
     return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "***@") if "@" in parts.netloc else uri
-
-
-def _check_scheme(uri: str) -> None:
-    if urlsplit(uri).scheme.partition("+")[0] not in _SCHEMES:
-        raise ParamsError(
-            f"DEEPFAKESTREAM_TRACKING_URI: '{redacted(uri)}' is no address MLflow can keep a registry in; "
-            "use http(s)://, sqlite:/// or postgresql://, or unset it"
-        )
-
-
-def _set_switches() -> None:
-    switch_off()
-    for name, value in _SWITCHES.items():
-        os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)

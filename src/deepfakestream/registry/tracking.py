@@ -142,7 +142,9 @@ class TrackedRun:
                 self._waiting[0]()
             except (MlflowException, requests.RequestException, OSError) as error:
                 if _is_lost_connection(error) and not (last and self._is_server_well()):
-                    self._wait(error)
+                    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                    logger.warning("MLflow is out of reach, records wait (%s)", first_line[:200])
+                    self._retry_at_s = time.monotonic() + RETRY_AFTER_S
                     return
                 logger.warning("MLflow run %s: a record was refused and is left out: %s", self.run_id, error)
             self._waiting.popleft()
@@ -153,11 +155,6 @@ class TrackedRun:
         except ServerError:
             return False
         return True
-
-    def _wait(self, error: Exception) -> None:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        logger.warning("MLflow is out of reach, records wait (%s)", first_line[:200])
-        self._retry_at_s = time.monotonic() + RETRY_AFTER_S
 
 
 @contextmanager

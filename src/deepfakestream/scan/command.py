@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
-from deepfakestream.scan.engine import ScanEngine
 from deepfakestream.scan.model_options import ModelOptions
 from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
 from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, explain_reason
@@ -45,7 +44,12 @@ def scan_paths(paths: Sequence[Path], options: ModelOptions, *, as_json: bool) -
     _, engine = options.open()
     colour = not as_json and sys.stdout.isatty()
     unreadable = 0
-    for result in _results(engine, files):
+    # On a terminal the verdicts themselves show the progress.
+    shown: Iterable[Path] = (
+        files if sys.stdout.isatty() else progress_bar(files, description="scan", unit="file")
+    )
+    for path in shown:
+        result = engine.scan(path)
         line = to_json_line(result) if as_json else to_text(result, colour=colour)
         print(line, flush=True)  # noqa: T201 - this is the command's output
         unreadable += result.media is None
@@ -83,14 +87,6 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
             raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
         files += found
     return files
-
-
-def _results(engine: ScanEngine, files: Sequence[Path]) -> Iterator[ScanResult]:
-    # On a terminal the verdicts themselves show the progress.
-    shown: Iterable[Path] = (
-        files if sys.stdout.isatty() else progress_bar(files, description="scan", unit="file")
-    )
-    return (engine.scan(path) for path in shown)
 
 
 def _score(result: ScanResult) -> str:

@@ -98,11 +98,13 @@ class Admission:
             return
         policy = self._policy()
         headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         exchange = _Exchange(
             receive=receive,
             send=send,
             policy=policy,
-            request_id=_request_id(headers),
+            request_id=request_id,
             method=scope["method"],
             path=scope["path"],
         )
@@ -251,8 +253,3 @@ class _Exchange:
 def _media_type(headers: Headers) -> str:
     """Return the type without its parameters; upper and lower case mean the same."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -11,7 +11,6 @@ from pathlib import Path
 from deepfakestream.errors import WeightsError, WrongKindError
 from deepfakestream.media.types import MediaKind
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.scan.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.models import ServedModel
@@ -57,7 +56,9 @@ class Predictor:
             _LOG.error("request %s: %s", request_id, error)
             raise Refused(problems.internal()) from error
         if result.media is None:
-            raise self._refused(result)
+            reason = result.reasons[0]
+            self._metrics.refused(str(reason))
+            raise Refused(problems.unusable_media(reason, result.message))
         times["total"] = time.perf_counter() - accepted_at
         prediction = Prediction(
             **dict(result),
@@ -68,11 +69,6 @@ class Predictor:
         self._record(prediction)
         self._metrics.predicted(result, times)
         return prediction
-
-    def _refused(self, result: ScanResult) -> Refused:
-        reason = result.reasons[0]
-        self._metrics.refused(str(reason))
-        return Refused(problems.unusable_media(reason, result.message))
 
     def _record(self, prediction: Prediction) -> None:
         try:

@@ -70,7 +70,11 @@ def pair_augmentation(
         parts = [
             A.Sequential(_steps(part, size_px, without), p=share) for part, share in MIXED_SHARES.items()
         ]
-        steps = [A.OneOf(parts, p=1.0), *_part_of_face(size_px), _out_of_focus()]
+        steps = [
+            A.OneOf(parts, p=1.0),
+            *_part_of_face(size_px),
+            A.GaussianBlur(blur_limit=0, sigma_limit=(1.0, 5.0), p=0.25),
+        ]
     else:
         steps = _steps(strength, size_px, without)
     return A.Compose(steps, additional_targets={PARTNER: "image"}, seed=seed)
@@ -132,8 +136,11 @@ def _full(size_px: int, without: Collection[StepGroup]) -> list[Any]:
         "framing": _framing(size_px),
         "colour": _colour(),
         "detail": _detail(),
-        "coding": _coding(),
-        "hidden": _hidden(size_px),
+        "coding": [
+            VideoWorld(p=0.4),
+            A.ImageCompression(quality_range=(35, 98), p=0.4),
+        ],
+        "hidden": [_holes((size_px // 6, size_px // 3), p=0.12)],
     }
     kept = [step for name, steps in groups.items() if name not in without for step in steps]
     return [A.HorizontalFlip(p=0.5), *kept]
@@ -204,17 +211,6 @@ def _detail() -> list[Any]:
     ]
 
 
-def _coding() -> list[Any]:
-    return [
-        VideoWorld(p=0.4),
-        A.ImageCompression(quality_range=(35, 98), p=0.4),
-    ]
-
-
-def _hidden(size_px: int) -> list[Any]:
-    return [_holes((size_px // 6, size_px // 3), p=0.12)]
-
-
 def _holes(side_px: tuple[int, int], *, p: float) -> A.CoarseDropout:
     """One or two boxes of one random colour each, with sides in this range."""
     return A.CoarseDropout(
@@ -238,8 +234,3 @@ def _part_of_face(size_px: int) -> list[Any]:
         ),
         _holes((size_px // 6, round(size_px * 0.36)), p=0.2),
     ]
-
-
-def _out_of_focus() -> A.GaussianBlur:
-    """Blur beyond that of `full`: never seen in training, it counts as the smoothness of fakes."""
-    return A.GaussianBlur(blur_limit=0, sigma_limit=(1.0, 5.0), p=0.25)

@@ -127,7 +127,9 @@ class Trainer:
         assert progress.history is not None
         for epoch, metrics in enumerate(progress.history):
             on_epoch(epoch, metrics)
-        while progress.epoch < self._params.optimisation.epochs and not self._stale(progress):
+        while progress.epoch < self._params.optimisation.epochs and not (
+            progress.epoch - 1 - progress.best_epoch >= self._params.optimisation.early_stopping_patience
+        ):
             metrics = self._epoch(progress.epoch)
             metrics |= self._context.broadcast(measure_kinds(self._averaged, validation, self._context))
             progress.history.append(metrics)
@@ -192,9 +194,6 @@ class Trainer:
         self._precision.step(loss, self._network, self._optimizer)
         self._context.average_statistics(self._network)
         return loss.detach()
-
-    def _stale(self, progress: _Progress) -> bool:
-        return progress.epoch - 1 - progress.best_epoch >= self._params.optimisation.early_stopping_patience
 
     def _state(self, progress: _Progress) -> dict[str, Any]:
         return {

@@ -109,6 +109,11 @@ class Precision:
         self._scaler.load_state_dict(state)
 
 
+def processor_has_bf16() -> bool:
+    """Return whether this processor computes in bfloat16."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:
     on_gpu = device.type == "cuda"
     if wanted == "off" or (wanted == "auto" and not on_gpu):
@@ -117,13 +122,9 @@ def _dtype(wanted: str, device: torch.device) -> torch.dtype:
         if not on_gpu:
             raise ParamsError("train.extra.amp: 'fp16' needs a GPU; set it to auto, off or bf16")
         return torch.float16
-    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else _processor_has_bf16()
+    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else processor_has_bf16()
     if has_bf16:
         return torch.bfloat16
     if wanted == "auto":
         return torch.float16
     raise ParamsError(f"train.extra.amp: this {device.type} does not compute in bf16; set it to auto or off")
-
-
-def _processor_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001

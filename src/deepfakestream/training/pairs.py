@@ -91,7 +91,8 @@ class PairDataset(Dataset[Tensor]):
 
     def pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
         """Return a real and a fake, not augmented, drawn for the real face at that position."""
-        kind = self._kind(position, rng)
+        weights = self._weights[:, position]
+        kind = str(rng.choice(KINDS, p=weights / weights.sum()))
         faces = self._faces
         if kind == "dataset":
             return self._dataset_pair(position, rng)
@@ -103,11 +104,6 @@ class PairDataset(Dataset[Tensor]):
         else:
             forgery = self_blend(faces.images[position], faces.points[position], rng)
         return forgery.real, forgery.fake
-
-    def _kind(self, position: int, rng: np.random.Generator) -> str:
-        """Draw the kind of fake among those of the mix that the face can have."""
-        weights = self._weights[:, position]
-        return str(rng.choice(KINDS, p=weights / weights.sum()))
 
     def _dataset_pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
         """Return a fake of the real's group if there is one, else any fake with a real of its own group.

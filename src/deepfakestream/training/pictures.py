@@ -15,12 +15,11 @@ THUMBNAIL_PX = 112
 def write_pairs_picture(pairs: PairDataset, path: Path, *, rows: int = 4, columns: int = 6) -> None:
     """Write a sheet of training pairs as PNG: in each couple the real is left, the fake right."""
     draws = [draw % len(pairs) for draw in range(rows * columns)]
-    couples = [np.hstack([_thumbnail(face) for face in pairs[draw].numpy()]) for draw in draws]
+    couples = []
+    for draw in draws:
+        faces = [np.ascontiguousarray(face.transpose(1, 2, 0)) for face in pairs[draw].numpy()]
+        size = (THUMBNAIL_PX, THUMBNAIL_PX)
+        couples.append(np.hstack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces]))
     sheet = np.vstack([np.hstack(couples[row * columns : (row + 1) * columns]) for row in range(rows)])
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-
-
-def _thumbnail(face: np.ndarray) -> np.ndarray:
-    upright = np.ascontiguousarray(face.transpose(1, 2, 0))
-    return np.asarray(cv2.resize(upright, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA))

@@ -49,16 +49,14 @@ def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
             images=faces.images[labelled], is_fake=faces.is_fake[labelled], groups=faces.groups[labelled]
         )
         sets["dataset"] = plain
-        sets["dataset_coded"] = _coded(plain, seed)
+        images = [
+            video_world(image, np.random.default_rng([seed, i])) for i, image in enumerate(plain.images)
+        ]
+        sets["dataset_coded"] = replace(plain, images=np.stack(images))
     if len(faces.forgeable) > 1:
         for kind, mix in FORGED_KINDS.items():
             sets[kind] = _forged(faces, mix, seed)
     return sets
-
-
-def _coded(plain: LabelledImages, seed: int) -> LabelledImages:
-    images = [video_world(image, np.random.default_rng([seed, i])) for i, image in enumerate(plain.images)]
-    return replace(plain, images=np.stack(images))
 
 
 def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:

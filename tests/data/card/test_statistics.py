@@ -67,7 +67,7 @@ def extracted(crops: pd.DataFrame, empty: pd.DataFrame | None = None) -> Extract
     return Extracted(crops=crops, empty=frozenset(() if empty is None else empty["media_id"]))
 
 
-def gate_report(items: pd.DataFrame, crops: pd.DataFrame) -> dict[str, Any]:
+def validation_report(items: pd.DataFrame, crops: pd.DataFrame) -> dict[str, Any]:
     rules = [
         {"table": "items", "rule": "labels", "severity": "critical", "passed": True, "observed": None}
         | {"num_failed": 0, "failed_ids": [], "remedy": ""},
@@ -230,7 +230,7 @@ def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Pat
         tmp_path / "card",
         manifest=items,
         extracted=extracted(crops),
-        gate_report=gate_report(items, crops),
+        validation_report=validation_report(items, crops),
         data_digest="abc.dir",
     )
     text = page.read_text()
@@ -250,7 +250,7 @@ def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Pat
 
 
 def test_a_card_before_extraction_says_what_is_missing(tmp_path: Path) -> None:
-    page = write_card(tmp_path, manifest=manifest(), extracted=None, gate_report=None, data_digest=None)
+    page = write_card(tmp_path, manifest=manifest(), extracted=None, validation_report=None, data_digest=None)
     text = page.read_text()
     assert text.startswith("# Data card\n\n16 items in 8 groups")
     assert "Not validated yet: `dvc repro validate`." in text
@@ -282,7 +282,7 @@ def test_a_report_of_other_data_is_called_one_of_an_earlier_version(
         tmp_path,
         manifest=items,
         extracted=extracted(crops),
-        gate_report=gate_report(manifest(), crops_of(manifest(), 2)),
+        validation_report=validation_report(manifest(), crops_of(manifest(), 2)),
         data_digest="new.dir",
     )
     text = page.read_text()
@@ -299,7 +299,7 @@ def test_a_report_that_does_not_say_what_it_is_about_is_not_shown(tmp_path: Path
         tmp_path,
         manifest=items,
         extracted=extracted(crops_of(items, 2)),
-        gate_report={"passed": False, "rules": []},
+        validation_report={"passed": False, "rules": []},
         data_digest=None,
     )
     assert "(did not pass)" in page.read_text()

@@ -29,7 +29,7 @@ def write_card(
     *,
     manifest: pd.DataFrame,
     extracted: Extracted | None,
-    gate_report: Mapping[str, Any] | None,
+    validation_report: Mapping[str, Any] | None,
     data_digest: str | None,
 ) -> Path:
     """Write the page and its pictures and return the page's path; the same set gives the same bytes.
@@ -38,8 +38,8 @@ def write_card(
         directory: folder to write into; made where it is missing.
         manifest: the items.
         extracted: what extraction found, where it has run.
-        gate_report: `artifacts/validate/report.json`, after validation; where it is about other items or
-            crops, the page says so in place of its findings.
+        validation_report: `artifacts/validate/report.json`, after validation; where it is about other items
+            or crops, the page says so in place of its findings.
         data_digest: version of `data/`, where DVC keeps it.
     """
     statistics = measure_set(manifest, extracted)
@@ -48,8 +48,13 @@ def write_card(
     version = f"Version `{data_digest}` of `data/`. " if data_digest else ""
     lines = ["# Data card", "", version + _sentence(headline(statistics)), ""]
     lines += _items_sections(manifest, statistics, heading="##", pictures=True)
-    lines += _faces_section(statistics) if extracted is not None else []
-    lines += _gate_section(gate_report, is_current=_is_current(gate_report, manifest, extracted))
+    if extracted is not None:
+        sentences = [_sentence(line) for line in faces_lines(statistics)]
+        table = page_table(*cells(statistics.measures[_is_of_crops(statistics)]))
+        lines += ["## Faces", "", *sentences, "", *table, "", *_picture("faces"), *_picture("light")]
+    lines += _validation_section(
+        validation_report, is_current=_is_current(validation_report, manifest, extracted)
+    )
     path = directory / CARD_FILE
     _write(path, ("\n".join(lines).rstrip() + "\n").encode())
     return path
@@ -77,12 +82,6 @@ def _items_sections(
     return [*lines, f"{heading} Known limits", "", *(f"- {limit}" for limit in limits), ""]
 
 
-def _faces_section(statistics: SetStatistics) -> list[str]:
-    sentences = [_sentence(line) for line in faces_lines(statistics)]
-    table = page_table(*cells(statistics.measures[_is_of_crops(statistics)]))
-    return ["## Faces", "", *sentences, "", *table, "", *_picture("faces"), *_picture("light")]
-
-
 def _is_of_crops(statistics: SetStatistics) -> pd.Series:
     """Return which rows of the measures are about crops; the others are about items."""
     return statistics.measures["measure"].isin(CROP_MEASURES.values())
@@ -97,31 +96,32 @@ def _is_current(
     return bool(digest == tables_digest(manifest, extracted.crops))
 
 
-def _gate_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list[str]:
+def _validation_section(report: Mapping[str, Any] | None, *, is_current: bool) -> list[str]:
     lines = ["## Gate", ""]
     if report is None:
         return [*lines, "Not validated yet: `dvc repro validate`."]
     if not is_current:
-        return [*lines, f"Not validated yet: {_old_report(report)}; `dvc repro validate` checks this one."]
+        facts = report.get("facts", {})
+        sizes = [f"{facts[f'num_{name}']} {name}" for name in ("items", "crops") if f"num_{name}" in facts]
+        summary = ", ".join([*sizes, "passed" if report["passed"] else "did not pass"])
+        old = f"the validation report is of an earlier version of the data ({summary})"
+        return [*lines, f"Not validated yet: {old}; `dvc repro validate` checks this one."]
     rules = report["rules"]
     broken = [rule for rule in rules if not rule["passed"]]
     verdict = "Passed" if report["passed"] else "**Did not pass**"
     lines.append(f"{verdict}: {len(rules) - len(broken)} of {len(rules)} rules kept.")
     if broken:
-        rows = [[f"{r['table']}.{r['rule']}", r["severity"], _found(r), r["remedy"]] for r in broken]
+        rows = [
+            [
+                f"{r['table']}.{r['rule']}",
+                r["severity"],
+                (f"{r['num_failed']} rows" if r["failed_ids"] else str(r["observed"])),
+                r["remedy"],
+            ]
+            for r in broken
+        ]
         lines += ["", *page_table(["rule", "severity", "found", "remedy"], rows)]
     return lines
-
-
-def _old_report(report: Mapping[str, Any]) -> str:
-    facts = report.get("facts", {})
-    sizes = [f"{facts[f'num_{name}']} {name}" for name in ("items", "crops") if f"num_{name}" in facts]
-    summary = ", ".join([*sizes, "passed" if report["passed"] else "did not pass"])
-    return f"the validation report is of an earlier version of the data ({summary})"
-
-
-def _found(rule: Mapping[str, Any]) -> str:
-    return f"{rule['num_failed']} rows" if rule["failed_ids"] else str(rule["observed"])
 
 
 def _picture(name: str) -> list[str]:

@@ -1,6 +1,8 @@
-"""What a model trained on a dataset cannot learn or show, as far as its tables tell."""
+"""What a model trained on a dataset cannot learn or show, as far as its tables show."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -13,62 +15,41 @@ NO_LICENCE = "not stated"
 
 
 def known_limits(manifest: pd.DataFrame) -> list[str]:
-    """Return the limits of a dataset, a sentence each."""
-    limits = [_few_groups(manifest), _unseen_methods(manifest), _untested_methods(manifest)]
-    limits += [_one_label_sources(manifest), _unnamed(manifest), _unlicensed(manifest), _constant(manifest)]
-    return [limit for limit in limits if limit]
+    """Return the limits of a dataset, a sentence each.
+
+    Args:
+        manifest: one row an item, with `MANIFEST_COLUMNS`.
+    """
+    return [*_about_splits(manifest), *_about_sources(manifest)]
 
 
-def _few_groups(manifest: pd.DataFrame) -> str:
+def _about_splits(manifest: pd.DataFrame) -> Iterator[str]:
     numbers = {name: manifest.loc[manifest["split"] == name, "group_id"].nunique() for name in SPLITS}
     few = [f"{name} {number}" for name, number in numbers.items() if number < FEW_GROUPS]
-    if not few:
-        return ""
-    return f"Source groups are few ({', '.join(few)}): figures measured there have wide intervals."
-
-
-def _unseen_methods(manifest: pd.DataFrame) -> str:
-    methods = _methods(manifest)
-    unseen = sorted((methods["val"] | methods["test"]) - methods["train"])
-    return f"Methods that training never sees: {', '.join(unseen)}." if unseen else ""
-
-
-def _untested_methods(manifest: pd.DataFrame) -> str:
-    methods = _methods(manifest)
-    untested = sorted(methods["train"] - methods["test"])
-    return f"Methods that no test measures: {', '.join(untested)}." if untested else ""
-
-
-def _one_label_sources(manifest: pd.DataFrame) -> str:
-    labels = manifest.groupby("source")["label"].agg(set)
-    single = [f"{source} ({', '.join(found)})" for source, found in labels.items() if len(found) == 1]
-    if not single:
-        return ""
-    return (
-        f"Sources with one label only: {', '.join(single)}; a model may learn to tell sources apart instead."
-    )
-
-
-def _unnamed(manifest: pd.DataFrame) -> str:
-    unnamed = int(manifest["identity"].isna().sum())
-    if not unnamed:
-        return ""
-    return (
-        f"No person is named for {unnamed} of {len(manifest)} items: the same person may be in two splits, "
-        "in different groups."
-    )
-
-
-def _unlicensed(manifest: pd.DataFrame) -> str:
-    number = int((manifest["licence"] == NO_LICENCE).sum())
-    return f"{number} items come without a licence note." if number else ""
-
-
-def _constant(manifest: pd.DataFrame) -> str:
-    codecs = sorted(manifest["codec"].dropna().unique())
-    return f"All items have the codec {codecs[0]}." if len(codecs) == 1 else ""
-
-
-def _methods(manifest: pd.DataFrame) -> dict[str, set[str]]:
+    if few:
+        yield f"Source groups are few ({', '.join(few)}): figures measured there have wide intervals."
     fakes = manifest[manifest["label"] == "fake"]
-    return {name: set(fakes.loc[fakes["split"] == name, "manipulation"]) for name in SPLITS}
+    methods = {name: set(fakes.loc[fakes["split"] == name, "manipulation"]) for name in SPLITS}
+    if unseen := sorted((methods["val"] | methods["test"]) - methods["train"]):
+        yield f"Methods that training never sees: {', '.join(unseen)}."
+    if untested := sorted(methods["train"] - methods["test"]):
+        yield f"Methods that no test measures: {', '.join(untested)}."
+
+
+def _about_sources(manifest: pd.DataFrame) -> Iterator[str]:
+    labels = manifest.groupby("source")["label"].agg(set)
+    if single := [f"{source} ({', '.join(found)})" for source, found in labels.items() if len(found) == 1]:
+        yield (
+            f"Sources with one label only: {', '.join(single)}; a model may learn to tell sources apart "
+            "instead."
+        )
+    if unnamed := int(manifest["identity"].isna().sum()):
+        yield (
+            f"No person is named for {unnamed} of {len(manifest)} items: the same person may be in two "
+            "splits, in different groups."
+        )
+    if unlicensed := int((manifest["licence"] == NO_LICENCE).sum()):
+        yield f"{unlicensed} items come without a licence note."
+    codecs = manifest["codec"].dropna().unique()
+    if len(codecs) == 1:
+        yield f"All items have the codec {codecs[0]}."

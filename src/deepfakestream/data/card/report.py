@@ -28,7 +28,12 @@ def headline(statistics: SetStatistics) -> str:
     """Return one sentence about the whole dataset."""
     totals = statistics.totals
     people = f", {totals['people']} people named" if totals["people"] else ", people not named"
-    text = f"{totals['items']} items in {totals['groups']} groups{people}, {_size(totals['bytes'])}"
+    unit, factor = next(
+        ((unit, factor) for unit, factor in (("GB", 1e9), ("MB", 1e6)) if totals["bytes"] >= factor),
+        ("kB", 1e3),
+    )
+    size = f"{totals['bytes'] / factor:.1f} {unit}"
+    text = f"{totals['items']} items in {totals['groups']} groups{people}, {size}"
     return text + (f", {totals['crops']} face crops" if "crops" in totals else "")
 
 
@@ -56,7 +61,17 @@ def faces_lines(statistics: SetStatistics) -> list[str]:
 
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[object]]]:
     """Return a table's headings and its rows, numbers as short text; 0 people means that none is named."""
-    rows = [[_cell(str(name), value) for name, value in row.items()] for _, row in table.iterrows()]
+    rows: list[list[object]] = []
+    for _, row in table.iterrows():
+        shown = {
+            str(name): (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}")
+            if isinstance(value, float)
+            else value
+            for name, value in row.items()
+        }
+        if shown.get("people") == 0:
+            shown["people"] = None
+        rows.append(list(shown.values()))
     return [str(name) for name in table.columns], rows
 
 
@@ -81,18 +96,3 @@ def _plain(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[st
 
 def _numbers(headings: Sequence[str]) -> list[str]:
     return [name for name in headings if name not in _TEXT_COLUMNS]
-
-
-def _cell(column: str, value: object) -> object:
-    if column == "people" and value == 0:
-        return None
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return value
-
-
-def _size(num_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if num_bytes >= factor:
-            return f"{num_bytes / factor:.1f} {unit}"
-    return f"{num_bytes / 1e3:.1f} kB"

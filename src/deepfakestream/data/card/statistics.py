@@ -90,17 +90,28 @@ def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> S
         "bytes": int(items["size_bytes"].sum()),
     }
     measures = [_spread(items, column, label) for column, label in ITEM_MEASURES.items()]
+    faces_per_item = None
     if extracted is not None:
-        crops = extracted.crops_of(items)
-        totals |= _face_totals(items, extracted)
+        crops, seen = extracted.crops_of(items), extracted.seen_of(items)
+        numbers = crops["media_id"].value_counts().reindex(seen["media_id"], fill_value=0)
+        totals |= {
+            "crops": len(crops),
+            "items_without_face": int((numbers == 0).sum()),
+            "items_not_extracted": len(items) - len(seen),
+        }
+        table = pd.DataFrame({"label": seen["label"].to_numpy(), "crops": numbers.to_numpy()})
+        faces_per_item = table.groupby(["crops", "label"]).size().rename("items").reset_index()
         measures += [_spread(crops, column, label) for column, label in CROP_MEASURES.items()]
     return SetStatistics(
         totals=totals,
         by_method=_by_method(items),
         by_split=_by_split(items),
         measures=pd.DataFrame([row for row in measures if row["n"]]),
-        words={column: _counts(items[column]) for column in _COUNTED},
-        faces_per_item=None if extracted is None else _faces_per_item(items, extracted),
+        words={
+            column: {str(word): int(number) for word, number in items[column].value_counts().items()}
+            for column in _COUNTED
+        },
+        faces_per_item=faces_per_item,
     )
 
 
@@ -142,24 +153,3 @@ def _spread(table: pd.DataFrame, column: str, label: str) -> dict[str, Any]:
         values = values / 1000
     spread = {name: float(values.quantile(share)) for name, share in QUANTILES.items()} if len(values) else {}
     return {"measure": label, "n": len(values)} | spread
-
-
-def _face_totals(items: pd.DataFrame, extracted: Extracted) -> dict[str, int]:
-    seen = extracted.seen_of(items)
-    crops = extracted.crops_of(items)
-    return {
-        "crops": len(crops),
-        "items_without_face": len(seen) - crops["media_id"].nunique(),
-        "items_not_extracted": len(items) - len(seen),
-    }
-
-
-def _faces_per_item(items: pd.DataFrame, extracted: Extracted) -> pd.DataFrame:
-    seen = extracted.seen_of(items)
-    numbers = extracted.crops["media_id"].value_counts().reindex(seen["media_id"], fill_value=0)
-    table = pd.DataFrame({"label": seen["label"].to_numpy(), "crops": numbers.to_numpy()})
-    return table.groupby(["crops", "label"]).size().rename("items").reset_index()
-
-
-def _counts(column: pd.Series) -> dict[str, int]:
-    return {str(word): int(number) for word, number in column.value_counts().items()}

@@ -112,20 +112,18 @@ def _crop(row: dict[str, Any], face: dict[str, Any]) -> tuple[dict[str, Any], by
 
 
 def _empty(row: dict[str, Any], stored: StoredFaces) -> EmptyItem:
+    if stored.message:
+        reason = stored.notes[0]
+    else:
+        reason = next((note for note in stored.notes if note in _FACE_REASONS), Reason.NO_FACE)
     return EmptyItem(
         media_id=row["media_id"],
         source=row["source"],
         original_name=row["original_name"],
         path=row["path"],
-        reason=_reason(stored),
+        reason=reason,
         message=stored.message or f"no usable face in {stored.num_frames} frames",
     )
-
-
-def _reason(stored: StoredFaces) -> Reason:
-    if stored.message:
-        return stored.notes[0]
-    return next((note for note in stored.notes if note in _FACE_REASONS), Reason.NO_FACE)
 
 
 def _write_summary(path: Path, summary: Summary, spec: ExtractionSpec) -> None:

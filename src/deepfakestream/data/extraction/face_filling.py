@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -77,19 +77,16 @@ def fill_store(
         num_missing = sum(len(part.items) for part in missing)
         if num_missing:
             jobs = chain.from_iterable(_plan(part, spec, data_dir, store_dir) for part in missing)
-            _work_off(run_jobs(jobs, factory, executor), num_missing)
+            done = run_jobs(jobs, factory, executor)
+            with closing(done):  # whatever happens, no worker runs on without the store's lock
+                items = chain.from_iterable(job.items for job in done)
+                for _ in progress_bar(items, description="extract", total=num_missing, unit="item"):
+                    pass
             found = [part.store.index(index) for part, index in zip(parts, found, strict=True)]
     for part, index in zip(parts, found, strict=True):
         stored |= {media_id: index[media_id] for media_id in part.items["media_id"] if media_id in index}
     _check_complete(manifest, stored, store_dir)
     return stored, len(manifest) - num_missing
-
-
-def _work_off(done: Generator[FaceJob, None, None], num_items: int) -> None:
-    with closing(done):  # whatever happens, no worker runs on without the store's lock
-        items = chain.from_iterable(job.items for job in done)
-        for _ in progress_bar(items, description="extract", total=num_items, unit="item"):
-            pass
 
 
 def _parts(

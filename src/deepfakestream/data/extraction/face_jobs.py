@@ -16,7 +16,7 @@ from deepfakestream.data.extraction.face_store import FaceStore, StoredFaces, fa
 from deepfakestream.data.packs import as_file
 from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.faces.extraction import extract_faces, whole_image_as_face
-from deepfakestream.faces.types import ExtractedFaces, ExtractionSpec, FaceDetector
+from deepfakestream.faces.types import ExtractionSpec, FaceDetector
 from deepfakestream.media.types import MediaBudget
 
 DetectorFactory = Callable[[], FaceDetector]
@@ -121,9 +121,19 @@ class FaceWork:
             with as_file(item.path, item.member) as path:
                 if job.is_crop:
                     found = whole_image_as_face(path, job.spec, job.budget)
-                    own_bytes = _jpeg_of_size(path, job.spec.crop_size_px)
+                    with Image.open(path) as image:
+                        fits = (
+                            image.format == "JPEG"
+                            and image.size == (job.spec.crop_size_px, job.spec.crop_size_px)
+                            and image.mode == "RGB"
+                        )
+                        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+                    own_bytes = path.read_bytes() if fits and upright else None
                 else:
-                    found = extract_faces(path, self._opened(), job.spec, job.budget)
+                    if self._detector is None:
+                        self._detector = self._open_detector()
+                    opened = self._detector
+                    found = extract_faces(path, opened, job.spec, job.budget)
         except MediaError as error:
             if error.reason == Reason.NOT_FOUND:
                 raise DataError(
@@ -132,22 +142,7 @@ class FaceWork:
             return StoredFaces(
                 media_id=item.media_id, num_frames=0, notes=(error.reason,), message=str(error)
             )
-        return _stored(item.media_id, found, own_bytes)
-
-    def _opened(self) -> FaceDetector:
-        if self._detector is None:
-            self._detector = self._open_detector()
-        return self._detector
-
-
-def _stored(media_id: str, found: ExtractedFaces, own_bytes: bytes | None) -> StoredFaces:
-    faces = tuple(face_record(crop, own_bytes or encode_image(crop.rgb)) for crop in found.crops)
-    return StoredFaces(media_id=media_id, num_frames=found.num_frames, notes=found.notes, faces=faces)
-
-
-def _jpeg_of_size(path: Path, size_px: int) -> bytes | None:
-    """Return the file's bytes where they are an upright RGB JPEG of the crop's size, else None."""
-    with Image.open(path) as image:
-        fits = image.format == "JPEG" and image.size == (size_px, size_px) and image.mode == "RGB"
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    return path.read_bytes() if fits and upright else None
+        faces = tuple(face_record(crop, own_bytes or encode_image(crop.rgb)) for crop in found.crops)
+        return StoredFaces(
+            media_id=item.media_id, num_frames=found.num_frames, notes=found.notes, faces=faces
+        )

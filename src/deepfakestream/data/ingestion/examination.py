@@ -65,15 +65,25 @@ def examine(
     source = item.source or set_name
     media_id = None
     try:
-        _check_no_folder(item)
+        if item.path.is_dir():
+            raise MediaError(
+                Reason.UNREADABLE, f"{item.path}: is a folder; check its permissions, or name the files in it"
+            )
         if item.excluded:
             raise MediaError(*item.excluded)
         _check_there(item)
-        media_id = _digest(item)
+        if item.member is None:
+            media_id = sha256_file(item.path)
+        else:
+            media_id = sha256(read_member(item.path, item.member)).hexdigest()
         label = _label(item)
         info = None if media_id in known else _probe(item, limits)
     except (MediaError, OSError) as problem:
-        error = problem if isinstance(problem, MediaError) else _unreadable(item, problem)
+        error = problem
+        if isinstance(error, OSError):
+            remedy = "shorten the name" if error.errno == ENAMETOOLONG else "check permissions and disk"
+            where = item.path if item.member is None else f"{item.path}: '{item.member}'"
+            error = MediaError(Reason.UNREADABLE, f"{where}: cannot be read ({error.strerror}); {remedy}")
         return Refusal(
             source=source,
             original_name=item.name,
@@ -83,19 +93,6 @@ def examine(
             media_id=media_id,
         )
     return ExaminedItem(item=item, source=source, media_id=media_id, label=label, info=info)
-
-
-def _unreadable(item: SourceItem, error: OSError) -> MediaError:
-    remedy = "shorten the name" if error.errno == ENAMETOOLONG else "check permissions and disk"
-    where = item.path if item.member is None else f"{item.path}: '{item.member}'"
-    return MediaError(Reason.UNREADABLE, f"{where}: cannot be read ({error.strerror}); {remedy}")
-
-
-def _check_no_folder(item: SourceItem) -> None:
-    if item.path.is_dir():
-        raise MediaError(
-            Reason.UNREADABLE, f"{item.path}: is a folder; check its permissions, or name the files in it"
-        )
 
 
 def _check_there(item: SourceItem) -> None:
@@ -109,12 +106,6 @@ def _check_there(item: SourceItem) -> None:
         raise MediaError(Reason.UNREADABLE, str(error)) from error
     if item.member not in index:
         raise MediaError(Reason.NOT_FOUND, f"{item.path}: holds no '{item.member}'; pack it or drop its row")
-
-
-def _digest(item: SourceItem) -> str:
-    if item.member is None:
-        return sha256_file(item.path)
-    return sha256(read_member(item.path, item.member)).hexdigest()
 
 
 def _label(item: SourceItem) -> Label:

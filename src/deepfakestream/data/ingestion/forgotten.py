@@ -27,19 +27,19 @@ def refuse_forgotten(
     for outcome in outcomes:
         tombstone = tombstones.get(outcome.media_id or "")
         if tombstone is not None:
-            yield _refusal(outcome, _told(tombstone) + "leave the file out of the source")
-        elif tombstones and isinstance(outcome, ExaminedItem) and _brings_a_tar(outcome):
+            yield _refusal(outcome, _explanation(tombstone) + "leave the file out of the source")
+        elif (
+            tombstones
+            and isinstance(outcome, ExaminedItem)
+            and outcome.info is not None  # new
+            and outcome.item.member is not None
+        ):
             path = outcome.item.path
             if path not in looked_into:
                 looked_into[path] = _forgotten_in(path, tombstones)
             yield _with_its_tar(outcome, looked_into[path])
         else:
             yield outcome
-
-
-def _brings_a_tar(examined: ExaminedItem) -> bool:
-    is_new = examined.info is not None
-    return is_new and examined.item.member is not None
 
 
 def _forgotten_in(pack: Path, tombstones: Mapping[str, Tombstone]) -> Tombstone | None:
@@ -58,11 +58,11 @@ def _with_its_tar(examined: ExaminedItem, tombstone: Tombstone | None) -> Examin
     return _refusal(
         examined,
         f"its tar {examined.item.path} holds a file of sha256 {tombstone.media_id[:12]}…; "
-        f"{_told(tombstone)}pack the tar again without that file and ingest again",
+        f"{_explanation(tombstone)}pack the tar again without that file and ingest again",
     )
 
 
-def _told(tombstone: Tombstone) -> str:
+def _explanation(tombstone: Tombstone) -> str:
     return f"these bytes were forgotten on {tombstone.forgotten_at[:10]} ({tombstone.reason}); "
 
 

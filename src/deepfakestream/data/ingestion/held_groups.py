@@ -49,7 +49,11 @@ def join_held_groups(
         for key in (_group_key(group_of(item)), _item_key(item.media_id, item.item.name), *away):
             touched |= held.get((item.source, key), set())
         if len(touched) > 1:
-            raise _apart(item, sorted(touched))
+            raise DataError(
+                f"{item.item.name}: belongs to source group '{group_of(item)}', but the dataset holds "
+                f"{' and '.join(repr(group) for group in sorted(touched))} apart, and splits were drawn by "
+                "that; ingest the source, complete as it is now, into a new workspace"
+            )
     return [_renamed(outcome, joined) for outcome in listed]
 
 
@@ -79,11 +83,3 @@ def _renamed(outcome: ExaminedItem | Refusal, joined: Mapping[str, set[str]]) ->
         name = group_id.removeprefix(f"{outcome.source}:")
         return replace(outcome, item=replace(outcome.item, group=name))
     return outcome
-
-
-def _apart(item: ExaminedItem, groups: list[str]) -> DataError:
-    return DataError(
-        f"{item.item.name}: belongs to source group '{group_of(item)}', but the dataset holds "
-        f"{' and '.join(repr(group) for group in groups)} apart, and splits were drawn by that; ingest the "
-        "source, complete as it is now, into a new workspace"
-    )

@@ -57,7 +57,11 @@ class RecordedSet:
         with TemporaryDirectory(prefix="deepfakestream-") as folder:
             write_manifest(Path(folder), manifest)
             files[MANIFEST_FILE] = Path(folder, MANIFEST_FILE)
-            md5_of = {name: _md5(path) for name, path in files.items()}
+            md5_of = {}
+            for name, path in files.items():
+                with path.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
+                md5_of[name] = digest.hexdigest()
         if folder_digest(md5_of) != self._repo.data_digest():
             raise self._error()
 
@@ -66,8 +70,3 @@ class RecordedSet:
             f"{self._pointer}: names a dataset that is not pulled, and this ingestion would replace it; run "
             "'deepfakestream data pull' first, or move data.dvc away to begin another dataset"
         )
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

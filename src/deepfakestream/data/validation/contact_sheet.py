@@ -38,10 +38,11 @@ def write_contact_sheet(path: Path, duplicates: pd.DataFrame, crops: pd.DataFram
         for side in ("aside", "kept"):
             shard, row = places.loc[pair[f"{side}_crop"]]
             sides.append(cv2.resize(reader.read(str(shard), int(row)), (_SIDE_PX, _SIDE_PX)))
-        lines = [
-            f"{pair['similarity']:.2f} {pair[f'{side}_split']} {_end(pair[f'{side}_name'])}"
-            for side in ("aside", "kept")
-        ]
+        lines = []
+        for side in ("aside", "kept"):
+            # The end of a long name says more than its start; the font has ASCII letters only.
+            name = pair[f"{side}_name"].encode("ascii", "replace").decode()[-24:]
+            lines.append(f"{pair['similarity']:.2f} {pair[f'{side}_split']} {name}")
         tiles.append(_tile(np.hstack(sides), lines))
     columns = min(_COLUMNS, len(tiles))
     blank = np.full_like(tiles[0], 255)
@@ -61,8 +62,3 @@ def _tile(pictures: RGBImage, lines: list[str]) -> RGBImage:
         origin = (_MARGIN_PX, 14 + 14 * number)
         cv2.putText(framed, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
     return np.asarray(framed, dtype=np.uint8)
-
-
-def _end(name: str) -> str:
-    """Return the end of a long name, which tells more than its start; the font has ASCII letters only."""
-    return name.encode("ascii", "replace").decode()[-24:]

@@ -46,7 +46,10 @@ def fingerprints(gray: Gray) -> Bits:
     Row 0 is the mirrored whole, row 1 the whole, the others are the views with a margin cut off.
     """
     thumb = thumbnail(gray)
-    grids = [_grid(thumb[:, ::-1])] + [_grid(_cut(thumb, cut)) for cut in _CUTS]
+    grids = [_grid(thumb[:, ::-1])]
+    for cut in _CUTS:
+        left, top, right, bottom = (round(share * THUMB_PX) for share in cut)
+        grids.append(_grid(thumb[top : THUMB_PX - bottom, left : THUMB_PX - right]))
     cells = np.stack(grids)
     across = cells[:, :, 1:] > cells[:, :, :-1]
     down = cells[:, 1:, :] > cells[:, :-1, :]
@@ -54,11 +57,6 @@ def fingerprints(gray: Gray) -> Bits:
     padded = np.zeros((len(cells), NUM_WORDS * 64), dtype=np.bool_)
     padded[:, :NUM_BITS] = bits
     return np.packbits(padded, axis=1).view(np.uint64)
-
-
-def _cut(thumb: Gray, cut: tuple[float, float, float, float]) -> Gray:
-    left, top, right, bottom = (round(share * THUMB_PX) for share in cut)
-    return thumb[top : THUMB_PX - bottom, left : THUMB_PX - right]
 
 
 def _grid(thumb: Gray) -> npt.NDArray[np.float32]:

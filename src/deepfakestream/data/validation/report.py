@@ -46,7 +46,11 @@ def excluded_crops(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Q
         column = "crop_id" if result.table == "crops" else "media_id"
         broken = crops.loc[crops[column].isin(set(result.failed_ids)), ["crop_id", "media_id"]]
         found += [
-            Quarantined(crop_id=crop_id, media_id=media_id, rule=_rule_name(result))
+            Quarantined(
+                crop_id=crop_id,
+                media_id=media_id,
+                rule=NEAR_DUPLICATE_RULE if result.table == "near_duplicates" else result.rule,
+            )
             for crop_id, media_id in broken.itertuples(index=False)
         ]
     return sorted(found, key=lambda entry: (entry.crop_id, entry.rule))
@@ -60,23 +64,34 @@ def refusals(
     items = {row["media_id"]: row for row in manifest.to_dict("records")}
     lost: dict[tuple[str, Reason], list[Quarantined]] = {}
     for entry in quarantined:
-        lost.setdefault((entry.media_id, _reason(entry.rule)), []).append(entry)
-    return [
-        Refusal(
-            source=items[media_id]["source"],
-            original_name=items[media_id]["original_name"],
-            reason=reason,
-            message=_told(entries, int(num_crops[media_id])),
-            path=str(data_dir / items[media_id]["path"]),
-            media_id=media_id,
-        )
-        for (media_id, reason), entries in lost.items()
-        if media_id in items
-    ]
+        reason = Reason.NEAR_DUPLICATE if entry.rule == NEAR_DUPLICATE_RULE else Reason.LOW_QUALITY
+        lost.setdefault((entry.media_id, reason), []).append(entry)
+    found = []
+    for (media_id, reason), entries in lost.items():
+        if media_id in items:
+            by_rule = Counter(entry.rule for entry in entries)
+            counts_text = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
+            num_lost = len({entry.crop_id for entry in entries})
+            message = (
+                f"validate excluded {num_lost} of {num_crops[media_id]} crops ({counts_text}); see "
+                "artifacts/validate"
+            )
+            item = items[media_id]
+            found.append(
+                Refusal(
+                    source=item["source"],
+                    original_name=item["original_name"],
+                    reason=reason,
+                    message=message,
+                    path=str(data_dir / item["path"]),
+                    media_id=media_id,
+                )
+            )
+    return found
 
 
 def record_in_ledger(ledger: Quarantine, found: Sequence[Refusal]) -> None:
-    """Bring the ledger's entries of this gate up to date: what is no longer excluded is dropped."""
+    """Bring the ledger's entries of validation up to date: what is no longer excluded is dropped."""
     now = {(refusal.source, refusal.original_name, refusal.reason) for refusal in found}
     for reason in GATE_REASONS:
         known = [entry.refusal for entry in ledger.list(reason=reason)]
@@ -102,18 +117,3 @@ def write_report(
     table = pa.Table.from_pylist([asdict(entry) for entry in quarantined], schema=_SCHEMA)
     pq.write_table(table, directory / QUARANTINED_FILE)
     duplicates.to_csv(directory / NEAR_DUPLICATES_FILE, index=False, lineterminator="\n")
-
-
-def _rule_name(result: RuleResult) -> str:
-    return NEAR_DUPLICATE_RULE if result.table == "near_duplicates" else result.rule
-
-
-def _reason(rule: str) -> Reason:
-    return Reason.NEAR_DUPLICATE if rule == NEAR_DUPLICATE_RULE else Reason.LOW_QUALITY
-
-
-def _told(entries: Sequence[Quarantined], num_crops: int) -> str:
-    by_rule = Counter(entry.rule for entry in entries)
-    counts_text = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items()))
-    num_lost = len({entry.crop_id for entry in entries})
-    return f"validate excluded {num_lost} of {num_crops} crops ({counts_text}); see artifacts/validate"

@@ -133,6 +133,7 @@ def splits_view(
     alike: set[str] = set()
     if duplicates is not None:
         alike = {*duplicates["aside_id"], *duplicates["kept_id"]}
+    is_alike = items["media_id"].isin(alike).groupby(items["split"]).mean()
     return pd.DataFrame(
         {
             "split": SPLITS,
@@ -140,13 +141,9 @@ def splits_view(
             "num_groups": [part["group_id"].nunique() for part in parts],
             "num_real": [int((part["label"] == "real").sum()) for part in parts],
             "num_fake": [int((part["label"] == "fake").sum()) for part in parts],
-            "near_duplicate_share": [_share(items[items["split"] == name], alike) for name in SPLITS],
+            "near_duplicate_share": [float(is_alike.get(name, 0.0)) for name in SPLITS],
         }
     )
-
-
-def _share(items: pd.DataFrame, wanted: set[str]) -> float:
-    return float(items["media_id"].isin(wanted).mean()) if len(items) else 0.0
 
 
 def _crosses(view: pd.DataFrame, column: str) -> pd.Series[bool]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -53,14 +53,21 @@ def find_traces(
     judged = {} if judged_packs is None else judged_packs
     wanted = frozenset(media_ids)
     present = store.names()
-    listings = {name: _read_listing(store, name) for name in sorted(present) if name.endswith(".dir")}
+    listings: dict[str, Listing] = {}
+    for name in sorted(present):
+        if name.endswith(".dir"):
+            with store.open(name) as content:
+                entries: list[dict[str, Any]] = json.load(content)
+            listings[name] = {entry["relpath"]: entry["md5"] for entry in entries}
     traces: set[str] = set()
     known: set[str] = set()
     for listing in listings.values():
         found, looked_at = _traces_by_listing(store, listing, present, wanted)
         traces |= found
         known |= looked_at
-    for name in sorted(_packs(listings.values()) & present - traces):
+    listed = [item for listing in listings.values() for item in listing.items()]
+    packs = {name for path, name in listed if _top(path) == PACKS_DIR}
+    for name in sorted(packs & present - traces):
         if _pack_holds_one(store, name, wanted, judged):
             traces.add(name)
     for name in sorted(present - listings.keys() - known - traces):
@@ -74,10 +81,6 @@ def find_traces(
     traces |= _without_table(store, listings, present)
     tables = {name for listing in listings.values() for name in _tables(listing)}
     return sorted(traces & present, key=lambda name: (name in listings, name in tables, name))
-
-
-def _packs(listings: Iterable[Listing]) -> set[str]:
-    return {name for listing in listings for path, name in listing.items() if _top(path) == PACKS_DIR}
 
 
 def _pack_holds_one(
@@ -124,18 +127,14 @@ def mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
     overlap = b""
     while chunk := content.read(_CHUNK_BYTES):
         whole.update(chunk)
-        # 63 hexadecimal digits of a digest may lie in the chunk before.
-        if not wanted.isdisjoint(_all_digests(overlap + chunk)):
-            return True
+        # 63 hexadecimal digits of a digest may lie in the chunk before. A run of more than 64 digits (two
+        # digests side by side) is looked at from every position.
+        for match in re.finditer(rb"[0-9a-f]{64,}", overlap + chunk):
+            run = match.group()
+            if not wanted.isdisjoint(run[start : start + 64] for start in range(len(run) - 63)):
+                return True
         overlap = (overlap + chunk)[-63:]
     return whole.hexdigest() in media_ids or (is_table and _table_mentions(content, media_ids))
-
-
-def _all_digests(text: bytes) -> Iterable[bytes]:
-    # A run of more than 64 digits (two digests side by side) is looked at from every position.
-    for match in re.finditer(rb"[0-9a-f]{64,}", text):
-        run = match.group()
-        yield from (run[start : start + 64] for start in range(len(run) - 63))
 
 
 def _table_mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
@@ -180,12 +179,6 @@ def _values(store: ObjectStore, name: str | None, column: str, wanted: Collectio
         table = pq.read_table(content, columns=["media_id", column])
     chosen = table.filter(pc.is_in(table.column("media_id"), pa.array(sorted(wanted), pa.string())))
     return set(chosen.column(column).to_pylist())
-
-
-def _read_listing(store: ObjectStore, name: str) -> Listing:
-    with store.open(name) as content:
-        entries: list[dict[str, Any]] = json.load(content)
-    return {entry["relpath"]: entry["md5"] for entry in entries}
 
 
 def _top(path: str) -> str:

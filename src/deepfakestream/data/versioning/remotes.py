@@ -71,7 +71,11 @@ def parse_remote(address: str, endpoint_url: str | None = None) -> RemoteAddress
     if "@" in parts.netloc or "@" in urlsplit(endpoint_url or "").netloc:
         raise DataError(f"--remote: an address must not hold credentials; {_SET_CREDENTIALS}")
     if parts.scheme == "s3":
-        return RemoteAddress(_bucket_url(address), _endpoint(endpoint_url))
+        if not parts.netloc:
+            raise DataError(f"--remote {address}: names no bucket; use s3://BUCKET/PREFIX")
+        if endpoint_url is not None and not re.fullmatch(r"https?://[^/\s]+/?", endpoint_url):
+            raise DataError(f"--endpoint-url {endpoint_url}: must be http(s)://HOST:PORT; correct it")
+        return RemoteAddress(address.rstrip("/"), endpoint_url)
     if "://" in address:
         raise DataError(
             f"--remote {address}: {parts.scheme}:// is not supported; use s3://BUCKET/PREFIX or a folder"
@@ -86,15 +90,3 @@ def parse_remote(address: str, endpoint_url: str | None = None) -> RemoteAddress
 def explain_failure(log: str) -> str | None:
     """Return cause and remedy of a failed transfer from DVC's log, or None where it is no known one."""
     return next((sentence for pattern, sentence in _CAUSES if re.search(pattern, log)), None)
-
-
-def _bucket_url(address: str) -> str:
-    if not urlsplit(address).netloc:
-        raise DataError(f"--remote {address}: names no bucket; use s3://BUCKET/PREFIX")
-    return address.rstrip("/")
-
-
-def _endpoint(endpoint_url: str | None) -> str | None:
-    if endpoint_url is None or re.fullmatch(r"https?://[^/\s]+/?", endpoint_url):
-        return endpoint_url
-    raise DataError(f"--endpoint-url {endpoint_url}: must be http(s)://HOST:PORT; correct it")

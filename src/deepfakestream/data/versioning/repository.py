@@ -57,7 +57,12 @@ class DvcRepo:
         """
         if self.exists:
             return
-        self._run("init", *_init_flags(self._root))
+        top = ask_git(self._root, "rev-parse", "--show-toplevel")
+        is_ignored = ask_git(self._root, "check-ignore", "--quiet", str(self._root)) is not None
+        flags = ["--no-scm"] if top is None or is_ignored else []
+        if top is not None and Path(top) != self._root and not is_ignored:
+            flags = ["--subdir"]
+        self._run("init", *flags)
         with self._edit_config() as config:
             config["core"] |= {"analytics": "false", "check_update": "false", "autostage": "false"}
 
@@ -182,19 +187,15 @@ class DvcRepo:
         command = [sys.executable, "-m", "dvc", *arguments]
         # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept to quote.
         shown = show_stderr and sys.stderr.isatty()
-        done = run_whole(
-            command, cwd=self._root, env=self._environment(), stderr=None if shown else subprocess.PIPE
-        )
+        bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
+        own = self._variables or {"DEEPFAKESTREAM_WORKSPACE": "."}
+        environment = {**bounds, **os.environ, **own, "PATH": program_path()}
+        done = run_whole(command, cwd=self._root, env=environment, stderr=None if shown else subprocess.PIPE)
         if done.returncode:
             log = done.stderr or done.stdout or ""
             cause = explain_failure(log) if arguments[0] in {"push", "pull"} else None
             raise DataError(f"{self.remote()}: {cause}" if cause else _explain(self._root, arguments, log))
         return done.stdout
-
-    def _environment(self) -> dict[str, str]:
-        bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
-        own = self._variables or {"DEEPFAKESTREAM_WORKSPACE": "."}
-        return {**bounds, **os.environ, **own, "PATH": program_path()}
 
 
 def folder_digest(md5_of: Mapping[str, str]) -> str:
@@ -219,10 +220,3 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
     if "No such file" in last and f"{root}/{CODE_LINK}/" in last:
         return f"{root}: dvc.yaml is of another release ({last}); run 'deepfakestream init' there"
     return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
-
-
-def _init_flags(root: Path) -> list[str]:
-    top = ask_git(root, "rev-parse", "--show-toplevel")
-    if top is None or ask_git(root, "check-ignore", "--quiet", str(root)) is not None:
-        return ["--no-scm"]
-    return [] if Path(top) == root else ["--subdir"]

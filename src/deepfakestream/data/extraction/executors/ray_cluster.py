@@ -21,7 +21,7 @@ from deepfakestream.errors import ParamsError, ServerError
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster of our own. Pictures go to the face store, so that only jobs pass through it."""
 
-KNOCK_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
 
 
 class RayCluster:
@@ -52,7 +52,7 @@ class RayCluster:
         with _connected(ray, self._address, self._num_workers):
             num_workers = self._num_workers or _capacity(ray, self._num_gpus_each)
             actor = ray.remote(num_cpus=1, num_gpus=self._num_gpus_each, max_restarts=0)(_Worker)
-            workers: _Crew[Job] = _Crew(ray, lambda: actor.remote(work), num_workers)
+            workers: _Workers[Job] = _Workers(ray, lambda: actor.remote(work), num_workers)
             yield from workers.run(jobs)
 
 
@@ -64,12 +64,12 @@ class _Worker(Generic[Job]):
         self._work(job)
 
 
-class _Crew(Generic[Job]):
+class _Workers(Generic[Job]):
     """Actors, each with one job in hand at most: when one dies, it is clear which job it was."""
 
     def __init__(self, ray: Any, create_worker: Callable[[], Any], num_workers: int) -> None:
         self._ray = ray
-        self._hire = create_worker
+        self._create_worker = create_worker
         self._num_workers = num_workers
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job, bool]] = {}
@@ -82,7 +82,9 @@ class _Crew(Generic[Job]):
                 taken = again.popleft() if again else next(queue, None)
                 if taken is None:
                     break
-                self._start(*taken)
+                job, is_retry = taken
+                worker = self._idle.pop() if self._idle and not is_retry else self._create_worker()
+                self._running[worker.do.remote(job)] = (worker, job, is_retry)
             if not self._running:
                 return
             for job, was_retried, crashed in self._finished():
@@ -90,10 +92,6 @@ class _Crew(Generic[Job]):
                     again.append((job, True))
                 else:
                     yield JobOutcome(job, crashed=crashed)
-
-    def _start(self, job: Job, is_retry: bool) -> None:
-        worker = self._idle.pop() if self._idle and not is_retry else self._hire()
-        self._running[worker.do.remote(job)] = (worker, job, is_retry)
 
     def _finished(self) -> Iterator[tuple[Job, bool, bool]]:
         done, _ = self._ray.wait(list(self._running), num_returns=1)
@@ -109,20 +107,16 @@ class _Crew(Generic[Job]):
             self._ray.get(reference)
         except self._ray.exceptions.RayActorError as error:
             if error.actor_init_failed:  # no job of ours did that, and each would fare the same
-                raise _cannot_load(error) from error
+                reason = str(error).strip().splitlines()[-1]
+                raise ServerError(
+                    f"DEEPFAKESTREAM_EXECUTOR: a worker of the Ray cluster cannot load the work ({reason}); "
+                    "install the same version of deepfakestream on each of its machines"
+                ) from error
             return False
         except self._ray.exceptions.RayTaskError as error:
             # The error as the work raised it, without Ray's account of where.
             raise error.cause from None
         return True
-
-
-def _cannot_load(error: Exception) -> ServerError:
-    reason = str(error).strip().splitlines()[-1]
-    return ServerError(
-        f"DEEPFAKESTREAM_EXECUTOR: a worker of the Ray cluster cannot load the work ({reason}); "
-        "install the same version of deepfakestream on each of its machines"
-    )
 
 
 def _import_ray() -> Any:
@@ -149,7 +143,10 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
     }
     try:
         if address:
-            _check_reachable(address)
+            # Ray itself tries for minutes before it says that nobody is there.
+            host, _, port = address.rpartition("/")[2].rpartition(":")
+            if host and port.isdigit():
+                socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         ray.init(**quiet, **({"address": address} if address else own))
     except (OSError, RuntimeError, ValueError) as error:
         where = f"at '{address}'" if address else "on this machine"
@@ -163,13 +160,6 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_reachable(address: str) -> None:
-    # Ray itself tries for minutes before it says that nobody is there.
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def _capacity(ray: Any, num_gpus_each: int) -> int:

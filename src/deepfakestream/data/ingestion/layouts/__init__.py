@@ -35,10 +35,17 @@ def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layou
     Raises:
         DataError: the source is missing, the name is unknown, or no layout matches, or several do.
     """
-    if not _exists(source):
+    try:
+        is_there = source.exists()
+    except OSError:
+        is_there = False
+    if not is_there:
         raise DataError(f"{source}: no such file or folder; give the folder or manifest of labelled media")
     if name is not None:
-        return _by_name(name, layouts)
+        by_name = {layout.name: layout for layout in layouts}
+        if name not in by_name:
+            raise DataError(f"--layout {name}: unknown; use one of {', '.join(by_name)}")
+        return by_name[name]
     matching = [layout for layout in layouts if layout.matches(source)]
     covered = frozenset[str]().union(*(layout.covers for layout in matching))
     meant = [layout for layout in matching if layout.name not in covered]
@@ -49,17 +56,3 @@ def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layou
         raise DataError(f"{source}: looks like {names}; say which with --layout, or name the folder of one")
     known = "; ".join(f"{layout.name}: {layout.summary}" for layout in layouts)
     raise DataError(f"{source}: no known layout; arrange it as one of these ({known})")
-
-
-def _exists(source: Path) -> bool:
-    try:
-        return source.exists()
-    except OSError:
-        return False
-
-
-def _by_name(name: str, layouts: Sequence[Layout]) -> Layout:
-    for layout in layouts:
-        if layout.name == name:
-            return layout
-    raise DataError(f"--layout {name}: unknown; use one of {', '.join(layout.name for layout in layouts)}")

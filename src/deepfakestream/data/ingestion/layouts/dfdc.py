@@ -39,8 +39,9 @@ class DfdcLayout:
             )
         for metadata in parts:
             entries = _read(metadata)
-            names = set(entries) | _videos_beside(metadata)
-            for name in sorted(names):
+            listed = (path.name for path in metadata.parent.iterdir() if not path.name.startswith("."))
+            videos = {name for name in listed if name.lower().endswith(".mp4")}
+            for name in sorted(videos | set(entries)):
                 yield _item(source, metadata.parent / name, entries.get(name, {}))
 
 
@@ -48,11 +49,6 @@ def _parts(source: Path) -> list[Path]:
     if not source.is_dir():
         return []
     return sorted({path for place in PLACES for path in source.glob(place)})
-
-
-def _videos_beside(metadata: Path) -> set[str]:
-    visible = (path.name for path in metadata.parent.iterdir() if not path.name.startswith("."))
-    return {name for name in visible if name.lower().endswith(".mp4")}
 
 
 def _item(source: Path, path: Path, entry: dict[str, Any]) -> SourceItem:

@@ -120,8 +120,13 @@ def _item(
 ) -> SourceItem:
     target = video.numbers[0] if video.numbers else None
     actor = f"actor-{target}" if target and video.is_actor else None
+    name, form = video.relative.as_posix(), "TARGET_SOURCE" if video.is_fake else "NUMBER"
+    unknown_group = (
+        f"{name}: does not lie as SET/COMPRESSION/videos/{form}, so its source group is unknown; restore its "
+        "name or list it in a manifest"
+    )
     return SourceItem(
-        name=video.relative.as_posix(),
+        name=name,
         path=video.path,
         label="fake" if video.is_fake else "real",
         manipulation=video.set_name if video.is_fake else None,
@@ -129,13 +134,5 @@ def _item(
         links=members[group_of[target]] if target and not actor else (),
         identity=actor,
         split=official.of(target) if target and not actor else None,
-        excluded=None if target else (Reason.GROUP_MISSING, _nameless(video)),
-    )
-
-
-def _nameless(video: _Video) -> str:
-    form = "TARGET_SOURCE" if video.is_fake else "NUMBER"
-    return (
-        f"{video.relative.as_posix()}: does not lie as SET/COMPRESSION/videos/{form}, so its source group is "
-        "unknown; restore its name or list it in a manifest"
+        excluded=None if target else (Reason.GROUP_MISSING, unknown_group),
     )

@@ -45,7 +45,12 @@ def _read_files(files: dict[str, Path]) -> OfficialSplit:
     pairs: list[tuple[str, str]] = []
     split_of: dict[str, str] = {}
     for split, path in files.items():
-        for pair in _read(path):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found = [(str(first), str(second)) for first, second in content]
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: must be a list of pairs of video numbers; fetch it again") from error
+        for pair in found:
             pairs.append(pair)
             for number in pair:
                 if split_of.setdefault(number, split) != split:
@@ -53,11 +58,3 @@ def _read_files(files: dict[str, Path]) -> OfficialSplit:
                         f"{path}: video {number} is in {split_of[number]} too; fetch the splits again"
                     )
     return OfficialSplit(tuple(pairs), split_of)
-
-
-def _read(path: Path) -> list[tuple[str, str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return [(str(first), str(second)) for first, second in content]
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: must be a list of pairs of video numbers; fetch it again") from error

@@ -27,7 +27,10 @@ class FoldersLayout:
 
     def matches(self, source: Path) -> bool:
         """Say whether a folder named after a label is there."""
-        return bool(_labelled(source))
+        folders = _folders(source)
+        splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+        inner = [child for split in splits for child in _folders(split)]
+        return any(read_label(folder.name) for folder in [*folders, *inner])
 
     def items(self, source: Path) -> Iterator[SourceItem]:
         """Yield the media of every folder, by path."""
@@ -35,13 +38,6 @@ class FoldersLayout:
             raise DataError(f"{source}: has no folder 'real' or 'fake'; sort the media into these two")
         for path in find_media([source]):
             yield _item(source, path)
-
-
-def _labelled(source: Path) -> list[Path]:
-    folders = _folders(source)
-    splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
-    inner = [child for split in splits for child in _folders(split)]
-    return [folder for folder in [*folders, *inner] if read_label(folder.name)]
 
 
 def _folders(source: Path) -> list[Path]:

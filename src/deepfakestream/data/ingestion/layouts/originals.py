@@ -90,7 +90,11 @@ class _Originals:
         if others:
             groups = {self._group(other) for other in others}
             if len(groups) > 1:
-                raise self._several(row, [self._rows[other]["file"] for other in others])
+                files = [self._rows[other]["file"] for other in others]
+                raise DataError(
+                    f"{self._table}: original '{row['original']}' of '{row['file']}' may be {_list(files)}, "
+                    "which are in different groups; write the whole path, or a group_id"
+                )
             return groups.pop()
         given = self._given.get(number, set())
         if len(given) > 1:
@@ -99,12 +103,6 @@ class _Originals:
                 f"'{row['file']}'; give all of them one group_id"
             )
         return next(iter(given), names_of(row.get("original") or row["file"])[-1])
-
-    def _several(self, row: Row, files: list[str]) -> DataError:
-        return DataError(
-            f"{self._table}: original '{row['original']}' of '{row['file']}' may be {_list(files)}, which "
-            "are in different groups; write the whole path, or a group_id"
-        )
 
 
 def _list(names: Iterable[str]) -> str:
