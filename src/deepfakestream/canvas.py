@@ -20,7 +20,12 @@ DPI = 120
 
 
 def new_figure(*, width: float = 5.4, height: float = 4.0) -> Figure:
-    """Return an empty figure; sizes in inches."""
+    """Return an empty figure; sizes in inches.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -29,7 +34,15 @@ def new_figure(*, width: float = 5.4, height: float = 4.0) -> Figure:
 def new_axes(
     title: str, x_label: str, y_label: str, *, width: float = 5.4, height: float = 4.0
 ) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes in our style."""
+    """Return a figure with one pair of axes in our style.
+
+    Args:
+        title: above the axes.
+        x_label: below the axes.
+        y_label: left of the axes.
+        width: in inches.
+        height: in inches.
+    """
     figure = new_figure(width=width, height=height)
     axes = figure.add_subplot()
     dress(axes, title, x_label, y_label)
@@ -37,7 +50,15 @@ def new_axes(
 
 
 def dress(axes: Axes, title: str, x_label: str, y_label: str, *, title_size: float = 12) -> None:
-    """Give axes our style, a title and labels."""
+    """Give axes our style, a title and labels.
+
+    Args:
+        axes: to draw on.
+        title: above the axes.
+        x_label: below the axes.
+        y_label: left of the axes.
+        title_size: in points.
+    """
     axes.set_title(title, loc="left", fontsize=title_size, fontweight="bold", color=INK)
     axes.set_xlabel(x_label, color=INK)
     axes.set_ylabel(y_label, color=INK)
@@ -47,7 +68,12 @@ def dress(axes: Axes, title: str, x_label: str, y_label: str, *, title_size: flo
 
 
 def say(axes: Axes, text: str) -> None:
-    """Write in the middle of axes why there is nothing to see."""
+    """Write in the middle of axes why there is nothing to see.
+
+    Args:
+        axes: to draw on.
+        text: one sentence.
+    """
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=SOFT)
 
 

@@ -35,5 +35,10 @@ def extraction_executor(settings: Settings) -> Executor:
 
 
 def detector_factory(settings: Settings, name: str) -> DetectorFactory:
-    """Return a function that opens the face detector of this name, in any process."""
+    """Return a function that opens the face detector of this name, in any process.
+
+    Args:
+        settings: of the workspace.
+        name: of the detector.
+    """
     return partial(open_detector, name, weights=settings.retinaface_r50_weights, device=settings.device)

@@ -71,7 +71,12 @@ class CropWriter:
         return self._num_crops
 
     def add(self, row: Mapping[str, Any], image: bytes) -> None:
-        """Add one crop: its columns but `crop_sha256`, `shard` and `row`, and its encoded picture."""
+        """Add one crop: its columns but `crop_sha256`, `shard` and `row`, and its encoded picture.
+
+        Args:
+            row: columns of the crop table.
+            image: bytes of a picture file.
+        """
         self._rows.append(
             {
                 **row,
@@ -132,6 +137,10 @@ class CropReader:
     def read_bytes(self, shard: str, row: int) -> bytes:
         """Return the encoded picture in a row of a shard.
 
+        Args:
+            shard: name of its file.
+            row: number in the shard.
+
         Raises:
             DataError: the shard is missing or damaged.
         """
@@ -150,6 +159,10 @@ class CropReader:
 
     def read(self, shard: str, row: int) -> RGBImage:
         """Return the picture in a row of a shard, `(size, size, 3)` RGB.
+
+        Args:
+            shard: name of its file.
+            row: number in the shard.
 
         Raises:
             DataError: the shard is missing or damaged.
@@ -184,6 +197,10 @@ def read_crop_table(extract_dir: Path) -> pd.DataFrame:
 def read_images(extract_dir: Path, rows: pd.DataFrame) -> Iterator[RGBImage]:
     """Yield the pictures of rows of the crop table, in the order of the rows, `(size, size, 3)` RGB.
 
+    Args:
+        extract_dir: folder that extraction wrote.
+        rows: rows of the crop table.
+
     Raises:
         DataError: a shard is missing or damaged.
     """
@@ -203,6 +220,10 @@ def encode_image(rgb: RGBImage) -> bytes:
 
 def decode_image(encoded: bytes, *, name: str) -> RGBImage:
     """Return encoded bytes as a picture, `(height, width, 3)` RGB.
+
+    Args:
+        encoded: bytes of a picture file.
+        name: for the message.
 
     Raises:
         DataError: the bytes are no picture; the message gives `name`.

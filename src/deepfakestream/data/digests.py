@@ -11,7 +11,12 @@ from deepfakestream.data.columns import ITEM_COLUMNS
 
 
 def tables_digest(manifest: pd.DataFrame, crops: pd.DataFrame) -> str:
-    """Return a digest of items, by the columns that their crops carry, and of the crops of those items."""
+    """Return a digest of items, by the columns that their crops carry, and of the crops of those items.
+
+    Args:
+        manifest: columns of `MANIFEST_COLUMNS`.
+        crops: columns of `CROP_COLUMNS`.
+    """
     own = crops.loc[crops["media_id"].isin(manifest["media_id"]), ["crop_id", "crop_sha256"]]
     digest = sha256()
     for table in (manifest[["media_id", *ITEM_COLUMNS]], own):

@@ -80,6 +80,10 @@ def item_names(manifest: pd.DataFrame) -> pd.Series[str]:
 def write_manifest(data_dir: Path, frame: pd.DataFrame) -> None:
     """Replace the manifest by these items, ordered by `media_id`.
 
+    Args:
+        data_dir: folder of the dataset.
+        frame: columns of `MANIFEST_COLUMNS`.
+
     Raises:
         DataError: two rows have the same `media_id`.
     """

@@ -41,6 +41,10 @@ def pack_index(path: Path) -> dict[str, Extent]:
 def read_member(path: Path, member: str) -> bytes:
     """Return the bytes of one file of a tar.
 
+    Args:
+        path: the tar.
+        member: name in the tar.
+
     Raises:
         DataError: the tar is missing or damaged, or has no such member.
     """
@@ -56,7 +60,12 @@ def read_member(path: Path, member: str) -> bytes:
 
 @contextmanager
 def as_file(path: Path, member: str | None) -> Iterator[Path]:
-    """Yield a path with the item's bytes: the file itself, or a temporary copy of the tar member."""
+    """Yield a path with the item's bytes: the file itself, or a temporary copy of the tar member.
+
+    Args:
+        path: the file or the tar.
+        member: name in the tar; None: the file itself.
+    """
     if member is None:
         yield path
         return
@@ -80,6 +89,11 @@ def member_digests(pack: IO[bytes]) -> Iterator[str]:
 
 def write_without(pack: Path, target: Path, digests: Collection[str]) -> None:
     """Write a tar with the regular files of another, but those of these sha256.
+
+    Args:
+        pack: the tar.
+        target: the new tar.
+        digests: sha256 of the contents to leave out.
 
     Raises:
         tarfile.TarError: the tar is no uncompressed one, or breaks off.

@@ -126,6 +126,11 @@ class Quarantine:
         """Record refusals; one that is known keeps its first date and gets a new last one.
 
         With an origin, what earlier ingestions had against the same names is settled, and dropped.
+
+        Args:
+            refusals: to record.
+            origin: how the source was read; None: not an ingestion.
+            seen_at: moment; None: now.
         """
         now = (seen_at or datetime.now(UTC)).isoformat(timespec="seconds")
         origin_columns = (None,) * 4 if origin is None else astuple(origin)
@@ -146,7 +151,13 @@ class Quarantine:
     def list(
         self, *, reason: Reason | None = None, source: str | None = None, name: str | None = None
     ) -> list[LedgerEntry]:
-        """Return the refused items in the order of source and name: all, or those that all of these say."""
+        """Return the refused items in the order of source and name: all, or those that all of these say.
+
+        Args:
+            reason: code of a refusal; None: any.
+            source: name of a dataset; None: any.
+            name: name in the source; None: any.
+        """
         if not self._path.exists():
             return []
         with self._open().connection() as connection:

@@ -22,7 +22,12 @@ class SplitDraw:
     salt: str
 
     def of(self, group_id: str, *, without_test: bool = False) -> str:
-        """Return the split of a source group, `train` or `val` only where the source has a test split."""
+        """Return the split of a source group, `train` or `val` only where the source has a test split.
+
+        Args:
+            group_id: id of the source group.
+            without_test: whether the source keeps its test files elsewhere, so that these are train or val.
+        """
         if not without_test:
             return assign_split(group_id, self.fractions, self.salt)
         rest = 1.0 - self.fractions["test"]
@@ -41,6 +46,11 @@ class GroupSplits:
 
     def declare(self, group_id: str, word: str | None, *, name: str) -> None:
         """Note what a source says of the split of one item; None and an empty word say nothing.
+
+        Args:
+            group_id: id of the source group.
+            word: what the source calls the split.
+            name: of the item, for the message.
 
         Raises:
             DataError: there is no such split, or the item's group has another one.

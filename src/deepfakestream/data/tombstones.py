@@ -46,7 +46,12 @@ def read_tombstones(data_dir: Path) -> dict[str, Tombstone]:
 
 
 def add_tombstones(data_dir: Path, tombstones: Iterable[Tombstone]) -> None:
-    """Add tombstones to those that are there; a digest keeps its first one."""
+    """Add tombstones to those that are there; a digest keeps its first one.
+
+    Args:
+        data_dir: folder of the dataset.
+        tombstones: of forgotten items.
+    """
     known = read_tombstones(data_dir)
     together = {tombstone.media_id: tombstone for tombstone in tombstones} | known
     if together.keys() == known.keys():

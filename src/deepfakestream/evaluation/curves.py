@@ -45,7 +45,12 @@ class RocCurve:
 
 
 def roc_curve(is_fake: BoolArray, scores: FloatArray) -> RocCurve | None:
-    """Return the ROC of scores (higher = more likely fake), or None without both classes."""
+    """Return the ROC of scores (higher = more likely fake), or None without both classes.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        scores: `(N,)`, higher where a fake is more likely.
+    """
     num_fake = int(is_fake.sum())
     num_real = len(is_fake) - num_fake
     if num_fake == 0 or num_real == 0:
@@ -84,6 +89,11 @@ def calibration_error(is_fake: BoolArray, p_fake: FloatArray, *, max_bins: int =
 
     At most `max_bins` bins (Naeini et al. 2015, with equal-mass bins), fewer where a bin would hold fewer
     than 10 items. Equal scores share a bin, so that the order of the rows changes nothing.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        p_fake: `(N,)`, probability of a fake.
+        max_bins: bins at most.
     """
     bins = mass_bins(p_fake, max_bins=max_bins)
     if len(bins) == 0:
@@ -96,6 +106,11 @@ def calibration_error_of_chance(p_fake: FloatArray, *, seed: int, max_bins: int 
 
     Consistency resampling (Broecker and Smith 2007): the scores stay, labels are drawn with just these
     probabilities. The error of few files is large by chance alone, because it adds up sizes of gaps.
+
+    Args:
+        p_fake: `(N,)`, probability of a fake.
+        seed: the same seed draws the same.
+        max_bins: bins at most.
     """
     if len(p_fake) == 0:
         return float("nan")
@@ -112,7 +127,12 @@ def _mean_gap(bins: NDArray[np.int64], surplus: FloatArray) -> float:
 
 
 def mass_bins(p_fake: FloatArray, *, max_bins: int = 15) -> NDArray[np.int64]:
-    """Return the bin `(N,)` of each score: about equally many in each bin, equal scores together."""
+    """Return the bin `(N,)` of each score: about equally many in each bin, equal scores together.
+
+    Args:
+        p_fake: `(N,)`, probability of a fake.
+        max_bins: bins at most.
+    """
     n = len(p_fake)
     num_bins = int(np.clip(n // 10, 1, max_bins))
     first_rank = np.searchsorted(np.sort(p_fake), p_fake, side="left")

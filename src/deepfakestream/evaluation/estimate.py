@@ -34,13 +34,23 @@ class Estimate(Frozen):
 
     @classmethod
     def from_resamples(cls, value: float, resampled: Sequence[float]) -> Self:
-        """Return a statistic's value with the interval of what it is on resamples of its items."""
+        """Return a statistic's value with the interval of what it is on resamples of its items.
+
+        Args:
+            value: of the statistic on all items.
+            resampled: value of the statistic on each resample.
+        """
         low, high = quantiles(np.array(resampled, dtype=np.float64), INTERVAL) or (None, None)
         return cls(value=value, low=low, high=high)
 
 
 def share(count: int, n: int) -> Estimate:
-    """Return a share with its Wilson 95 % interval (Wilson 1927), which stays honest at 0 of n and n of n."""
+    """Return a share with its Wilson 95 % interval (Wilson 1927), which stays honest at 0 of n and n of n.
+
+    Args:
+        count: how many items have the property.
+        n: number of items.
+    """
     if n == 0:
         return Estimate(value=None)
     rate, z2 = count / n, Z_95**2
@@ -55,6 +65,11 @@ def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> I
     A drawn group comes with all its items (cluster bootstrap; Davison and Hinkley 1997, section 3.8).
     The same seed and groups give the same resamples. A single group gives none: each would hold the same
     items, and an interval from them neither width nor meaning.
+
+    Args:
+        group_ids: `(N,)` source group of each item.
+        num_bootstrap: number of resamples.
+        seed: the same seed draws the same.
     """
     if num_bootstrap == 0 or np.size(group_ids) == 0:
         return
@@ -73,13 +88,24 @@ def resample_groups(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> I
 
 
 def resampled_counts(group_ids: ArrayLike, *, num_bootstrap: int, seed: int) -> Iterator[IntArray]:
-    """Yield how often each item `(N,)` is in each of the resamples that `resample_groups` yields."""
+    """Yield how often each item `(N,)` is in each of the resamples that `resample_groups` yields.
+
+    Args:
+        group_ids: `(N,)` source group of each item.
+        num_bootstrap: number of resamples.
+        seed: the same seed draws the same.
+    """
     for items in resample_groups(group_ids, num_bootstrap=num_bootstrap, seed=seed):
         yield np.bincount(items, minlength=np.size(group_ids))
 
 
 def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN)."""
+    """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN).
+
+    Args:
+        resampled: value of the statistic on each resample.
+        levels: quantiles, e.g. 0.025 and 0.975.
+    """
     defined = resampled[np.isfinite(resampled)]
     if len(defined) == 0 or len(defined) < MIN_DEFINED_SHARE * len(resampled):
         return None
@@ -94,6 +120,11 @@ def quantiles_around(
 
     A resample repeats items, which adds noise of its own. To a statistic that noise can only raise, such as a
     calibration error, the quantiles alone are too high: they often leave out the value itself.
+
+    Args:
+        value: of the statistic on all items.
+        resampled: value of the statistic on each resample.
+        levels: quantiles, e.g. 0.025 and 0.975.
     """
     found = quantiles(resampled, levels)
     if found is None:

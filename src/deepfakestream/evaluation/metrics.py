@@ -130,6 +130,10 @@ def measure(
 def check_scores(scores: pd.DataFrame, *, unit: Unit = "file") -> None:
     """Return if the table can be measured.
 
+    Args:
+        scores: a row a file, columns as for `measure`.
+        unit: what a row is: a file or a face.
+
     Raises:
         DataError: a column is missing, a file or face has two rows, or a value is out of range.
     """
@@ -216,7 +220,12 @@ class MeasuredPoint(Frozen):
 
 
 def measure_points(scores: pd.DataFrame, points: Mapping[str, OperatingPoint]) -> tuple[MeasuredPoint, ...]:
-    """Return the rates of each operating point on the files that have a score (columns as for `measure`)."""
+    """Return the rates of each operating point on the files that have a score (columns as for `measure`).
+
+    Args:
+        scores: a row a file, columns as for `measure`.
+        points: by name.
+    """
     scored = scores[scores["p_fake"].notna()]
     p_fake = scored["p_fake"]
     reals, fakes = (p_fake[scored["label"] == label] for label in ("real", "fake"))

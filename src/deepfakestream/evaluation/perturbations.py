@@ -48,18 +48,34 @@ def perturbations() -> tuple[Perturbation, ...]:
 
 
 def resize_and_back(rgb: RGBImage, *, share: float) -> RGBImage:
-    """Return the picture shrunk to `share` of its sides and enlarged again: its fine detail is gone."""
+    """Return the picture shrunk to `share` of its sides and enlarged again: its fine detail is gone.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        share: of its sides.
+    """
     height, width = rgb.shape[:2]
     return _resized(_resized(rgb, max(2, round(width * share)), max(2, round(height * share))), width, height)
 
 
 def blur(rgb: RGBImage, *, sigma_px: float) -> RGBImage:
-    """Return the picture under a Gaussian blur."""
+    """Return the picture under a Gaussian blur.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        sigma_px: standard deviation in pixels.
+    """
     return _uint8(cv2.GaussianBlur(rgb, (0, 0), sigma_px))
 
 
 def noise(rgb: RGBImage, rng: np.random.Generator, *, sigma: float) -> RGBImage:
-    """Return the picture with independent Gaussian noise of standard deviation `sigma` (of 255)."""
+    """Return the picture with independent Gaussian noise of standard deviation `sigma` (of 255).
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+        sigma: standard deviation, of 255.
+    """
     noisy = rgb.astype(np.float32) + rng.normal(0.0, sigma, rgb.shape).astype(np.float32)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
@@ -73,7 +89,12 @@ def screenshot(rgb: RGBImage) -> RGBImage:
 
 
 def re_upload(rgb: RGBImage, *, times: int) -> RGBImage:
-    """Return the picture after a network's recoding: shrunk, H.264 crf 28, enlarged, JPEG 75."""
+    """Return the picture after a network's recoding: shrunk, H.264 crf 28, enlarged, JPEG 75.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        times: how many times in a row.
+    """
     height, width = rgb.shape[:2]
     for _ in range(times):
         small = _resized(rgb, round(width * 0.7) // 2 * 2, round(height * 0.7) // 2 * 2)

@@ -55,7 +55,13 @@ def draw_scores(scores: pd.DataFrame, *, auc: Estimate, threshold: float) -> dic
 
 
 def draw_roc(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, auc: Estimate) -> bytes:
-    """Return the ROC curve, with the rates of 1 % and 5 % marked."""
+    """Return the ROC curve, with the rates of 1 % and 5 % marked.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        p_fake: `(N,)`, probability of a fake.
+        auc: its value and interval are written into the plot.
+    """
     figure, axes = new_axes("ROC curve", "false positive rate (FPR)", "true positive rate (TPR)")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     curve = roc_curve(is_fake, p_fake)
@@ -77,6 +83,10 @@ def draw_det(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
 
     On it two normal score distributions give a straight line (Martin et al., Eurospeech 1997), and the rare
     errors that matter take as much room as the common ones.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        p_fake: `(N,)`, probability of a fake.
     """
     figure, axes = new_axes("DET curve", "false positive rate (FPR)", "false negative rate (FNR)")
     curve = roc_curve(is_fake, p_fake)
@@ -113,7 +123,12 @@ def _deviate(rates: Any) -> Any:
 
 
 def draw_reliability(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) -> bytes:
-    """Return the reliability diagram: p_fake against the share of fakes, by bins of equal mass."""
+    """Return the reliability diagram: p_fake against the share of fakes, by bins of equal mass.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        p_fake: `(N,)`, probability of a fake.
+    """
     figure, axes = new_axes("Reliability", "mean p_fake in the bin", "share of fakes in the bin")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     if len(p_fake) == 0:
@@ -132,7 +147,13 @@ def draw_reliability(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64]) ->
 
 
 def draw_histogram(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, threshold: float) -> bytes:
-    """Return the histogram of scores by class, with the threshold."""
+    """Return the histogram of scores by class, with the threshold.
+
+    Args:
+        is_fake: `(N,)`, True for fakes.
+        p_fake: `(N,)`, probability of a fake.
+        threshold: `p_fake` from which a file is called fake.
+    """
     figure, axes = new_axes("Scores", "p_fake", "files")
     edges = np.linspace(0.0, 1.0, 26)
     for label, chosen, colour in (("real", ~is_fake, REAL_COLOUR), ("fake", is_fake, FAKE_COLOUR)):
@@ -145,7 +166,12 @@ def draw_histogram(is_fake: NDArray[np.bool_], p_fake: NDArray[np.float64], *, t
 
 
 def draw_slices(slices: Sequence[Slice], *, auc: Estimate) -> bytes:
-    """Return the AUC of each slice with its interval; slices with too few files are named, not measured."""
+    """Return the AUC of each slice with its interval; slices with too few files are named, not measured.
+
+    Args:
+        slices: parts of the split with their measurements.
+        auc: its value and interval are written into the plot.
+    """
     title = "AUC by slice" if auc.value is None else f"AUC by slice; dashed: all files, {auc.value:.3f}"
     height = max(2.6, 0.24 * len(slices) + 1.2)
     figure, axes = new_axes(title, "AUC (95 % interval)", "", width=11, height=height)

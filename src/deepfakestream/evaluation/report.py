@@ -65,7 +65,13 @@ class ReportContent:
 
 
 def worst_mistakes(scores: pd.DataFrame, *, threshold: float, limit: int = NUM_MISTAKES) -> pd.DataFrame:
-    """Return the files on the wrong side of the threshold and their `error`, the worst first."""
+    """Return the files on the wrong side of the threshold and their `error`, the worst first.
+
+    Args:
+        scores: a row a file, columns as for `measure`.
+        threshold: `p_fake` from which a file is called fake.
+        limit: how many at most.
+    """
     scored = scores[scores["p_fake"].notna()]
     is_fake = scored["label"] == "fake"
     wrong = (scored["p_fake"] >= threshold) != is_fake

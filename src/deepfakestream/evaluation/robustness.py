@@ -67,6 +67,11 @@ def sample_faces(faces: pd.DataFrame, *, num_faces: int, seed: int) -> pd.DataFr
     """Return at most `num_faces` rows, half of each class where there are enough, one face a file.
 
     The sample depends on the ids and the seed alone, not on the order of the rows.
+
+    Args:
+        faces: rows of the crop table.
+        num_faces: how many rows at most.
+        seed: the same seed draws the same.
     """
     rng = np.random.default_rng(seed)
     ordered = faces.sort_values("crop_id")
@@ -125,7 +130,14 @@ def measure_robustness(
 def empty_card(
     status: Literal["off", "insufficient"], *, threshold: float, n_real: int = 0, n_fake: int = 0
 ) -> RobustnessCard:
-    """Return the card of a measurement that did not take place."""
+    """Return the card of a measurement that did not take place.
+
+    Args:
+        status: why nothing was measured.
+        threshold: `p_fake` from which a file is called fake.
+        n_real: genuine faces that were there.
+        n_fake: fake faces that were there.
+    """
     return RobustnessCard(
         status=status,
         n_real=n_real,

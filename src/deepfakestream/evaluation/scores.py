@@ -48,6 +48,12 @@ def score_crops(
 
     The pictures are read batch by batch: a store larger than the memory is no problem.
 
+    Args:
+        scorer: the model.
+        images: crops `(S, S, 3)`, RGB, 0-255.
+        total: number of crops.
+        description: what the progress bar says.
+
     Raises:
         WeightsError: the model gave a score that is not a number.
     """
@@ -99,7 +105,13 @@ def score_media(
 
 
 def score_faces(crops: pd.DataFrame, logits: NDArray[np.floating], spec: DetectorSpec) -> pd.DataFrame:
-    """Return one row a face crop: `FACE_COLUMNS` and its `p_fake`, for metrics of single frames."""
+    """Return one row a face crop: `FACE_COLUMNS` and its `p_fake`, for metrics of single frames.
+
+    Args:
+        crops: rows of the crop table.
+        logits: `(N,)` log-odds of a fake.
+        spec: of the model.
+    """
     return crops[list(FACE_COLUMNS)].assign(p_fake=calibrate(np.asarray(logits), spec.calibration))
 
 
@@ -145,6 +157,10 @@ def _number(value: Any) -> float:
 
 def read_items(data_dir: Path, *, split: str = TEST_SPLIT) -> pd.DataFrame:
     """Return the manifest's rows of a split, ordered by `media_id`, those without a face too.
+
+    Args:
+        data_dir: folder of the dataset.
+        split: train, val or test.
 
     Raises:
         DataError: nothing has been ingested, or no item is in the split.

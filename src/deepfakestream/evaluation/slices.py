@@ -83,7 +83,12 @@ def measure_slices(
 
 
 def worst_slices(slices: tuple[Slice, ...], *, limit: int) -> tuple[Slice, ...]:
-    """Return the slices with the lowest AUC, the worst first; those with too few files are not ranked."""
+    """Return the slices with the lowest AUC, the worst first; those with too few files are not ranked.
+
+    Args:
+        slices: parts of the split with their measurements.
+        limit: how many at most.
+    """
     ranked = sorted((each for each in slices if each.status == "ok"), key=lambda each: each.auc.value or 0.0)
     return tuple(ranked[:limit])
 

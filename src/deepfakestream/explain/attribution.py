@@ -42,6 +42,10 @@ def grad_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
 
     The usual cut at 0 is left out, so that evidence for a real face is seen too. With average pooling before
     the linear head nothing is approximate: the cells of all streams add up to the logit less the head's bias.
+
+    Args:
+        network: in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
     """
     return _as_scored(network, crop, _grad_cam)
 
@@ -51,6 +55,10 @@ def layer_cam(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
 
     Each position's features are weighed by their own gradients and not by the gradients' mean, which keeps
     finer maps meaningful. As above, without the cut at 0.
+
+    Args:
+        network: in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
     """
     return _as_scored(network, crop, _layer_cam)
 
@@ -59,23 +67,46 @@ def gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
     """Return the weight that each position has in its stream's pooling, by stream; they sum to 1.
 
     Empty for networks with average pooling, where every position weighs the same.
+
+    Args:
+        network: in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
     """
     return _as_scored(network, crop, _gwap_attention)
 
 
 def stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, float]:
-    """Return what each stream adds to the logit; with the head's bias (`bias`) they sum to it."""
+    """Return what each stream adds to the logit; with the head's bias (`bias`) they sum to it.
+
+    Args:
+        network: in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
+    """
     parts = _as_scored(network, crop, _stream_logits)
     return {"bias": network.head.bias.item(), **{name: float(cells.item()) for name, cells in parts.items()}}
 
 
 def kernel_shap(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int = 0) -> Map:
-    """Return KernelSHAP values (Lundberg and Lee, 2017) of a grid's cells; a cell left out is baseline."""
+    """Return KernelSHAP values (Lundberg and Lee, 2017) of a grid's cells; a cell left out is baseline.
+
+    Args:
+        logits: scores crops, `(N, S, S, 3)` to `(N,)`.
+        crop: `(S, S, 3)`, RGB, 0-255.
+        baseline: `(S, S, 3)`, shown where a cell is left out.
+        seed: the same seed draws the same.
+    """
     return _by_switching_cells(KernelShap(_forward(logits)), crop, baseline, seed)
 
 
 def lime(logits: LogitsOfCrops, crop: RGBImage, baseline: RGBImage, *, seed: int = 0) -> Map:
-    """Return LIME coefficients (Ribeiro et al., 2016) of a grid's cells; a cell left out is baseline."""
+    """Return LIME coefficients (Ribeiro et al., 2016) of a grid's cells; a cell left out is baseline.
+
+    Args:
+        logits: scores crops, `(N, S, S, 3)` to `(N,)`.
+        crop: `(S, S, 3)`, RGB, 0-255.
+        baseline: `(S, S, 3)`, shown where a cell is left out.
+        seed: the same seed draws the same.
+    """
     return _by_switching_cells(Lime(_forward(logits)), crop, baseline, seed)
 
 

@@ -107,7 +107,14 @@ def explain_file(
 def most_suspicious(
     logits: NDArray[np.floating], tracks: NDArray[np.integer], score: MediaScore, num_faces: int
 ) -> list[int]:
-    """Return positions of the faces to explain: by turns from each track, both in order of their scores."""
+    """Return positions of the faces to explain: by turns from each track, both in order of their scores.
+
+    Args:
+        logits: `(N,)` log-odds of each face.
+        tracks: `(N,)` track of each face.
+        score: of the file.
+        num_faces: how many at most.
+    """
     by_score = sorted(score.track_p_fake, key=lambda each: (-score.track_p_fake[each], each))
     queues = [
         sorted(np.flatnonzero(tracks == each).tolist(), key=lambda index: -logits[index]) for each in by_score

@@ -151,7 +151,12 @@ class Explainer:
 
 
 def correlation(one: Map, other: Map) -> float | None:
-    """Return Pearson's correlation of two maps of one shape; None where one of them is constant."""
+    """Return Pearson's correlation of two maps of one shape; None where one of them is constant.
+
+    Args:
+        one: map.
+        other: map of the same shape.
+    """
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])

@@ -25,6 +25,12 @@ def face_region(
     """Return which pixels `(S, S)` of the crop are face, and what says so.
 
     The hull of the 468-point mesh; where the mesh's network sees no face, the ellipse in the detector's box.
+
+    Args:
+        crop: `(S, S, 3)`, RGB, 0-255.
+        box_xyxy: of the face in the picture.
+        spec: how the face was cut.
+        mesh: finds the landmarks.
     """
     size = spec.crop_size_px
     points = mesh.find(crop, crop_scale=spec.crop_scale)
@@ -42,6 +48,10 @@ def energy_inside(cells: Map, mask: FaceMask) -> float | None:
     """Return the share of the map's evidence for a fake (cells above 0) that lies inside the mask.
 
     None where no cell speaks for a fake.
+
+    Args:
+        cells: map `(rows, columns)`, above 0 where it speaks for a fake.
+        mask: `(S, S)`, True inside.
     """
     positive = np.clip(enlarged(cells, mask.shape[0]), 0.0, None)
     total = float(positive.sum())
@@ -49,6 +59,11 @@ def energy_inside(cells: Map, mask: FaceMask) -> float | None:
 
 
 def enlarged(cells: Map, size_px: int) -> Map:
-    """Return the map at the size of the crop, `(size_px, size_px)`, interpolated linearly."""
+    """Return the map at the size of the crop, `(size_px, size_px)`, interpolated linearly.
+
+    Args:
+        cells: map `(rows, columns)`, above 0 where it speaks for a fake.
+        size_px: side of the square in pixels.
+    """
     bigger = cv2.resize(cells, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
     return np.asarray(bigger, dtype=np.float32)

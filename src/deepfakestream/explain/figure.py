@@ -66,6 +66,10 @@ def overlay(rgb: RGBImage, cells: Map) -> RGBImage:
     """Return the crop in grey under a map: red where it speaks for a fake, blue where for a real face.
 
     The colours are scaled to the map itself (see `colour_limit`): they tell where, and never how much.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        cells: map `(rows, columns)`, above 0 where it speaks for a fake.
     """
     from matplotlib import colormaps
 

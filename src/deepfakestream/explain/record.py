@@ -10,7 +10,13 @@ from deepfakestream.scan.wording import VERDICT_WORDS, reason_words
 
 
 def face_record(explanation: FaceExplanation, picture: str, verdict: str) -> dict[str, Any]:
-    """Return everything about one face but its pixels."""
+    """Return everything about one face but its pixels.
+
+    Args:
+        explanation: of the face.
+        picture: name of its picture.
+        verdict: on the face, in words.
+    """
     face = explanation.face
     return {
         "picture": picture,

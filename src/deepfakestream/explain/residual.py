@@ -21,6 +21,10 @@ def noise_residual(network: DetectorNetwork, crop: RGBImage) -> NDArray[np.float
 
     They are read off inside the network, before its batch norm, so that learned kernels are shown as learned.
     None for a network without a noise stream.
+
+    Args:
+        network: in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
     """
     layers = [module for module in network.modules() if isinstance(module, SRM)]
     if not layers:

@@ -45,7 +45,13 @@ def centre_xy(box_xyxy: BoxXYXY) -> tuple[float, float]:
 
 
 def turned(box_xyxy: BoxXYXY, quarter_turns: int, hw: tuple[int, int]) -> BoxXYXY:
-    """Return the box in the picture, `hw` high and wide, turned against the clock as `numpy.rot90` does."""
+    """Return the box in the picture, `hw` high and wide, turned against the clock as `numpy.rot90` does.
+
+    Args:
+        box_xyxy: left, top, right, bottom in pixels.
+        quarter_turns: against the clock.
+        hw: height and width of the picture in pixels.
+    """
     height_px, width_px = hw
     for _ in range(quarter_turns % 4):
         x_min, y_min, x_max, y_max = box_xyxy
@@ -55,7 +61,13 @@ def turned(box_xyxy: BoxXYXY, quarter_turns: int, hw: tuple[int, int]) -> BoxXYX
 
 
 def turned_points(points_xy: Floats, quarter_turns: int, hw: tuple[int, int]) -> Floats:
-    """Return points `(N, 2)` of the picture turned as by `turned`."""
+    """Return points `(N, 2)` of the picture turned as by `turned`.
+
+    Args:
+        points_xy: `(N, 2)` in pixels.
+        quarter_turns: against the clock.
+        hw: height and width of the picture in pixels.
+    """
     height_px, width_px = hw
     for _ in range(quarter_turns % 4):
         points_xy = np.stack([points_xy[:, 1], width_px - points_xy[:, 0]], axis=1)
@@ -64,19 +76,34 @@ def turned_points(points_xy: Floats, quarter_turns: int, hw: tuple[int, int]) ->
 
 
 def overlap_area(a: BoxXYXY, b: BoxXYXY) -> float:
-    """Return the area that both boxes cover."""
+    """Return the area that both boxes cover.
+
+    Args:
+        a: left, top, right, bottom in pixels.
+        b: left, top, right, bottom in pixels.
+    """
     return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
 def iou(a: BoxXYXY, b: BoxXYXY) -> float:
-    """Return the intersection over union; 0 where both are empty."""
+    """Return the intersection over union; 0 where both are empty.
+
+    Args:
+        a: left, top, right, bottom in pixels.
+        b: left, top, right, bottom in pixels.
+    """
     shared = overlap_area(a, b)
     union = area(a) + area(b) - shared
     return shared / union if union > 0 else 0.0
 
 
 def share_inside(inner: BoxXYXY, outer: BoxXYXY) -> float:
-    """Return the share of `inner` that lies inside `outer`; 0 for an empty box."""
+    """Return the share of `inner` that lies inside `outer`; 0 for an empty box.
+
+    Args:
+        inner: left, top, right, bottom in pixels.
+        outer: likewise.
+    """
     own = area(inner)
     return overlap_area(inner, outer) / own if own > 0 else 0.0
 
@@ -85,6 +112,10 @@ def suppress(boxes_xyxy: Floats, max_iou: float) -> list[int]:
     """Return which boxes stay when each removes the later ones that overlap it by more than `max_iou`.
 
     The boxes come best score first; the order is kept.
+
+    Args:
+        boxes_xyxy: `(N, 4)` left, top, right, bottom in pixels, best score first.
+        max_iou: overlap above which the later box goes.
     """
     kept: list[int] = []
     alive = np.ones(len(boxes_xyxy), dtype=bool)

@@ -147,7 +147,12 @@ class Mtcnn:
 
 
 def pyramid(height_px: int, width_px: int) -> list[float]:
-    """Return the zooms at which the first network sees a picture, the largest first."""
+    """Return the zooms at which the first network sees a picture, the largest first.
+
+    Args:
+        height_px: of the picture.
+        width_px: of the picture.
+    """
     zoom = CELL_PX / max(MIN_FACE_PX, MIN_FACE_SHARE * max(height_px, width_px))
     zooms = []
     while min(height_px, width_px) * zoom >= CELL_PX:
@@ -198,7 +203,13 @@ def proposals(faces: Floats, offsets: Floats, zoom: float, min_score: float) -> 
 
 
 def corrected(boxes: Floats, offsets: Floats, *, last_pixel: int) -> Floats:
-    """Return boxes `(N, 4)` moved by offsets in sides, where a side counts the last pixel (1) or not (0)."""
+    """Return boxes `(N, 4)` moved by offsets in sides, where a side counts the last pixel (1) or not (0).
+
+    Args:
+        boxes: `(N, 4)` left, top, right, bottom in pixels.
+        offsets: `(N, 4)` in sides of the square.
+        last_pixel: 1 where a side counts its last pixel, else 0.
+    """
     sides = np.tile(boxes[:, 2:4] - boxes[:, :2] + last_pixel, 2)
     return cast(Floats, boxes[:, :4] + offsets * sides)
 
@@ -212,7 +223,13 @@ def squared(boxes: Floats) -> Floats:
 
 
 def inside(boxes: Floats, height_px: int, width_px: int) -> tuple[Corners, NDArray[np.bool_]]:
-    """Return the whole-pixel part of boxes inside the picture, and which boxes have one."""
+    """Return the whole-pixel part of boxes inside the picture, and which boxes have one.
+
+    Args:
+        boxes: `(N, 4)` left, top, right, bottom in pixels.
+        height_px: of the picture.
+        width_px: of the picture.
+    """
     whole = np.trunc(boxes[:, :4]).astype(np.int64)
     corners = np.concatenate(
         [np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], (width_px, height_px))], 1
@@ -224,6 +241,10 @@ def suppress_nested(boxes: Floats, max_share: float) -> list[int]:
     """Return which boxes stay when each removes later ones; overlap is measured over the smaller box.
 
     The boxes come best score first; the order is kept.
+
+    Args:
+        boxes: `(N, 4)` left, top, right, bottom in pixels.
+        max_share: overlap above which the later box goes.
     """
     areas = np.prod(boxes[:, 2:4] - boxes[:, :2] + 1, axis=1)
     alive = np.ones(len(boxes), dtype=bool)
@@ -264,7 +285,12 @@ class AreaSampler:
         return np.ascontiguousarray((total / areas[..., None]).transpose(2, 0, 1), dtype=np.float32)
 
     def patches(self, corners: Corners, side: int) -> NDArray[np.float32]:
-        """Return rectangles, each squeezed to a square, as `(N, 3, side, side)`."""
+        """Return rectangles, each squeezed to a square, as `(N, 3, side, side)`.
+
+        Args:
+            corners: `(N, 4)` whole pixels.
+            side: of the squares in pixels.
+        """
         left, top, right, bottom = corners.T
         y0, y1 = (edge[:, :, None] for edge in _cells(top, bottom - top, side))
         x0, x1 = (edge[:, None, :] for edge in _cells(left, right - left, side))

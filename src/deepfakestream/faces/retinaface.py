@@ -144,7 +144,12 @@ def _merge(newer: Sequence[Detection], before: Sequence[Detection], long_side_px
 
 @lru_cache(maxsize=16)
 def priors(height_px: int, width_px: int) -> Floats:
-    """Return `(num_priors, 3)`: centre x, centre y and side of every prior, in pixels of the input."""
+    """Return `(num_priors, 3)`: centre x, centre y and side of every prior, in pixels of the input.
+
+    Args:
+        height_px: height of the input.
+        width_px: width of the input.
+    """
     parts = []
     for stride, sides in zip(STRIDES_PX, PRIOR_SIDES_PX, strict=True):
         rows, columns = -(-height_px // stride), -(-width_px // stride)
@@ -188,13 +193,23 @@ def faces_from_heads(
 
 
 def decode_boxes(loc: Floats, prior: Floats) -> Floats:
-    """Return `(N, 4)` box corners in input pixels."""
+    """Return `(N, 4)` box corners in input pixels.
+
+    Args:
+        loc: offsets of the network `(num_priors, 4)`.
+        prior: centre x, centre y and side of each prior, `(num_priors, 3)`.
+    """
     centre = prior[:, :2] + loc[:, :2] * CENTRE_VARIANCE * prior[:, 2:]
     size = prior[:, 2:] * np.exp(np.minimum(loc[:, 2:] * SIZE_VARIANCE, MAX_LOG_ZOOM))
     return cast(Floats, np.concatenate([centre - size / 2, centre + size / 2], axis=1))
 
 
 def decode_landmarks(landmarks: Floats, prior: Floats) -> Floats:
-    """Return `(N, 5, 2)` landmark positions in input pixels."""
+    """Return `(N, 5, 2)` landmark positions in input pixels.
+
+    Args:
+        landmarks: offsets of the network `(num_priors, 10)`.
+        prior: centre x, centre y and side of each prior, `(num_priors, 3)`.
+    """
     offsets = landmarks.reshape(-1, 5, 2) * CENTRE_VARIANCE
     return cast(Floats, prior[:, None, :2] + offsets * prior[:, None, 2:])

@@ -51,7 +51,12 @@ def assign_tracks(frames: Sequence[Sequence[Detection]]) -> list[list[int]]:
 
 
 def likeness(a: BoxXYXY, b: BoxXYXY) -> float:
-    """Return how well two boxes agree, 0 when they cannot be one face, else up to 2."""
+    """Return how well two boxes agree, 0 when they cannot be one face, else up to 2.
+
+    Args:
+        a: left, top, right, bottom in pixels.
+        b: left, top, right, bottom in pixels.
+    """
     side_a, side_b = math.sqrt(area(a)), math.sqrt(area(b))
     if min(side_a, side_b) <= 0 or max(side_a, side_b) / min(side_a, side_b) > MAX_SIZE_RATIO:
         return 0.0

@@ -20,14 +20,25 @@ BATCH_PIXELS = 4 * 640 * 640
 
 
 def input_hw(height_px: int, width_px: int, max_long_side_px: int) -> tuple[int, int]:
-    """Return the height and width that the network sees for a picture of the given size."""
+    """Return the height and width that the network sees for a picture of the given size.
+
+    Args:
+        height_px: of the picture.
+        width_px: of the picture.
+        max_long_side_px: longer side that the network sees at most.
+    """
     long_side = max(height_px, width_px)
     zoom = min(max(long_side, MIN_LONG_SIDE_PX), max_long_side_px) / long_side
     return max(MIN_SIDE_PX, round(height_px * zoom)), max(MIN_SIDE_PX, round(width_px * zoom))
 
 
 def to_input(rgb: RGBImage, hw: tuple[int, int]) -> RGBImage:
-    """Return the picture in the network's size: areas averaged when shrinking, linear when enlarging."""
+    """Return the picture in the network's size: areas averaged when shrinking, linear when enlarging.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        hw: height and width in pixels.
+    """
     if rgb.shape[:2] == hw:
         return rgb
     shrinks = rgb.shape[0] > hw[0] or rgb.shape[1] > hw[1]
@@ -37,7 +48,12 @@ def to_input(rgb: RGBImage, hw: tuple[int, int]) -> RGBImage:
 
 
 def batches(images: Sequence[RGBImage], max_long_side_px: int) -> Iterator[tuple[list[int], RGBImage]]:
-    """Yield positions and stacked `(N, height, width, 3)` inputs of pictures whose network size agrees."""
+    """Yield positions and stacked `(N, height, width, 3)` inputs of pictures whose network size agrees.
+
+    Args:
+        images: pictures `(height, width, 3)`, RGB.
+        max_long_side_px: longer side that the network sees at most.
+    """
     by_size: dict[tuple[int, int], list[int]] = {}
     for position, rgb in enumerate(images):
         by_size.setdefault(input_hw(rgb.shape[0], rgb.shape[1], max_long_side_px), []).append(position)

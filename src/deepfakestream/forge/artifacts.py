@@ -18,7 +18,12 @@ _UPSCALE = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST, cv2.INTER_LANC
 
 
 def colour_shift(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Shift hue, saturation, brightness, contrast and single channels a little."""
+    """Shift hue, saturation, brightness, contrast and single channels a little.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     image = rgb.astype(np.float32)
     image = image * rng.uniform(0.88, 1.12) + rng.uniform(-16, 16)
     image = image + rng.uniform(-12, 12, 3).astype(np.float32) * (rng.random() < 0.5)
@@ -29,7 +34,12 @@ def colour_shift(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def lost_detail(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Scale down and up again, as a face generated at low resolution is."""
+    """Scale down and up again, as a face generated at low resolution is.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     size = rgb.shape[0]
     small = max(16, round(size / rng.uniform(1.3, 4.5)))
     reduced = cv2.resize(rgb, (small, small), interpolation=int(rng.choice(_DOWNSCALE)))
@@ -39,21 +49,36 @@ def lost_detail(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def sharpened(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Add an unsharp mask."""
+    """Add an unsharp mask.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     amount = rng.uniform(0.3, 1.2)
     blurred = cv2.GaussianBlur(rgb, (0, 0), float(rng.uniform(0.7, 2.0)))
     return np.asarray(cv2.addWeighted(rgb, 1.0 + amount, blurred, -amount, 0.0), dtype=np.uint8)
 
 
 def smoothed(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Smooth the skin and keep the edges, as an autoencoder does."""
+    """Smooth the skin and keep the edges, as an autoencoder does.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     if rng.random() < 0.5:
         return np.asarray(cv2.bilateralFilter(rgb, 5, float(rng.uniform(15, 60)), 3.0), dtype=np.uint8)
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), float(rng.uniform(0.5, 1.8))), dtype=np.uint8)
 
 
 def upsampling_grid(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Add the faint periodic pattern that learned upsampling leaves (Odena et al., Distill 2016)."""
+    """Add the faint periodic pattern that learned upsampling leaves (Odena et al., Distill 2016).
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     size = rgb.shape[0]
     period = int(rng.choice([2, 4, 8]))
     tile = rng.normal(0.0, float(rng.uniform(0.6, 2.5)), (period, period, 3))
@@ -63,7 +88,12 @@ def upsampling_grid(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def foreign_coding(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Compress on a block grid that is shifted against the picture's own."""
+    """Compress on a block grid that is shifted against the picture's own.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     offset = rng.integers(0, 8, 2)
     rolled = np.roll(rgb, tuple(int(o) for o in offset), axis=(0, 1))
     quality = int(rng.integers(40, 90))
@@ -73,7 +103,12 @@ def foreign_coding(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def noise(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Add sensor-like noise of another strength."""
+    """Add sensor-like noise of another strength.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     sigma = float(rng.uniform(1.0, 6.0))
     return to_uint8(rgb.astype(np.float32) + rng.normal(0.0, sigma, rgb.shape).astype(np.float32))
 
@@ -90,7 +125,12 @@ TEXTURE_TRACES: tuple[Callable[[RGBImage, np.random.Generator], RGBImage], ...] 
 
 
 def leave_traces(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Return the picture with a colour shift (often) and one or two texture traces."""
+    """Return the picture with a colour shift (often) and one or two texture traces.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     image = colour_shift(rgb, rng) if rng.random() < 0.8 else rgb
     for index in rng.choice(len(TEXTURE_TRACES), size=int(rng.integers(1, 3)), replace=False):
         image = TEXTURE_TRACES[int(index)](image, rng)

@@ -12,7 +12,12 @@ from deepfakestream.media.types import RGBImage
 
 
 def jpeg(rgb: RGBImage, *, quality: int) -> RGBImage:
-    """Return the picture after JPEG compression with 4:2:0 chroma; `quality` 1-100."""
+    """Return the picture after JPEG compression with 4:2:0 chroma; `quality` 1-100.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        quality: 1-100.
+    """
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), settings)
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
@@ -48,7 +53,12 @@ def h264(rgb: RGBImage, *, crf: int, shift_px: tuple[int, int] = (0, 0)) -> RGBI
 
 
 def video_world(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Return the picture as a face that stood at another size in a compressed video."""
+    """Return the picture as a face that stood at another size in a compressed video.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        rng: random numbers; the same state gives the same result.
+    """
     size = rgb.shape[0]
     small = int(rng.integers(80, 241)) // 2 * 2
     resized = cv2.resize(

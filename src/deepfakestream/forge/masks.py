@@ -13,7 +13,12 @@ MIN_CORE_PX = 16
 
 
 def blending_mask(region: Mask, rng: np.random.Generator) -> Mask:
-    """Return a soft mask whose outline no longer follows the landmarks and whose peak is a random ratio."""
+    """Return a soft mask whose outline no longer follows the landmarks and whose peak is a random ratio.
+
+    Args:
+        region: mask `(S, S)`, 0 to 1.
+        rng: random numbers; the same state gives the same result.
+    """
     mask = _eroded_or_dilated(region, rng)
     mask = elastic(mask, rng, strength_px=float(rng.uniform(1.0, 8.0)), cells=int(rng.integers(4, 10)))
     mask = _soft(mask, rng)
@@ -21,7 +26,14 @@ def blending_mask(region: Mask, rng: np.random.Generator) -> Mask:
 
 
 def elastic(image: Mask, rng: np.random.Generator, *, strength_px: float, cells: int) -> Mask:
-    """Return the image under a smooth random displacement of up to about `strength_px` pixels."""
+    """Return the image under a smooth random displacement of up to about `strength_px` pixels.
+
+    Args:
+        image: mask `(S, S)`.
+        rng: random numbers; the same state gives the same result.
+        strength_px: largest displacement, about.
+        cells: of the random grid along a side; fewer are smoother.
+    """
     height, width = image.shape[:2]
     coarse = rng.uniform(-1.0, 1.0, (cells, cells, 2)).astype(np.float32)
     shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(strength_px)

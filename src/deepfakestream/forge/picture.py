@@ -40,7 +40,13 @@ class FaceInPicture:
 
 
 def find_face(rgb: RGBImage, detector: FaceDetector, mesh: FaceMesh) -> FaceInPicture | None:
-    """Return the largest face of a picture, or None where detector or mesh see none."""
+    """Return the largest face of a picture, or None where detector or mesh see none.
+
+    Args:
+        rgb: picture `(S, S, 3)`, RGB, 0-255.
+        detector: finds the faces.
+        mesh: finds the landmarks.
+    """
     faces = detector.detect([rgb])[0]
     if not faces:
         return None

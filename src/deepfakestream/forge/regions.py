@@ -26,12 +26,24 @@ REGION_WEIGHTS = (0.30, 0.25, 0.15, 0.10, 0.08, 0.07, 0.05)
 
 
 def random_region(points: Points, size_px: int, rng: np.random.Generator) -> Mask:
-    """Return the hard mask of a random region, from the whole hull to the mouth alone."""
+    """Return the hard mask of a random region, from the whole hull to the mouth alone.
+
+    Args:
+        points: landmarks `(468, 2)` in pixels.
+        size_px: side of the square in pixels.
+        rng: random numbers; the same state gives the same result.
+    """
     return region(points, size_px, str(rng.choice(REGION_KINDS, p=REGION_WEIGHTS)))
 
 
 def region(points: Points, size_px: int, kind: str) -> Mask:
-    """Return the hard mask `(size_px, size_px)` of a region of `REGION_KINDS`."""
+    """Return the hard mask `(size_px, size_px)` of a region of `REGION_KINDS`.
+
+    Args:
+        points: landmarks `(468, 2)` in pixels.
+        size_px: side of the square in pixels.
+        kind: one of `REGION_KINDS`.
+    """
     mask = np.zeros((size_px, size_px), np.float32)
     for polygon in _polygons(points, kind):
         cv2.fillConvexPoly(mask, cv2.convexHull(np.round(polygon).astype(np.int32)), 1.0)

@@ -51,7 +51,13 @@ def self_blend(
 
 
 def blend(source: RGBImage, target: RGBImage, mask: Mask) -> RGBImage:
-    """Return `mask * source + (1 - mask) * target`."""
+    """Return `mask * source + (1 - mask) * target`.
+
+    Args:
+        source: `(S, S, 3)`, shown where the mask is 1.
+        target: `(S, S, 3)`, shown where the mask is 0.
+        mask: `(S, S)`, 0 to 1.
+    """
     weight = mask[..., None]
     mixed = weight * source.astype(np.float32) + (1.0 - weight) * target.astype(np.float32)
     return to_uint8(mixed)

@@ -25,7 +25,15 @@ MAP_SIZE_PX = 56
 def swap_face(
     target: RGBImage, target_points: Points, donor: RGBImage, donor_points: Points, rng: np.random.Generator
 ) -> Forgery:
-    """Return the target with the donor's face in place of its own; the real is the target."""
+    """Return the target with the donor's face in place of its own; the real is the target.
+
+    Args:
+        target: picture `(S, S, 3)` whose face goes.
+        target_points: its landmarks `(468, 2)`.
+        donor: picture `(S, S, 3)` whose face comes.
+        donor_points: its landmarks `(468, 2)`.
+        rng: random numbers; the same state gives the same result.
+    """
     size = target.shape[0]
     # SciPy solves one tiny system a triangle; BLAS threads that wait for each other made a swap a hundred
     # times slower on a busy machine.
@@ -43,7 +51,12 @@ def swap_face(
 
 
 def pose_distance(points: Points, others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how far each of `others` `(N, 468, 2)` is from `points` once position and size are removed."""
+    """Return how far each of `others` `(N, 468, 2)` is from `points` once position and size are removed.
+
+    Args:
+        points: landmarks `(468, 2)` in pixels.
+        others: landmarks `(N, 468, 2)`.
+    """
     distance: NDArray[np.float32] = np.linalg.norm(
         _normalised(others) - _normalised(points[None]), axis=(1, 2)
     )

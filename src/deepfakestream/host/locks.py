@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 def exclusive(lock: Path, *, doing: str) -> Iterator[None]:
     """Hold a lock file for the block, so that one process at a time does this.
 
+    Args:
+        lock: file; it is made where it is missing and stays.
+        doing: what is done, e.g. `ingesting`, for the error message.
+
     Raises:
         DataError: another process holds the lock.
     """

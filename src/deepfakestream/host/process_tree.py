@@ -54,6 +54,10 @@ def end_tree(pid: int, grace_s: float = GRACE_S) -> None:
     """Ask what a process started to end, let it draw its conclusions, and kill what is left after the grace.
 
     DVC gives its locks back when its stage fails, and leaves them when it is killed; so it is asked last.
+
+    Args:
+        pid: id of the process.
+        grace_s: seconds that the processes get to end by themselves.
     """
     try:
         root = psutil.Process(pid)

@@ -20,6 +20,12 @@ def progress_bar(
     """Yield the items and show rate and remaining time on standard error.
 
     On a terminal a bar appears once a second has passed; elsewhere a line is written once a minute.
+
+    Args:
+        items: to go through.
+        description: what the bar says.
+        total: number of items; None: as the items say.
+        unit: of one item.
     """
     if sys.stderr.isatty():
         yield from tqdm(items, desc=description, total=total, unit=unit, delay=1.0, dynamic_ncols=True)

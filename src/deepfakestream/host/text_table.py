@@ -30,7 +30,13 @@ def text_table(
 def markdown_table(
     headings: Sequence[str], rows: Sequence[Sequence[object]], *, right: Collection[str] = ()
 ) -> list[str]:
-    """Return the lines of a Markdown table, as `text_table`; line breaks and bars in a cell break no row."""
+    """Return the lines of a Markdown table, as `text_table`; line breaks and bars in a cell break no row.
+
+    Args:
+        headings: one a column.
+        rows: of cells.
+        right: numbers of the columns set to the right.
+    """
     rules = ["---:" if heading in right else "---" for heading in headings]
     cells = [headings, rules, *([_cell(value).replace("|", "\\|") for value in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in cells]

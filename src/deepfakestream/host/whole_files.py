@@ -56,6 +56,11 @@ def partial_folder(folder: Path) -> Path:
 def copy_verified(source: Path, target: Path, *, sha256: str) -> None:
     """Copy a file atomically, unless the target is there already.
 
+    Args:
+        source: the file.
+        target: where it goes.
+        sha256: digest that it must have.
+
     Raises:
         DataError: the source no longer has the digest that it had when it was examined.
     """

@@ -15,7 +15,12 @@ class Console:
     """Writes whole lines from several threads."""
 
     def __init__(self, names: Sequence[str], stream: TextIO) -> None:
-        """Prepare a prefix for each name, coloured where the stream is a terminal and NO_COLOR is unset."""
+        """Prepare a prefix for each name, coloured where the stream is a terminal and NO_COLOR is unset.
+
+        Args:
+            names: of the servers.
+            stream: to write to.
+        """
         self._stream = stream
         self._lock = threading.Lock()
         width = max(len(name) for name in names)
@@ -28,7 +33,12 @@ class Console:
         }
 
     def server_line(self, name: str, line: str) -> None:
-        """Write a server's line behind its name."""
+        """Write a server's line behind its name.
+
+        Args:
+            name: of the server.
+            line: as the server wrote it.
+        """
         self.line(f"{self._prefixes[name]} {line}")
 
     def line(self, text: str) -> None:

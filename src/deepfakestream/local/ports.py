@@ -10,6 +10,12 @@ from deepfakestream.errors import ServerError
 def require_free(host: str, port: int, *, server: str, setting: str) -> None:
     """Return if a server could listen on the port.
 
+    Args:
+        host: name or address.
+        port: number.
+        server: name for the message.
+        setting: variable that sets the port.
+
     Raises:
         ServerError: something else listens there, or the host is not an address of this machine.
     """

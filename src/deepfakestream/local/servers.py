@@ -105,6 +105,10 @@ def running(
 def require_ports(settings: Settings, which: Sequence[str] = ALL) -> None:
     """Return if every server could listen on its port.
 
+    Args:
+        settings: of the workspace.
+        which: names of servers.
+
     Raises:
         ServerError: a port is busy; the message names the setting to change.
     """

@@ -28,19 +28,34 @@ class MediaScore:
 
 
 def calibrate(logits: FloatArray, spec: CalibrationSpec) -> FloatArray:
-    """Return the probabilities of being fake that belong to the logits."""
+    """Return the probabilities of being fake that belong to the logits.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        spec: calibration of the model.
+    """
     scaled = np.clip(spec.slope * np.asarray(logits, dtype=np.float64) + spec.intercept, -60.0, 60.0)
     probabilities: FloatArray = 1.0 / (1.0 + np.exp(-scaled))
     return probabilities
 
 
 def probability(logit: float, spec: CalibrationSpec) -> float:
-    """Return the probability of being fake that belongs to one logit."""
+    """Return the probability of being fake that belongs to one logit.
+
+    Args:
+        logit: log-odds of a fake.
+        spec: calibration of the model.
+    """
     return float(calibrate(np.array([logit]), spec)[0])
 
 
 def aggregate(logits: NDArray[np.floating], track_ids: NDArray[np.integer], spec: DetectorSpec) -> MediaScore:
     """Return the score of a file from the logits `(N,)` of its faces and the track `(N,)` of each.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        track_ids: `(N,)` track of each face.
+        spec: of the model.
 
     Raises:
         ValueError: there is no face; a file without faces has no score.
@@ -63,12 +78,24 @@ def aggregate(logits: NDArray[np.floating], track_ids: NDArray[np.integer], spec
 
 
 def media_logit(logits: FloatArray, track_ids: NDArray[np.integer], spec: AggregationSpec) -> float:
-    """Return the logit of a file as `aggregate` has it, without its interval and parts; needs a face."""
+    """Return the logit of a file as `aggregate` has it, without its interval and parts; needs a face.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        track_ids: `(N,)` track of each face.
+        spec: aggregation of the model.
+    """
     return float(_over_frames(deciding_frames(logits, track_ids, spec), spec))
 
 
 def deciding_frames(logits: FloatArray, track_ids: NDArray[np.integer], spec: AggregationSpec) -> FloatArray:
-    """Return the logits of the track that decides about a file with at least one face."""
+    """Return the logits of the track that decides about a file with at least one face.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        track_ids: `(N,)` track of each face.
+        spec: aggregation of the model.
+    """
     by_track = _by_track(logits, track_ids)
     track_logits = {track: _over_frames(frames, spec) for track, frames in by_track.items()}
     return by_track[_deciding_track(by_track, track_logits, spec)]
@@ -112,7 +139,12 @@ def _reduce(frames: FloatArray, spec: AggregationSpec) -> FloatArray:
 
 
 def track_quantiles(frames: FloatArray, num_quantiles: int) -> FloatArray:
-    """Return equally spaced quantiles of the last axis, lowest to highest: `(N, num_quantiles)`."""
+    """Return equally spaced quantiles of the last axis, lowest to highest: `(N, num_quantiles)`.
+
+    Args:
+        frames: `(N, F)` logits.
+        num_quantiles: how many.
+    """
     levels = np.linspace(0.0, 1.0, num_quantiles)
     return np.asarray(np.quantile(frames, levels, axis=1).T)
 

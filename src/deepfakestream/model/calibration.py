@@ -27,12 +27,21 @@ def fit_platt(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
 
     The slope is kept positive, so that calibration never reorders files. With fewer than `MIN_PER_CLASS`
     files of a class the logits are left as they are.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        is_fake: `(N,)`, True for fakes.
     """
     return _fit(logits, is_fake, method="platt")
 
 
 def fit_temperature(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpec:
-    """Return the temperature scaling (Guo et al., 2017): `fit_platt` without an intercept."""
+    """Return the temperature scaling (Guo et al., 2017): `fit_platt` without an intercept.
+
+    Args:
+        logits: `(N,)` log-odds of a fake.
+        is_fake: `(N,)`, True for fakes.
+    """
     return _fit(logits, is_fake, method="temperature")
 
 
@@ -78,6 +87,13 @@ def operating_points(
     the fakes. Rates are those of all conditions together. Between `inconclusive_from` and the threshold lies
     what catches more fakes at a price the point does not pay. Without enough files of both classes the points
     are conventional and unmeasured.
+
+    Args:
+        logits: `(N,)` log-odds of a fake, a file each.
+        is_fake: `(N,)`, True for fakes.
+        calibration: from logit to `p_fake`.
+        measured_on: words for these files.
+        conditions: `(N,)` encoding or kind of each file; None: one for all.
     """
     p_fake = calibrate(logits, calibration)
     if min(int(is_fake.sum()), int((~is_fake).sum())) < MIN_PER_CLASS:

@@ -20,6 +20,11 @@ def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
     """Write the network as an ONNX graph: `pixels` (N, 3, S, S) float 0-255 to `logits` (N,).
 
     Large weights are stored in half precision and computed in single; the network is left in evaluation mode.
+
+    Args:
+        network: to write.
+        path: file to write.
+        size_px: side of the pictures.
     """
     example = torch.zeros(2, 3, size_px, size_px)
     with warnings.catch_warnings():

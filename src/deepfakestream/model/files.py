@@ -22,7 +22,13 @@ from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSp
 
 
 def save_model(network: DetectorNetwork, spec: DetectorSpec, directory: Path) -> None:
-    """Write the model folder; the network is left in evaluation mode with its weights rounded to half."""
+    """Write the model folder; the network is left in evaluation mode with its weights rounded to half.
+
+    Args:
+        network: to write.
+        spec: of the model.
+        directory: folder to write to.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     round_to_half(network)
     tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
@@ -43,6 +49,11 @@ def load_network(directory: Path) -> tuple[DetectorNetwork, DetectorSpec]:
 
 def load_weights(path: Path, spec: NetworkSpec, normalisation: NormalisationSpec) -> DetectorNetwork:
     """Return the network of the spec with the weights of a safetensors file, in evaluation mode.
+
+    Args:
+        path: safetensors file.
+        spec: how the network is built.
+        normalisation: channel statistics of its input.
 
     Raises:
         WeightsError: the file is missing, damaged or of another network.

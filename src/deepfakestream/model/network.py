@@ -120,6 +120,11 @@ def create_network(
 ) -> DetectorNetwork:
     """Return the network that the spec describes, with ImageNet or random backbone weights.
 
+    Args:
+        spec: how it is built.
+        normalisation: channel statistics of its input.
+        imagenet: whether the backbone starts from ImageNet weights.
+
     Raises:
         ParamsError: timm knows no such backbone.
         WeightsError: ImageNet weights were asked for and cannot be had.
@@ -162,6 +167,10 @@ def head_of_streams(network: DetectorNetwork, names: Sequence[str]) -> dict[str,
     They are scaled to the number of streams: of what `join_networks` made, one stream's head is the one that
     it had alone, but for the bias. A network that lacks one of the streams has no such head: nothing is
     returned.
+
+    Args:
+        network: with several streams.
+        names: of the streams that stay.
     """
     parts = {}
     start = 0

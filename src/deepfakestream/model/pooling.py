@@ -41,5 +41,10 @@ class WeightedAveragePooling(nn.Module):
 
 
 def create_pooling(kind: Literal["avg", "gwap"], channels: int) -> nn.Module:
-    """Return the pooling layer of that name."""
+    """Return the pooling layer of that name.
+
+    Args:
+        kind: avg or gwap.
+        channels: of the feature map.
+    """
     return WeightedAveragePooling(channels) if kind == "gwap" else AveragePooling()

@@ -90,6 +90,11 @@ class FaceScorer:
 def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") -> FaceScorer:
     """Return the model of a folder, ready to score.
 
+    Args:
+        directory: model folder.
+        device: auto, cpu or cuda.
+        version: what results call the model's version.
+
     Raises:
         WeightsError: a file of the folder is missing or damaged.
         ParamsError: a GPU was asked for and there is none.

@@ -68,6 +68,10 @@ def choose_calibration(logits: FloatArray, is_fake: BoolArray) -> CalibrationSpe
     """Return the calibration of files' logits: a temperature, or Platt scaling where that is surely better.
 
     With fewer than `MIN_PER_CLASS` files of a class the logits are left as they are.
+
+    Args:
+        logits: `(N,)` of files.
+        is_fake: `(N,)`, True for fakes.
     """
     num_fake = int(is_fake.sum())
     if min(num_fake, len(is_fake) - num_fake) < MIN_PER_CLASS:
@@ -82,6 +86,10 @@ def fit_quantile_weights(quantiles: FloatArray, is_fake: BoolArray) -> tuple[flo
 
     The ridge pulls towards equal weights. More of any frame's logit never lowers the score, and a file with
     one face keeps its logit.
+
+    Args:
+        quantiles: `(N, Q)` quantiles of the frames' logits.
+        is_fake: `(N,)`, True for fakes.
     """
     sign = np.where(is_fake, 1.0, -1.0)
     weight = class_weights(is_fake)

@@ -122,7 +122,12 @@ class DetectorSpec(Strict):
 
 
 def write_spec(spec: DetectorSpec, directory: Path) -> Path:
-    """Write `spec.json` into the directory and return its path."""
+    """Write `spec.json` into the directory and return its path.
+
+    Args:
+        spec: of the model.
+        directory: folder to write to.
+    """
     path = directory / SPEC_FILE
     path.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path

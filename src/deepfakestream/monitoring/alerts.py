@@ -66,7 +66,13 @@ def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None
 
 
 def keep_page(page: Path, alert: Alert, directory: Path) -> Path | None:
-    """Copy a page that an alert refers to next to the alert's file; None where that could not be done."""
+    """Copy a page that an alert refers to next to the alert's file; None where that could not be done.
+
+    Args:
+        page: the HTML file.
+        alert: that refers to it.
+        directory: folder of the alerts.
+    """
     kept = directory / f"{alert.name}{page.suffix}"
     try:
         directory.mkdir(parents=True, exist_ok=True)

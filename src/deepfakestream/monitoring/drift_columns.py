@@ -14,7 +14,12 @@ MAX_MISSING_RISE = 0.5
 
 
 def clean(table: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Return the columns of `kinds`, missing ones filled with NaN, infinities and non-numbers as NaN."""
+    """Return the columns of `kinds`, missing ones filled with NaN, infinities and non-numbers as NaN.
+
+    Args:
+        table: any columns.
+        kinds: column name to `numerical` or `categorical`.
+    """
     columns = {}
     for name, kind in kinds.items():
         values = table[name] if name in table else pd.Series(np.nan, index=table.index)

@@ -70,6 +70,10 @@ class RetrainGovernor:
         """Keep the verdict on a window; return False where this window is known or says nothing.
 
         A window is identified by model version and window id; the first verdict stays.
+
+        Args:
+            report: of the check.
+            now: moment, in UTC.
         """
         if report.status == "too_few":
             return False
@@ -83,7 +87,12 @@ class RetrainGovernor:
             return cursor.rowcount == 1
 
     def knows_window(self, model_version: str, window_id: str) -> bool:
-        """Return whether this window of this model version is recorded."""
+        """Return whether this window of this model version is recorded.
+
+        Args:
+            model_version: version of the model.
+            window_id: id of its newest prediction.
+        """
         with self._store.connection() as connection:
             found = connection.execute(
                 "SELECT 1 FROM windows WHERE model_version = ? AND window_id = ?", (model_version, window_id)
@@ -144,6 +153,10 @@ class RetrainGovernor:
     def renew(self, claim_id: str, now: datetime) -> None:
         """Keep a running claim alive for another lease.
 
+        Args:
+            claim_id: id of the claim.
+            now: moment, in UTC.
+
         Raises:
             GateError: it is finished, or it ran out and someone else has claimed since.
         """
@@ -159,7 +172,13 @@ class RetrainGovernor:
             )
 
     def finish(self, claim_id: str, outcome: RetrainOutcome, now: datetime) -> None:
-        """Give a claim back with what came of it; the first outcome stays."""
+        """Give a claim back with what came of it; the first outcome stays.
+
+        Args:
+            claim_id: id of the claim.
+            outcome: promoted, held or failed.
+            now: moment, in UTC.
+        """
         with self._store.transaction() as connection:
             connection.execute(
                 "UPDATE claims SET finished_at = ?, outcome = ? WHERE claim_id = ? AND outcome IS NULL",

@@ -15,7 +15,15 @@ BUDGET_PERIOD = timedelta(days=7)
 def objections_to(
     connection: sqlite3.Connection, rules: RetrainParams, model_version: str, now: datetime, *, force: bool
 ) -> Iterator[str]:
-    """Yield a sentence for every rule that speaks against a retraining now."""
+    """Yield a sentence for every rule that speaks against a retraining now.
+
+    Args:
+        connection: to the governor's database.
+        rules: in force.
+        model_version: version of the champion.
+        now: moment, in UTC.
+        force: override all but a running retraining.
+    """
     yield from _running(connection, now)
     if not force:
         yield from _too_little_drift(connection, rules, model_version)

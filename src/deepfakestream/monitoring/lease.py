@@ -43,7 +43,12 @@ class Lease:
             )
 
     def renew(self, governor: RetrainGovernor, claim_id: str) -> None:
-        """Renew once; remember a loss, and log a store that cannot be used now."""
+        """Renew once; remember a loss, and log a store that cannot be used now.
+
+        Args:
+            governor: that gave the claim.
+            claim_id: id of the claim.
+        """
         now = self._clock()
         try:
             governor.renew(claim_id, now)
@@ -62,7 +67,14 @@ def kept_alive(
     every_s: float = LEASE.total_seconds() / 5,
     clock: Callable[[], datetime] = _now,
 ) -> Iterator[Lease]:
-    """Renew the claim in the background until the block ends; a killed process stops renewing."""
+    """Renew the claim in the background until the block ends; a killed process stops renewing.
+
+    Args:
+        governor: that gave the claim.
+        claim_id: id of the claim.
+        every_s: seconds between renewals.
+        clock: gives the moment, in UTC.
+    """
     lease, done = Lease(clock), threading.Event()
 
     def work() -> None:

@@ -72,6 +72,10 @@ class PredictionLog:
     def newest(self, n: int, *, model_version: str | None = None) -> pd.DataFrame:
         """Return the newest `n` predictions, oldest first, optionally of one model version only.
 
+        Args:
+            n: how many at most.
+            model_version: None: of all versions.
+
         Returns:
             One row a prediction: the columns of the log (without `features`), then one float column for each
             of `FEATURES`, NaN where the file had no such number; `created_at` as UTC timestamps.

@@ -64,6 +64,11 @@ def run(params: Params, *, settings: Settings, only: Collection[str] = ()) -> Ab
     What is done is kept in `work/ablation`, so that a killed run goes on. Each is a child run in MLflow. A
     configuration after the first that cannot be trained here is left out, and the report says why.
 
+    Args:
+        params: of the workspace.
+        settings: of the workspace.
+        only: names of configurations; empty: all.
+
     Raises:
         ParamsError: `only` names an unknown configuration, device or backbone are unknown, or training with
             the first configuration diverged.

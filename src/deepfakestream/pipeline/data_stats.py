@@ -34,6 +34,10 @@ def statistics(settings: Settings) -> SetStatistics:
 def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
     """Write the pictures of the dataset into a folder and return their paths.
 
+    Args:
+        directory: folder to write to.
+        settings: of the workspace.
+
     Raises:
         DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table or the summary
             of extraction is damaged.
@@ -49,6 +53,10 @@ def write_plots(directory: Path, *, settings: Settings) -> list[Path]:
 
 def card(directory: Path, *, settings: Settings) -> Path:
     """Write the data card and its pictures into a folder and return the page's path.
+
+    Args:
+        directory: folder to write to.
+        settings: of the workspace.
 
     Raises:
         DataError: nothing has been ingested, `data/` is not what `data.dvc` says, or a table, the summary of

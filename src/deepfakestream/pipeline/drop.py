@@ -43,6 +43,12 @@ def plan(
 ) -> DropPlan:
     """Find the entries of one reason, one set, one name, or what all of these say.
 
+    Args:
+        settings: of the workspace.
+        reason: code of a refusal; None: any.
+        source: name of a dataset; None: any.
+        name: name in the source; None: any.
+
     Raises:
         DataError: the manifest is damaged.
     """
@@ -53,6 +59,11 @@ def plan(
 
 
 def run(entries: Sequence[LedgerEntry], *, settings: Settings) -> str:
-    """Drop entries and say so; a file that its source still has comes back with its next ingestion."""
+    """Drop entries and say so; a file that its source still has comes back with its next ingestion.
+
+    Args:
+        entries: of the quarantine.
+        settings: of the workspace.
+    """
     Quarantine(settings.quarantine_db).drop(entries)
     return f"dropped {len(entries)}; what its source still has comes back when that is ingested again"

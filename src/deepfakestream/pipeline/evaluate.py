@@ -52,6 +52,11 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     `MODEL_CARD.md`, and is replaced as a whole or not at all. With the split `val` it is `work/evaluate-val`,
     which no later step reads: the model was chosen on it.
 
+    Args:
+        params: section `evaluate`.
+        settings: of the workspace.
+        split: test or val.
+
     Raises:
         DataError: an unknown split, no items in it, no crops, or crops made otherwise than the model expects.
         WeightsError: the model folder is incomplete or damaged.

@@ -137,7 +137,12 @@ def _not_found(item: str, manifest: pd.DataFrame) -> str:
 
 
 def preview(media_ids: Collection[str], *, settings: Settings) -> ForgetReport:
-    """Count what `run` would remove, and change nothing."""
+    """Count what `run` would remove, and change nothing.
+
+    Args:
+        media_ids: ids of the items.
+        settings: of the workspace.
+    """
     objects = _purge(media_ids, settings, dry_run=True)
     return ForgetReport(dry_run=True, num_items=len(media_ids), objects=objects)
 

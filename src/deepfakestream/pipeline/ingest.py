@@ -90,6 +90,12 @@ class IngestReport:
 def run(source: Path, *, params: IngestParams, settings: Settings, request: IngestRequest) -> IngestReport:
     """Take a source's media into the workspace's `data/`; a second time changes nothing and says so.
 
+    Args:
+        source: folder, table or tar shards.
+        params: section `ingest`.
+        settings: of the workspace.
+        request: how to read and name the source.
+
     Raises:
         DataError: the source is missing, empty, contradicts its layout, or every file in it was refused; or
             `data.dvc` names a dataset that was not pulled.

@@ -82,6 +82,10 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
     with all its numbers, and noted on the version and its run. May be repeated: what a registry that went
     away has cut off is completed.
 
+    Args:
+        params: section `promote`.
+        settings: of the workspace.
+
     Raises:
         DataError: the model was not evaluated, or on other weights or other test files, or they changed.
         WeightsError: files of a model are missing or damaged.

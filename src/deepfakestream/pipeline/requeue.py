@@ -71,6 +71,13 @@ def run(
     Copies and label conflicts are looked at together with all entries of the same content. What extraction
     could not use is dropped from the face store, so that the next extraction opens it again.
 
+    Args:
+        params: section `ingest`.
+        settings: of the workspace.
+        reason: code of a refusal; None: any.
+        source: name of a dataset; None: any.
+        name: name in the source; None: any.
+
     Raises:
         DataError: a source contradicts its layout, or another process is ingesting or extracting.
     """

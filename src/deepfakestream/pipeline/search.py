@@ -73,6 +73,11 @@ def run(params: Params, *, settings: Settings, num_trials: int) -> SearchReport:
     Each trial trains for `epochs` epochs of `steps_per_epoch` steps (`train.optimisation`); `artifacts/`
     stays as it is.
 
+    Args:
+        params: of the workspace.
+        settings: of the workspace.
+        num_trials: trials of the study in all, those of earlier calls included.
+
     Raises:
         DataError: the crops are missing, a split lacks a class, or another search runs in this workspace.
         ParamsError: backbone or device are unknown.

@@ -20,6 +20,10 @@ def reproduce(settings: Settings, stage: str) -> bool:
 
     Callers in any process wait for each other.
 
+    Args:
+        settings: of the workspace.
+        stage: name in `dvc.yaml`.
+
     Raises:
         DataError: a stage failed, or `data/` is another version than the one that `data.dvc` names.
     """
@@ -35,6 +39,10 @@ def renew(settings: Settings, stage: str) -> None:
     Where neither data nor parameters changed DVC would keep the trained model, and training it again from the
     same seed would give it again. Then the next seed is written to params.yaml, so that the stage is out of
     date: the new model is another one, and dvc.lock and MLflow say what made it.
+
+    Args:
+        settings: of the workspace.
+        stage: name in `dvc.yaml`.
     """
     if not reproduce(settings, stage) and stage == "train":
         draw_next_seed(settings.params_file)

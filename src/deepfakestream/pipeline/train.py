@@ -68,6 +68,10 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
     a whole or not at all. A killed training goes on from its last epoch. Of several processes that `torchrun`
     started, one writes and gets the report; the others get None.
 
+    Args:
+        params: of the workspace.
+        settings: of the workspace.
+
     Raises:
         DataError: the crops are missing or made with other parameters, a split lacks a class, the checkpoint
             of a killed training is damaged, or another process trains in this workspace.

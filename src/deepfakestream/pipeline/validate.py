@@ -96,6 +96,10 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     and items that a later split shows too, are excluded: `data.usable_crops` leaves them out, and the
     quarantine ledger lists them. A broken rule about the dataset as a whole stops the pipeline.
 
+    Args:
+        params: section `validate`.
+        settings: of the workspace.
+
     Raises:
         DataError: nothing has been ingested or extracted, or `data/` is another version than the one that
             `data.dvc` names.

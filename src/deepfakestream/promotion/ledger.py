@@ -16,7 +16,12 @@ Entry = dict[str, Any]
 
 
 def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append an entry; it is on disk when this returns, and a line of another process is never mixed in."""
+    """Append an entry; it is on disk when this returns, and a line of another process is never mixed in.
+
+    Args:
+        path: of the ledger.
+        entry: of the ledger.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(entry, sort_keys=True) + "\n"
     with in_turn(path.with_suffix(".lock")), path.open("a", encoding="utf-8") as stream:
@@ -26,7 +31,12 @@ def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def pairs_decided(entries: Sequence[Entry], test_set_sha256: str) -> set[tuple[int, int | None]]:
-    """Return the pairs of version and champion that a test set has decided about."""
+    """Return the pairs of version and champion that a test set has decided about.
+
+    Args:
+        entries: of the ledger.
+        test_set_sha256: digest of the test set.
+    """
     return {
         (entry["version"], entry["champion_before"])
         for entry in entries
@@ -35,7 +45,12 @@ def pairs_decided(entries: Sequence[Entry], test_set_sha256: str) -> set[tuple[i
 
 
 def last_promotion(entries: Sequence[Entry], version: int) -> Entry | None:
-    """Return the newest entry by which the version was to be champion, or None."""
+    """Return the newest entry by which the version was to be champion, or None.
+
+    Args:
+        entries: of the ledger.
+        version: number of the registered version.
+    """
     return next((one for one in reversed(entries) if one["promoted"] and one["version"] == version), None)
 
 

@@ -17,6 +17,11 @@ DECISION_TAG = "gate_decision_id"
 def note_decision(entry: Entry, *, store: Store, tracked: TrackedRun) -> None:
     """Leave a ledger's entry on its version and on the version's run; the tag with its id is the last.
 
+    Args:
+        entry: of the ledger.
+        store: the MLflow store.
+        tracked: the run of the training.
+
     Raises:
         ServerError: the registry does not answer.
     """

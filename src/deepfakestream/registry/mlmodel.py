@@ -14,6 +14,11 @@ def write_mlmodel(directory: Path, *, model_id: str, run_id: str) -> None:
 
     `mlflow.onnx.save_model` would do it, but stores the graph again (another digest) and imports pyfunc.
 
+    Args:
+        directory: model folder.
+        model_id: what MLflow calls the model.
+        run_id: id of the MLflow run.
+
     Raises:
         WeightsError: the graph cannot be read.
     """

@@ -92,6 +92,10 @@ def ensure_experiment(client: MlflowClient, store: Store) -> str:
 
     Without a server its files go to `store.artifacts_dir`, wherever the process was started.
 
+    Args:
+        client: of the store.
+        store: the MLflow store.
+
     Raises:
         ServerError: the experiment was deleted, or keeps its files behind a server that is not named.
     """
@@ -166,6 +170,10 @@ def as_server_error(store: Store) -> Iterator[None]:
 
 def answer_or_none(store: Store, ask: Callable[[], Answer]) -> Answer | None:
     """Return what MLflow answers, or None where it says that the thing asked for does not exist.
+
+    Args:
+        store: the MLflow store.
+        ask: asks MLflow.
 
     Raises:
         ServerError: MLflow refuses for another reason, or does not answer.

@@ -70,7 +70,12 @@ class TrackedRun:
             self._send(partial(self._client.log_batch, self.run_id, params=batch))
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log numbers of one step; None and what is not finite is left out: it was not measured."""
+        """Log numbers of one step; None and what is not finite is left out: it was not measured.
+
+        Args:
+            metrics: name to number.
+            step: of the training.
+        """
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
@@ -83,14 +88,25 @@ class TrackedRun:
             self._send(partial(self._client.log_batch, self.run_id, metrics=entries))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Log a file, or a folder with all in it, under the run's `folder`."""
+        """Log a file, or a folder with all in it, under the run's `folder`.
+
+        Args:
+            path: file or folder.
+            folder: in the run.
+        """
         if path.is_dir():
             self._send(partial(self._client.log_artifacts, self.run_id, str(path), folder))
         else:
             self._send(partial(self._client.log_artifact, self.run_id, str(path), folder))
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
-        """Log which data were used (by digest, e.g. DVC's) and for what, e.g. `training`."""
+        """Log which data were used (by digest, e.g. DVC's) and for what, e.g. `training`.
+
+        Args:
+            name: of the data.
+            digest: of the data.
+            context: e.g. `training`.
+        """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
@@ -193,6 +209,11 @@ def resume_run(store: Store, *, run_id: str | None, name: str) -> Iterator[Track
     Where this store does not know the run (trained elsewhere and pulled with DVC), a new one of this name is
     made that names it in the tag `continues_run`.
 
+    Args:
+        store: the MLflow store.
+        run_id: id of the MLflow run; None: unknown.
+        name: of the run where a new one is made.
+
     Raises:
         ServerError: the tracking server does not answer.
     """
@@ -210,6 +231,10 @@ def resume_run(store: Store, *, run_id: str | None, name: str) -> Iterator[Track
 
 def lineage_of(store: Store, run_id: str) -> dict[str, str]:
     """Return the lineage tags that a run was started with: code, data and parameters of the training.
+
+    Args:
+        store: the MLflow store.
+        run_id: id of the MLflow run.
 
     Raises:
         DataError: the store has no such run.

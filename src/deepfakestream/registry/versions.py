@@ -97,7 +97,12 @@ def register(
 
 
 def find_version(store: Store, *, model_dir: Path) -> int | None:
-    """Return the newest registered version with exactly the files of the model folder, or None."""
+    """Return the newest registered version with exactly the files of the model folder, or None.
+
+    Args:
+        store: the MLflow store.
+        model_dir: model folder.
+    """
     client = open_client(store)
     digest = model_sha256(model_dir)
     query = f"name = '{store.registered_model}' and tags.{DIGEST_TAG} = '{digest}'"
@@ -108,6 +113,10 @@ def find_version(store: Store, *, model_dir: Path) -> int | None:
 
 def get_version(store: Store, version: int) -> ModelVersion:
     """Return what the registry knows about a version.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
 
     Raises:
         DataError: there is no such version.
@@ -125,7 +134,13 @@ def get_version(store: Store, version: int) -> ModelVersion:
 
 
 def tag_version(store: Store, version: int, tags: Mapping[str, str]) -> None:
-    """Set tags of a version."""
+    """Set tags of a version.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
+        tags: name to value.
+    """
     client = open_client(store)
     with as_server_error(store):
         for key, value in tags.items():
@@ -134,6 +149,10 @@ def tag_version(store: Store, version: int, tags: Mapping[str, str]) -> None:
 
 def get_alias(store: Store, alias: str) -> int | None:
     """Return the version that an alias points to, or None where it points to none.
+
+    Args:
+        store: the MLflow store.
+        alias: champion, challenger or previous.
 
     Raises:
         ServerError: the registry does not answer.
@@ -144,7 +163,13 @@ def get_alias(store: Store, alias: str) -> int | None:
 
 
 def set_alias(store: Store, alias: str, version: int | None) -> None:
-    """Point an alias to a version; None removes the alias."""
+    """Point an alias to a version; None removes the alias.
+
+    Args:
+        store: the MLflow store.
+        alias: champion, challenger or previous.
+        version: number of the version; None: none.
+    """
     client = open_client(store)
     with as_server_error(store):
         if version is None:
@@ -155,6 +180,10 @@ def set_alias(store: Store, alias: str, version: int | None) -> None:
 
 def fetch(store: Store, version: int) -> Path:
     """Return a local folder with the version's files; downloaded once, verified by digest, never half there.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
 
     Raises:
         DataError: there is no such version.

@@ -58,6 +58,11 @@ def train_detector(
 
     Of several processes this is what rank 0 does; the others call `fit_network`.
 
+    Args:
+        job: faces, parameters and context.
+        checkpoints: where the training goes on from, and saves to.
+        on_epoch: is called after each epoch with its number and metrics.
+
     Raises:
         DataError: a split lacks a class that the parameters ask for, or the checkpoint is damaged.
         DivergedError: the loss or a validation score is no longer a number.
@@ -81,6 +86,12 @@ def fit_network(
 
     With `train.extra.streams: separate` the streams of a network are trained one after the other, each as a
     network of its own, and joined at the end. The history has the epochs of each, then the joined network.
+
+    Args:
+        job: faces, parameters and context.
+        validation: pictures by kind.
+        checkpoints: where the training goes on from, and saves to.
+        on_epoch: is called after each epoch with its number and metrics.
 
     Raises:
         DataError: the split `train` lacks a class that the parameters ask for, or the checkpoint is damaged.

@@ -51,6 +51,11 @@ class Teacher:
 def open_teacher(params: DistillParams, extraction: ExtractionSpec, device: torch.device) -> Teacher | None:
     """Return the teacher that the parameters name, or None where they name none.
 
+    Args:
+        params: section `train.extra.distill`.
+        extraction: how the crops of this training are made.
+        device: where it runs.
+
     Raises:
         ParamsError: the teacher was trained on crops that are made otherwise.
         WeightsError: its folder is missing, incomplete or damaged.

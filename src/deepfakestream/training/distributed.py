@@ -41,6 +41,10 @@ class DistributedContext:
     def per_rank_batch_size(self, batch: int, *, what: str) -> int:
         """Return this process's part of a batch.
 
+        Args:
+            batch: size of the batch of all processes.
+            what: key of `params.yaml` for the error message.
+
         Raises:
             ParamsError: the batch cannot be divided evenly.
         """
@@ -79,7 +83,12 @@ class DistributedContext:
     def scores(
         self, score: Callable[[NDArray[np.uint8]], NDArray[np.float64]], images: NDArray[np.uint8]
     ) -> NDArray[np.float64]:
-        """Return the score of every picture, each computed by one process and known to all."""
+        """Return the score of every picture, each computed by one process and known to all.
+
+        Args:
+            score: scores pictures `(N, S, S, 3)`.
+            images: `(N, S, S, 3)`, RGB, 0-255.
+        """
         if self.size == 1:
             return score(images)
         own = images[self.rank :: self.size]

@@ -75,7 +75,13 @@ def _rebuild(arrays: dict[str, Any]) -> FaceSet:
 def find_meshes(
     images: NDArray[np.uint8], wanted: NDArray[np.bool_], *, crop_scale: float
 ) -> NDArray[np.float32]:
-    """Return the meshes `(N, 468, 2)` of the wanted crops; NaN for the others and where none is found."""
+    """Return the meshes `(N, 468, 2)` of the wanted crops; NaN for the others and where none is found.
+
+    Args:
+        images: crops `(N, S, S, 3)`, RGB, 0-255.
+        wanted: `(N,)`, True where a mesh is wanted.
+        crop_scale: as in `extract.crop_scale`.
+    """
     mesh = FaceMesh()
     points = np.full((len(images), NUM_POINTS, 2), np.nan, dtype=np.float32)
     indices = np.flatnonzero(wanted)
@@ -88,6 +94,11 @@ def find_meshes(
 
 def require_both_sides(faces: FaceSet, *, split: str, needs_dataset_fakes: bool) -> None:
     """Refuse a split that cannot be learnt from.
+
+    Args:
+        faces: of the split.
+        split: name for the message.
+        needs_dataset_fakes: whether fakes of the dataset are asked for.
 
     Raises:
         DataError: there is no real face, or fakes are asked for and there is none.

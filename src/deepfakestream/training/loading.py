@@ -24,6 +24,12 @@ def pair_loader(
     Workers live until the loader is dropped: an epoch does not pay for their start. They are spawned, because
     a process that has run a Prefect flow, ONNX Runtime or PyAV holds threads and exit hooks that do not
     survive a fork. Batches come through pipes: shared memory is small in containers.
+
+    Args:
+        pairs: to draw from.
+        sampler: order and random numbers of the draws.
+        batch_size: pairs a batch.
+        num_workers: processes that load; 0: this one.
     """
     return DataLoader(
         pairs,

@@ -55,6 +55,10 @@ def draws_an_epoch(params: TrainParams, num_reals: int) -> int:
     """Return how many pairs an epoch draws: whole batches, but for a dataset smaller than one.
 
     A rest would leave some processes of a context a batch more than others.
+
+    Args:
+        params: of the training.
+        num_reals: number of real faces.
     """
     num_pairs = params.optimisation.batch_size // 2
     num_draws = params.optimisation.steps_per_epoch * num_pairs or num_reals
@@ -75,6 +79,14 @@ class Trainer:
         teacher: Teacher | None = None,
     ) -> None:
         """Prepare a training; with a teacher its odds are learnt besides the labels.
+
+        Args:
+            network: is trained in place.
+            pairs: of reals and fakes.
+            params: of the training.
+            seed: of draws and order.
+            context: the processes that train together.
+            teacher: whose odds are learnt besides the labels.
 
         Raises:
             ParamsError: optimiser, number format or batch size do not fit timm, the device or the context.

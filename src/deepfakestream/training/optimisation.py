@@ -20,6 +20,10 @@ LOWEST_SHARE = 0.01
 def create_optimizer(network: nn.Module, params: OptimisationParams) -> Optimizer:
     """Return timm's optimiser of that name; biases and norms are not decayed.
 
+    Args:
+        network: to train.
+        params: section `train.optimisation`.
+
     Raises:
         ParamsError: timm has no optimiser of that name, or it needs more than gradients or another package.
     """
@@ -51,6 +55,11 @@ def create_schedule(optimizer: Optimizer, params: OptimisationParams, *, num_ste
     """Return a schedule of the learning rate by step: a linear warm-up, then the named fall to a hundredth.
 
     `poly` falls in a straight line, `constant` stays at the peak.
+
+    Args:
+        optimizer: whose rate it sets.
+        params: section `train.optimisation`.
+        num_steps: of the whole training.
     """
     schedule: Scheduler | None
     schedule, _ = create_scheduler_v2(
@@ -92,7 +101,13 @@ class Precision:
         return torch.autocast(self._device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def step(self, loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
-        """Make one step down the loss's gradient, which is clipped at norm 5."""
+        """Make one step down the loss's gradient, which is clipped at norm 5.
+
+        Args:
+            loss: of the batch.
+            network: whose gradients are clipped.
+            optimizer: of its weights.
+        """
         optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(optimizer)

@@ -90,7 +90,12 @@ class PairDataset(Dataset[Tensor]):
         return torch.from_numpy(np.stack([out["image"], out[PARTNER]]).transpose(0, 3, 1, 2).copy())
 
     def pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
-        """Return a real and a fake, not augmented, drawn for the real face at that position."""
+        """Return a real and a fake, not augmented, drawn for the real face at that position.
+
+        Args:
+            position: of the real face.
+            rng: random numbers; the same state gives the same result.
+        """
         weights = self._weights[:, position]
         kind = str(rng.choice(KINDS, p=weights / weights.sum()))
         faces = self._faces

@@ -13,7 +13,14 @@ THUMBNAIL_PX = 112
 
 
 def write_pairs_picture(pairs: PairDataset, path: Path, *, rows: int = 4, columns: int = 6) -> None:
-    """Write a sheet of training pairs as PNG: in each couple the real is left, the fake right."""
+    """Write a sheet of training pairs as PNG: in each couple the real is left, the fake right.
+
+    Args:
+        pairs: to draw from.
+        path: PNG to write.
+        rows: of couples.
+        columns: of couples.
+    """
     draws = [draw % len(pairs) for draw in range(rows * columns)]
     couples = []
     for draw in draws:

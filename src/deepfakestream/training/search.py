@@ -27,7 +27,12 @@ class TrialRecord(Protocol):
     """Where a trial is noted while it runs."""
 
     def on_epoch(self, epoch: int, metrics: EpochMetrics) -> None:
-        """Note what an epoch came to."""
+        """Note what an epoch came to.
+
+        Args:
+            epoch: number, from 0.
+            metrics: of validation.
+        """
 
     def cut_off(self) -> None:
         """Note that the trial ends early, as others did better by then: no failure."""

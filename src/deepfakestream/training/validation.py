@@ -41,7 +41,12 @@ class LabelledImages:
 
 
 def validation_sets(faces: FaceSet, *, seed: int) -> dict[str, LabelledImages]:
-    """Return the pictures to validate on, by kind; kinds that the split cannot show are left out."""
+    """Return the pictures to validate on, by kind; kinds that the split cannot show are left out.
+
+    Args:
+        faces: of the split `val`.
+        seed: the same seed draws the same.
+    """
     sets = {}
     if len(faces.fakes) and faces.is_beside_fakes.any():
         labelled = faces.has_fakes_in_source
@@ -74,7 +79,13 @@ def _forged(faces: FaceSet, mix: FakeMix, seed: int) -> LabelledImages:
 def logits_of(
     network: DetectorNetwork, images: NDArray[np.uint8], device: torch.device
 ) -> NDArray[np.float64]:
-    """Return the logits `(N,)` of uint8 RGB pictures `(N, S, S, 3)`."""
+    """Return the logits `(N,)` of uint8 RGB pictures `(N, S, S, 3)`.
+
+    Args:
+        network: in evaluation mode.
+        images: crops `(N, S, S, 3)`, RGB, 0-255.
+        device: where it runs.
+    """
     network.eval()
     parts = []
     with torch.inference_mode():
@@ -89,6 +100,11 @@ def measure_kinds(
     network: DetectorNetwork, sets: dict[str, LabelledImages], context: DistributedContext
 ) -> dict[str, float]:
     """Return the AUC on each kind, and their mean as `val_auc`; a context shares the pictures.
+
+    Args:
+        network: in evaluation mode.
+        sets: of pictures by kind.
+        context: the processes that train together.
 
     Raises:
         DivergedError: a score is not a number.

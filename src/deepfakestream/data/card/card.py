@@ -61,7 +61,12 @@ def write_card(
 
 
 def manifest_part(manifest: pd.DataFrame, *, data_digest: str | None) -> str:
-    """Return what the page says from the manifest alone, without pictures, for another document."""
+    """Return what the page says from the manifest alone, without pictures, for another document.
+
+    Args:
+        manifest: columns of `MANIFEST_COLUMNS`.
+        data_digest: digest that `data.dvc` has; None: not recorded.
+    """
     statistics = measure_set(manifest)
     version = [f"Version `{data_digest}`: {headline(statistics)}.", ""] if data_digest else []
     lines = version + _items_sections(manifest, statistics, heading="####", pictures=False)

@@ -75,7 +75,12 @@ def draw_media(manifest: pd.DataFrame) -> bytes:
 
 
 def draw_faces(manifest: pd.DataFrame, crops: pd.DataFrame) -> bytes:
-    """Return the spread of face sizes, and how many crops the items gave."""
+    """Return the spread of face sizes, and how many crops the items gave.
+
+    Args:
+        manifest: columns of `MANIFEST_COLUMNS`.
+        crops: columns of `CROP_COLUMNS`.
+    """
     numbers = crops["media_id"].value_counts().reindex(manifest["media_id"], fill_value=0)
     per_item = pd.DataFrame({"label": manifest["label"].to_numpy(), "crops": numbers.to_numpy()})
     figure, axes = _panels(["Face sizes", "Crops an item (0: no face found)"], size=(8.2, 3.3))

@@ -86,7 +86,12 @@ def word_cells(statistics: SetStatistics) -> tuple[list[str], list[list[object]]
 
 
 def page_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Return the lines of a Markdown table, numbers to the right."""
+    """Return the lines of a Markdown table, numbers to the right.
+
+    Args:
+        headings: one a column.
+        rows: of cells.
+    """
     return markdown_table(headings, rows, right=_numbers(headings))
 
 

@@ -84,6 +84,10 @@ def assemble(
 def spec_differences(spec: ExtractionSpec, extract_dir: Path) -> list[str]:
     """Return in words where the crops of a folder were made otherwise than the spec asks for.
 
+    Args:
+        spec: that is asked for.
+        extract_dir: folder that extraction wrote.
+
     Raises:
         DataError: the folder does not say how its crops were made.
     """

@@ -55,6 +55,11 @@ def run_jobs(
     An item that ends its worker process (a decoder that crashes on a damaged file) is stored as unreadable. A
     job of several items that does so is yielded as one job for each of them.
 
+    Args:
+        jobs: work off in any order.
+        open_detector: opens the detector, in any process.
+        executor: where they run.
+
     Raises:
         DataError: a file of the dataset is missing.
         WeightsError: the detector cannot be opened.

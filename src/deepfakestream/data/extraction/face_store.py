@@ -52,7 +52,12 @@ class StoredFaces:
 
 
 def face_record(crop: FaceCrop, image: bytes) -> dict[str, Any]:
-    """Return a crop's facts and its encoded picture as the store keeps them."""
+    """Return a crop's facts and its encoded picture as the store keeps them.
+
+    Args:
+        crop: as found.
+        image: its picture as PNG or JPEG.
+    """
     return {
         "frame_index": crop.frame_index,
         "time_s": crop.time_s,
@@ -74,6 +79,11 @@ def store_key(spec: ExtractionSpec, *, detector_digest: str, is_crop: bool) -> s
     """Return the name of the folder for results of this kind.
 
     Face crops are taken whole: no detector and no frame sampling has a say, so changing those keeps them.
+
+    Args:
+        spec: how faces are cut.
+        detector_digest: digest of weights and algorithm.
+        is_crop: whether the items are face crops already.
     """
     facts: dict[str, Any] = {"algorithm": ALGORITHM_VERSION, "crop_size_px": spec.crop_size_px}
     if not is_crop:
@@ -152,6 +162,10 @@ def exclusive_store(store_dir: Path) -> AbstractContextManager[None]:
 def drop_everywhere(store_dir: Path, media_ids: Collection[str]) -> int:
     """Remove items from the results of every spec and detector; return how many entries were there.
 
+    Args:
+        store_dir: folder of the face store.
+        media_ids: ids of the items.
+
     Raises:
         DataError: an extraction is running, which could put them back.
     """
@@ -181,7 +195,12 @@ def _rewrite_without(path: Path, unwanted: Collection[str]) -> None:
 
 
 def read_stored(path: Path, media_id: str) -> StoredFaces:
-    """Return one item's result from the file that holds it."""
+    """Return one item's result from the file that holds it.
+
+    Args:
+        path: the file.
+        media_id: id of the item.
+    """
     facts = _read_items(path)[media_id]
     table = _faces(path)
     start, length = _extents(path).get(media_id, (0, 0))

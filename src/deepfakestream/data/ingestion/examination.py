@@ -61,7 +61,14 @@ def examine_all(
 def examine(
     item: SourceItem, *, set_name: str, known: Collection[str], limits: Limits
 ) -> ExaminedItem | Refusal:
-    """Return the item with its digest and facts, or why it cannot be taken."""
+    """Return the item with its digest and facts, or why it cannot be taken.
+
+    Args:
+        item: as its source lists it.
+        set_name: name of the dataset, where the item has none.
+        known: digests that the dataset holds.
+        limits: in force for media.
+    """
     source = item.source or set_name
     media_id = None
     try:

@@ -20,6 +20,10 @@ def refuse_forgotten(
 
     A new item in a tar that holds forgotten bytes is refused too: the dataset takes a tar as a whole.
 
+    Args:
+        outcomes: of an examination.
+        tombstones: by digest.
+
     Raises:
         DataError: a tar changed since it was examined.
     """

@@ -146,7 +146,12 @@ def manifest_rows(
 
 
 def relabel(present: pd.DataFrame, relabelled: Iterable[ExaminedItem]) -> pd.DataFrame:
-    """Return the dataset with the labels and methods that sources say of these items now."""
+    """Return the dataset with the labels and methods that sources say of these items now.
+
+    Args:
+        present: manifest as it is.
+        relabelled: items that their sources label otherwise now.
+    """
     items = list(relabelled)
     labels = {item.media_id: item.label for item in items}
     methods = {item.media_id: _manipulation(item) for item in items}
@@ -211,7 +216,12 @@ def _pack_digest(path: Path) -> str:
 
 
 def copy_into(data_dir: Path, new: Iterable[ExaminedItem]) -> Iterator[str]:
-    """Copy the bytes of new items under their digests; yield each stored path once it is there."""
+    """Copy the bytes of new items under their digests; yield each stored path once it is there.
+
+    Args:
+        data_dir: folder of the dataset.
+        new: items that are taken in.
+    """
     for examined in new:
         path = stored_path(examined)
         digest = Path(path).stem

@@ -45,6 +45,10 @@ class RecordedSet:
     def require_same(self, new: Iterable[ExaminedItem], manifest: pd.DataFrame) -> None:
         """Stop where a dataset is recorded but not here, and these items do not make the very same one.
 
+        Args:
+            new: items that are taken in.
+            manifest: the dataset that is here.
+
         Raises:
             DataError: what is ingested now would replace the recorded dataset.
         """

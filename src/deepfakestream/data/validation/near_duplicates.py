@@ -65,7 +65,12 @@ def find_near_duplicates(
 
 
 def all_fingerprints(crops: pd.DataFrame, extract_dir: Path) -> Bits:
-    """Return the fingerprints of all crops, `(num_crops, 1 + NUM_VIEWS, NUM_WORDS)`, on all cores."""
+    """Return the fingerprints of all crops, `(num_crops, 1 + NUM_VIEWS, NUM_WORDS)`, on all cores.
+
+    Args:
+        crops: columns of `CROP_COLUMNS`.
+        extract_dir: folder that extraction wrote.
+    """
     prints = np.zeros((len(crops), 1 + NUM_VIEWS, NUM_WORDS), dtype=np.uint64)
     places = list(zip(crops["shard"], crops["row"], strict=True))
 

@@ -38,6 +38,10 @@ def excluded_crops(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Q
     """Return the crops that broke a rule of severity `warning`, ordered by crop and rule.
 
     Of an item that a later split shows too, all crops go.
+
+    Args:
+        results: one a rule.
+        crops: columns of `CROP_COLUMNS`.
     """
     found: list[Quarantined] = []
     for result in results:
@@ -59,7 +63,14 @@ def excluded_crops(results: Sequence[RuleResult], crops: pd.DataFrame) -> list[Q
 def refusals(
     quarantined: Sequence[Quarantined], crops: pd.DataFrame, manifest: pd.DataFrame, *, data_dir: Path
 ) -> list[Refusal]:
-    """Return entries for the quarantine ledger: one an item and reason, with how many crops it lost."""
+    """Return entries for the quarantine ledger: one an item and reason, with how many crops it lost.
+
+    Args:
+        quarantined: crops that broke a rule, one a crop and rule.
+        crops: columns of `CROP_COLUMNS`.
+        manifest: columns of `MANIFEST_COLUMNS`.
+        data_dir: folder of the dataset.
+    """
     num_crops = crops.groupby("media_id").size()
     items = {row["media_id"]: row for row in manifest.to_dict("records")}
     lost: dict[tuple[str, Reason], list[Quarantined]] = {}
@@ -91,7 +102,12 @@ def refusals(
 
 
 def record_in_ledger(ledger: Quarantine, found: Sequence[Refusal]) -> None:
-    """Bring the ledger's entries of validation up to date: what is no longer excluded is dropped."""
+    """Bring the ledger's entries of validation up to date: what is no longer excluded is dropped.
+
+    Args:
+        ledger: of the dataset.
+        found: refusals of this validation.
+    """
     now = {(refusal.source, refusal.original_name, refusal.reason) for refusal in found}
     for reason in GATE_REASONS:
         known = [entry.refusal for entry in ledger.list(reason=reason)]
@@ -107,7 +123,15 @@ def write_report(
     duplicates: pd.DataFrame,
     facts: dict[str, Any],
 ) -> None:
-    """Write report, quarantined crops and near duplicates; equal findings give equal bytes."""
+    """Write report, quarantined crops and near duplicates; equal findings give equal bytes.
+
+    Args:
+        directory: folder to write to.
+        results: of Great Expectations, one a rule.
+        quarantined: crops that training leaves out.
+        duplicates: pairs of near duplicates.
+        facts: counts that the report states.
+    """
     content = {
         "passed": not any(r.severity == "critical" and not r.passed for r in results),
         "facts": facts,

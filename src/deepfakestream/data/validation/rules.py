@@ -128,6 +128,10 @@ def split_rules(params: ValidateParams, *, is_test: bool) -> list[Any]:
     """Return the expectations over splits (`views.splits_view`).
 
     Without train or val nothing can be trained; without test nothing is measured, which is a warning.
+
+    Args:
+        params: section `validate`.
+        is_test: whether the expectations are those of `test`.
     """
     more = "ingest more source groups, or change ingest.split_fractions and ingest into a new workspace"
     remedy = f"evaluate has too little to measure on; {more}" if is_test else more

@@ -20,6 +20,10 @@ def items_view(manifest: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with `is_fake`, `has_face`, `method_fits_label` and the crossing columns.
 
     `shown_as`, the source and the name in it, is what messages call an item.
+
+    Args:
+        manifest: columns of `MANIFEST_COLUMNS`.
+        crops: columns of `CROP_COLUMNS`.
     """
     view = manifest.reset_index(drop=True)
     is_fake = view["label"] == "fake"
@@ -38,6 +42,10 @@ def crops_view(crops: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
 
     `is_copy` is 1 for each crop whose picture another item has shown already, else 0; a clip that stands
     still repeats itself rightly.
+
+    Args:
+        crops: columns of `CROP_COLUMNS`.
+        manifest: columns of `MANIFEST_COLUMNS`.
     """
     view = crops.reset_index(drop=True)
     columns = ["label", "split", "group_id"]
@@ -53,7 +61,12 @@ def crops_view(crops: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def distributions_view(crops: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
-    """Return one row for each bounded quantile of the crops: its value, its bounds and `in_range`."""
+    """Return one row for each bounded quantile of the crops: its value, its bounds and `in_range`.
+
+    Args:
+        crops: columns of `CROP_COLUMNS`.
+        params: section `validate`.
+    """
     rows = []
     for column in ("face_px", "luma", "sharpness"):
         bounds = getattr(params, f"{column}_quantiles")

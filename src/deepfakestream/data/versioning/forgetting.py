@@ -53,6 +53,10 @@ def remove_from_data(data_dir: Path, media_ids: Collection[str]) -> int:
     A tar shard is packed without every file that has an item's bytes, also one that the manifest does not
     name. New tar shards are written first, then the manifest; what it no longer names is deleted last.
 
+    Args:
+        data_dir: folder of the dataset.
+        media_ids: ids of the items.
+
     Raises:
         DataError: the manifest or a tar shard is damaged.
     """

@@ -13,6 +13,10 @@ from deepfakestream.data.versioning.repository import DvcRepo
 def read_named_items(workspace: Path, data_dir: Path) -> pd.DataFrame:
     """Return the items of the dataset, as `read_manifest` does, where it is the one that `data.dvc` names.
 
+    Args:
+        workspace: folder of the workspace.
+        data_dir: folder of the dataset.
+
     Raises:
         DataError: nothing has been ingested, the manifest is damaged, or `data.dvc` came from elsewhere and
             names another version than `data/` holds.

@@ -118,7 +118,12 @@ def _tables(listing: Listing) -> set[str]:
 
 
 def mentions(content: IO[bytes], media_ids: Collection[str]) -> bool:
-    """Say whether a file has one of these digests or names one, in plain bytes or in a column of a table."""
+    """Say whether a file has one of these digests or names one, in plain bytes or in a column of a table.
+
+    Args:
+        content: of the file.
+        media_ids: digests to look for.
+    """
     content.seek(0)
     whole = sha256()
     wanted = {media_id.encode() for media_id in media_ids}

@@ -64,6 +64,10 @@ class RemoteAddress:
 def parse_remote(address: str, endpoint_url: str | None = None) -> RemoteAddress:
     """Return the remote of an address; a relative folder is taken from the current one.
 
+    Args:
+        address: s3://BUCKET/PREFIX or a folder.
+        endpoint_url: address of an S3 server other than Amazon's.
+
     Raises:
         DataError: the address is of another kind, holds credentials, or the endpoint does not fit to it.
     """

@@ -121,6 +121,10 @@ class DvcRepo:
     def repro(self, stage: str | None = None, *, force: bool = False) -> bool:
         """Run what is out of date, up to a stage or all of it; return whether anything ran.
 
+        Args:
+            stage: name; None: all.
+            force: run what is up to date too.
+
         Raises:
             DataError: a stage failed; the message is the stage's own.
         """

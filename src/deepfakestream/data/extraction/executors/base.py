@@ -27,6 +27,10 @@ class Executor(Protocol):
         """Yield every job once its work has ended; takes a few more jobs than it has workers at a time.
 
         An error that the work raises ends the run and is raised here. Closing the iterator stops the workers.
+
+        Args:
+            work: does one job; it must be importable by name, as it may run in another process.
+            jobs: work off in any order.
         """
         ...
 
@@ -35,7 +39,12 @@ class ThisProcess:
     """One job after the other, here; a job that ends the process ends everything."""
 
     def run(self, work: Work[Job], jobs: Iterable[Job]) -> Iterator[JobOutcome[Job]]:
-        """Yield every job once its work has ended, in the order of the jobs."""
+        """Yield every job once its work has ended, in the order of the jobs.
+
+        Args:
+            work: does one job; it must be importable by name, as it may run in another process.
+            jobs: work off in any order.
+        """
         for job in jobs:
             work(job)
             yield JobOutcome(job)

@@ -27,6 +27,10 @@ class ProcessPool:
         """Yield every job once its work has ended.
 
         When a worker dies, every job in hand may be why: each is run again in a process of its own.
+
+        Args:
+            work: does one job; it must be importable by name, as it may run in another process.
+            jobs: work off in any order.
         """
         queue = iter(jobs)
         while suspects := (yield from self._until_broken(work, queue)):

@@ -44,6 +44,10 @@ class RayCluster:
 
         A job whose worker dies is run again in a new one: the machine may have been why.
 
+        Args:
+            work: does one job; it must be importable by name, as it may run in another process.
+            jobs: work off in any order.
+
         Raises:
             ParamsError: Ray is not installed.
             ServerError: no cluster can be reached or started, or its machines cannot load the work.

@@ -32,6 +32,11 @@ LAYOUTS: tuple[Layout, ...] = (
 def choose_layout(source: Path, name: str | None = None, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
     """Return the layout of a source: the one named, else the only one that it looks like.
 
+    Args:
+        source: folder, table or tar shards.
+        name: of a layout; None: detect it.
+        layouts: to choose from.
+
     Raises:
         DataError: the source is missing, the name is unknown, or no layout matches, or several do.
     """

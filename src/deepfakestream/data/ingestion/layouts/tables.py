@@ -39,6 +39,10 @@ def table_columns(path: Path) -> set[str]:
 def read_table(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
     """Return the rows of a table as strings; an empty cell is an empty string.
 
+    Args:
+        path: .csv or .parquet.
+        required: columns that it must have.
+
     Raises:
         DataError: the table cannot be read, lacks a required column or has no rows.
     """
