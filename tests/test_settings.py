@@ -15,7 +15,7 @@ def test_settings_with_which_nothing_would_start(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"DEEPFAKESTREAM_{name}", value)
-    with pytest.raises(ParamsError, match=f"DEEPFAKESTREAM_{name}: .*correct the variable or unset it"):
+    with pytest.raises(ParamsError, match=f"^DEEPFAKESTREAM_{name}: "):
         load_settings()
 
 

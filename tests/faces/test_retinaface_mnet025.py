@@ -124,7 +124,7 @@ def test_a_small_face_in_a_large_frame_is_found(detector, astronaut):
 def test_other_weights_are_refused(tmp_path):
     other = tmp_path / "other.onnx"
     other.write_bytes(b"other")
-    with pytest.raises(WeightsError, match=r"other\.onnx: sha256 is .* reinstall"):
+    with pytest.raises(WeightsError, match=r"other\.onnx: sha256 "):
         open_mnet025(other)
     with pytest.raises(WeightsError, match="cannot be read"):
         open_mnet025(tmp_path / "none.onnx")

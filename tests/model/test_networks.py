@@ -181,11 +181,11 @@ class TestImageNet:
 
     def test_backbone_without_blocks_to_skip(self) -> None:
         assert create_backbone("dla46_c", imagenet=False) is not None
-        with pytest.raises(ParamsError, match=r"train\.network\.drop_path: 'dla46_c' .* set it to 0"):
+        with pytest.raises(ParamsError, match=r"^train\.network\.drop_path: .*dla46_c"):
             create_backbone("dla46_c", imagenet=False, drop_path=0.1)
 
     @pytest.mark.timeout(60)
     def test_hub_backbone_offline_says_so_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        with pytest.raises(WeightsError, match=r"set HF_HUB_OFFLINE=0 .* use tf_efficientnet_lite0"):
+        with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE=0 .*tf_efficientnet_lite0"):
             create_backbone("test_efficientnet", imagenet=True)

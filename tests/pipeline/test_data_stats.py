@@ -55,5 +55,5 @@ def test_a_damaged_summary_is_named_with_its_remedy(
 ) -> None:
     settings = make_workspace(num_items=4)
     (settings.artifacts_dir / "extract" / "summary.json").write_text(content)
-    with pytest.raises(DataError, match=r"summary.json: does not say .* 'dvc repro --force extract'"):
+    with pytest.raises(DataError, match=r"summary\.json: .*'dvc repro --force extract'"):
         data_stats.statistics(settings)

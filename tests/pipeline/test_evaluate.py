@@ -40,7 +40,7 @@ def test_no_test_items(make_workspace: Make) -> None:
     settings = make_workspace()
     path = settings.data_dir / "manifest.parquet"
     pd.read_parquet(path).assign(split="train").to_parquet(path)
-    with pytest.raises(DataError, match="none of 80 items is in the test split"):
+    with pytest.raises(DataError, match=r"80 items .*test"):
         evaluate.run(PARAMS, settings=settings)
 
 
@@ -178,7 +178,7 @@ class TestVal:
         assert "numbers flatter the model" in report.describe()
 
     def test_other_splits_are_refused(self, make_workspace: Make) -> None:
-        with pytest.raises(DataError, match="split 'train' cannot be measured; choose test or val"):
+        with pytest.raises(DataError, match=r"'train' .*test or val"):
             evaluate.run(PARAMS, settings=make_workspace(), split="train")
 
 

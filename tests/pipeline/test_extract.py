@@ -135,7 +135,7 @@ def other_digest(name: str) -> FaceDetector:
 def test_a_file_that_is_gone_stops_the_step_and_is_not_remembered(settings: Settings) -> None:
     (clip,) = settings.data_dir.glob("media/*/*.mp4")
     away = clip.rename(settings.workspace / "away.mp4")
-    with pytest.raises(DataError, match=f"{clip.name}: in the manifest but not there; .*'dvc pull'"):
+    with pytest.raises(DataError, match=f"{clip.name}: .*'dvc pull'"):
         run(settings)
     away.rename(clip)
     assert run(settings).num_unreadable == 0
@@ -195,12 +195,12 @@ def test_without_any_face_the_step_fails(settings: Settings, tmp_path: Path, sou
     (tmp_path / "walls" / "real" / "wall.png").write_bytes((source / "wall.png").read_bytes())
     request = ingest.IngestRequest()
     ingest.run(tmp_path / "walls", params=ALL_PARAMS.ingest, settings=empty, request=request)
-    with pytest.raises(DataError, match=r"no usable face in any of 1 items; lower extract\.min_score"):
+    with pytest.raises(DataError, match=r"extract\.min_score"):
         run(empty)
 
 
 def test_without_data_the_step_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="take media in with 'deepfakestream ingest SOURCE'"):
+    with pytest.raises(DataError, match="'deepfakestream ingest SOURCE'"):
         run(Settings(workspace=tmp_path))
 
 

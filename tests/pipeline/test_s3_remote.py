@@ -135,9 +135,7 @@ def test_what_cannot_be_pushed_is_kept_and_pushed_later(
     root = workspace.create(tmp_path / "ws", remote=parse_remote("s3://later/set", nowhere)).directory
     settings = Settings(workspace=root)
     start = time.monotonic()
-    with pytest.raises(
-        DataError, match=r"6 items added .* but not pushed: s3://later/set: the S3 server"
-    ) as e:
+    with pytest.raises(DataError, match=r"^6 items .*s3://later/set: ") as e:
         take(source, root)
     assert "then run 'deepfakestream data push'" in str(e.value)
     assert time.monotonic() - start < 90.0
@@ -146,12 +144,12 @@ def test_what_cannot_be_pushed_is_kept_and_pushed_later(
     before = contents(settings.data_dir)
 
     workspace.create(root, remote=parse_remote("s3://later/set", endpoint_url))
-    with pytest.raises(DataError, match="s3://later/set: the bucket does not exist; create it"):
+    with pytest.raises(DataError, match=r"^s3://later/set: .*bucket"):
         transfer.push(settings)
     with monkeypatch.context() as without:
         without.delenv("AWS_ACCESS_KEY_ID")
         without.delenv("AWS_SECRET_ACCESS_KEY")
-        with pytest.raises(DataError, match="there are no S3 credentials; set AWS_ACCESS_KEY_ID"):
+        with pytest.raises(DataError, match="AWS_ACCESS_KEY_ID"):
             transfer.push(settings)
     make_bucket(endpoint_url, "later")
     assert "pushed data version" in transfer.push(settings).describe()
@@ -179,7 +177,7 @@ def test_a_server_that_never_answers_is_given_up(
 
 def test_without_a_version_there_is_nothing_to_transfer(tmp_path: Path) -> None:
     for move in (transfer.push, transfer.pull):
-        with pytest.raises(DataError, match=r"data.dvc: missing, so no version of the data is recorded"):
+        with pytest.raises(DataError, match=r"data\.dvc: missing"):
             move(Settings(workspace=tmp_path))
 
 

@@ -133,21 +133,21 @@ def _leftovers(settings: Settings) -> list[str]:
 
 class TestRefused:
     def test_not_validated(self, make: Callable[..., Settings], params: Params) -> None:
-        with pytest.raises(DataError, match="validate the crops with 'dvc repro validate'"):
+        with pytest.raises(DataError, match="'dvc repro validate'"):
             train.run(params, settings=make(validated=False))
 
     @pytest.mark.parametrize("missing", ["train", "val"])
     def test_missing_split(self, make: Callable[..., Settings], params: Params, missing: str) -> None:
         settings = make(splits=tuple({"train", "val", "test"} - {missing}), validated=False)
         _accept_all(settings)
-        with pytest.raises(DataError, match=f"split '{missing}' has no usable face crop"):
+        with pytest.raises(DataError, match=f"'{missing}'"):
             train.run(params, settings=settings)
         assert not (settings.artifacts_dir / "train").exists()
 
     def test_crops_that_were_made_otherwise(self, make: Callable[..., Settings], params: Params) -> None:
         settings = make()
         changed = params.model_copy(update={"extract": params.extract.model_copy(update={"crop_scale": 1.3})})
-        with pytest.raises(DataError, match=r"section extract .* \(crop_scale 1\.0 instead of 1\.3\)"):
+        with pytest.raises(DataError, match=r"crop_scale 1\.0 .*1\.3"):
             train.run(changed, settings=settings)
 
     def test_a_second_training_at_once(self, make: Callable[..., Settings], params: Params) -> None:
@@ -289,7 +289,7 @@ def test_trials_are_child_runs(make: Callable[..., Settings], params: Params) ->
 
 class TestAblate:
     def test_unknown_configuration(self, make: Callable[..., Settings], params: Params) -> None:
-        with pytest.raises(ParamsError, match="--only: no configuration 'gray'; take some of as configured"):
+        with pytest.raises(ParamsError, match=r"^--only: .*'gray'.*as configured"):
             ablate.run(params, settings=Settings(), only=["gray"])
 
     def test_every_configuration_is_valid(self, params: Params) -> None:

@@ -140,15 +140,15 @@ def test_a_leak_stops_the_pipeline_and_names_the_rows(settings: Settings) -> Non
 
 def test_too_small_a_set_stops_the_pipeline(settings: Settings) -> None:
     strict = PARAMS.model_copy(update={"min_items": 13, "min_groups_per_split": 3})
-    with pytest.raises(GateError, match=r"2 rules are broken: items.row_count \(found 12\): ingest more"):
+    with pytest.raises(GateError, match=r"^2 .*items\.row_count .*12"):
         validate.run(strict, settings=settings)
 
 
 def test_before_extraction_the_step_says_what_to_run(settings: Settings) -> None:
     (settings.artifacts_dir / "extract" / "crops.parquet").unlink()
-    with pytest.raises(DataError, match="extract the faces with 'dvc repro extract'"):
+    with pytest.raises(DataError, match="'dvc repro extract'"):
         validate.run(PARAMS, settings=settings)
-    with pytest.raises(DataError, match="extract the faces"):
+    with pytest.raises(DataError, match="'dvc repro extract'"):
         read_usable_crops(settings.artifacts_dir)
 
 

@@ -65,7 +65,7 @@ def test_a_graph_of_another_release_is_told_with_what_to_do(tmp_path: Path) -> N
     graph.write_text(graph.read_text().replace("${code}/faces", "${code}/gone.py"))
     assert "dvc.yaml is not this release's: move it away" in workspace.create(tmp_path).describe()
     (tmp_path / "data").mkdir()
-    with pytest.raises(DataError, match=r"dvc.yaml is of another release .*gone.py.*deepfakestream init"):
+    with pytest.raises(DataError, match=r"dvc\.yaml .*gone\.py.*deepfakestream init"):
         DvcRepo(tmp_path).repro("extract")
     graph.unlink()
     assert not workspace.create(tmp_path).has_other_graph

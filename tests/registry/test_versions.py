@@ -45,7 +45,7 @@ class TestRegister:
     def test_no_graph(self, settings: Settings, make_model: MakeModel) -> None:
         model_dir = make_model()
         (model_dir / "model.onnx").write_bytes(b"\xff no graph")
-        with pytest.raises(WeightsError, match=r"model\.onnx: not an ONNX graph"):
+        with pytest.raises(WeightsError, match=r"model\.onnx: "):
             _register(settings, model_dir)
         client = open_client(mlflow_store(settings))
         assert client.search_model_versions(f"name = '{settings.registered_model}'") == []
@@ -109,7 +109,7 @@ class TestAliases:
 
     def test_unknown_version(self, settings: Settings, make_model: MakeModel) -> None:
         _register(settings, make_model())
-        with pytest.raises(DataError, match="the registry has no version 9"):
+        with pytest.raises(DataError, match="version 9"):
             versions.get_version(mlflow_store(settings), 9)
 
 
@@ -137,9 +137,7 @@ class TestChampion:
         for name in ("one", "two"):
             _register(settings, make_model(name))
         champion.make_champion(mlflow_store(settings), 1, expected=None)
-        with pytest.raises(
-            GateError, match="version 1 became champion while version 2 was compared with no champ"
-        ):
+        with pytest.raises(GateError, match=r"\b1\b.*\b2\b"):
             champion.make_champion(mlflow_store(settings), 2, expected=None)
         assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
 
@@ -150,7 +148,7 @@ class TestChampion:
 
 class TestFetch:
     def test_unknown_version(self, settings: Settings) -> None:
-        with pytest.raises(DataError, match="the registry has no version 1"):
+        with pytest.raises(DataError, match="version 1"):
             versions.fetch(mlflow_store(settings), 1)
 
     def test_once(self, settings: Settings, make_model: MakeModel) -> None:

@@ -77,20 +77,18 @@ def test_a_folder_without_media_is_an_error_before_anything_is_scanned(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="empty: no pictures or videos in this folder"):
+    with pytest.raises(DataError, match="empty: "):
         scan(folder, empty)
     assert capsys.readouterr().out == ""
 
 
 def test_an_unknown_operating_point_is_refused_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(
-        ParamsError, match="'best' is unknown to this model; choose one of balanced, high_recall"
-    ):
+    with pytest.raises(ParamsError, match=r"'best' .*balanced, high_recall"):
         scan(folder, operating_point="best")
 
 
 def test_a_model_folder_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="nowhere: no such folder"):
+    with pytest.raises(ParamsError, match="nowhere: "):
         scan(folder, model=tmp_path / "nowhere")
     with pytest.raises(WeightsError, match=r"spec\.json: missing"):
         scan(folder, model=folder)

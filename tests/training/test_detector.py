@@ -42,7 +42,7 @@ class TestRefused:
     ) -> None:
         mix = {"dataset": 0.5, "self_blend": 0.5, "swap": 0.0}
         job = make_job(face_set(num_faked=0), face_set(), params(fake_mix=mix))
-        with pytest.raises(DataError, match="split 'train' has no fake face"):
+        with pytest.raises(DataError, match=r"'train' .*fake"):
             training_pairs(job)
 
     @pytest.mark.parametrize(

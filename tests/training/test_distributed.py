@@ -64,9 +64,7 @@ class TestShares:
     def test_a_batch_that_cannot_be_divided_is_refused(self, face_set: MakeSet, params: MakeParams) -> None:
         chosen = params(batch_size=6)
         network = create_network(chosen.network.spec)
-        with pytest.raises(
-            ParamsError, match=r"half of train\.optimisation\.batch_size must be divisible by the 2"
-        ):
+        with pytest.raises(ParamsError, match=r"train\.optimisation\.batch_size .*\b2\b"):
             Trainer(
                 network,
                 _pairs(face_set(), chosen),
@@ -78,9 +76,7 @@ class TestShares:
     def test_a_batch_larger_than_an_epoch_is_refused(self, face_set: MakeSet, params: MakeParams) -> None:
         chosen = params(batch_size=32)
         network = create_network(chosen.network.spec)
-        with pytest.raises(
-            ParamsError, match=r"train\.optimisation\.batch_size: .* only 6 pairs to share; lower it to 12"
-        ):
+        with pytest.raises(ParamsError, match=r"^train\.optimisation\.batch_size: .*\b12$"):
             Trainer(
                 network,
                 _pairs(face_set(), chosen),

@@ -109,12 +109,12 @@ class TestPrecision:
             assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
 
     def test_half_precision_needs_a_gpu(self) -> None:
-        with pytest.raises(ParamsError, match=r"train\.extra\.amp: 'fp16' needs a GPU"):
+        with pytest.raises(ParamsError, match=r"^train\.extra\.amp: .*fp16"):
             Precision("fp16", CPU)
 
     def test_bfloat16_where_the_processor_has_it(self) -> None:
         if not processor_has_bf16():
-            with pytest.raises(ParamsError, match="does not compute in bf16"):
+            with pytest.raises(ParamsError, match=r"^train\.extra\.amp: .*bf16"):
                 Precision("bf16", CPU)
             return
         precision = Precision("bf16", CPU)

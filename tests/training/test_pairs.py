@@ -33,7 +33,7 @@ def _is_in(picture: np.ndarray, pictures: np.ndarray) -> bool:
 class TestRefused:
     def test_no_real_at_all(self, face_set: MakeSet) -> None:
         faces = face_set(num_groups=2, num_faked=2)
-        with pytest.raises(DataError, match="split 'x' has no real face"):
+        with pytest.raises(DataError, match=r"'x' .*real"):
             require_both_sides(replace(faces, is_fake=np.ones(4, bool)), split="x", needs_dataset_fakes=False)
 
     @pytest.mark.parametrize("needed", [False, True])
@@ -42,11 +42,11 @@ class TestRefused:
         if not needed:
             require_both_sides(faces, split="x", needs_dataset_fakes=False)
             return
-        with pytest.raises(DataError, match=r"no fake face but train\.samples\.fake_mix\.dataset is above 0"):
+        with pytest.raises(DataError, match=r"train\.samples\.fake_mix\.dataset"):
             require_both_sides(faces, split="x", needs_dataset_fakes=True)
 
     def test_no_real_that_could_be_paired(self, face_set: MakeSet) -> None:
-        with pytest.raises(DataError, match=r"no real face can have a fake of train\.samples\.fake_mix"):
+        with pytest.raises(DataError, match=r"train\.samples\.fake_mix"):
             _pairs(face_set(num_groups=3, num_faked=0, num_without_mesh=3))
 
 
@@ -177,7 +177,7 @@ class TestKinds:
         alone = face_set(num_groups=1, num_faked=0)
         real, fake = _pairs(alone, EVEN)[0]
         assert not torch.equal(real, fake)
-        with pytest.raises(DataError, match=r"can have a fake of train\.samples\.fake_mix"):
+        with pytest.raises(DataError, match=r"train\.samples\.fake_mix"):
             _pairs(alone, ONLY["swap"])
 
     def test_donors_are_other_people(self, face_set: MakeSet) -> None:

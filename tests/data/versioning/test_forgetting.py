@@ -41,7 +41,7 @@ def test_an_item_is_called_by_name_or_digits(item: str, expected: str | None) ->
 
 
 def test_digits_of_several_items_are_refused() -> None:
-    with pytest.raises(DataError, match="ababab: 2 items begin with these digits"):
+    with pytest.raises(DataError, match=r"^ababab: 2 items"):
         resolve_item(to_frame(rows(FIRST, SECOND)), "ababab")
 
 
@@ -85,7 +85,7 @@ def test_tombstones_are_kept_once(tmp_path: Path) -> None:
 
 def test_damaged_tombstones_are_refused(tmp_path: Path) -> None:
     (tmp_path / "forgotten.csv").write_text("id,when\n1,2\n")
-    with pytest.raises(DataError, match=r"forgotten\.csv: its columns are not media_id"):
+    with pytest.raises(DataError, match=r"forgotten\.csv: .*media_id"):
         read_tombstones(tmp_path)
 
 

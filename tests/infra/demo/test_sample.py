@@ -88,7 +88,7 @@ def test_the_poor_camera_is_dark_and_small(studio, made, tmp_path):
 
 def test_without_the_sample_media_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(people, "MEDIA_FOLDER", Path("not/installed"))
-    with pytest.raises(DataError, match=r"not/installed: .* run 'make setup'$"):
+    with pytest.raises(DataError, match=r"not/installed: .*'make setup'"):
         sample.build(tmp_path / "sample")
     assert list(tmp_path.iterdir()) == []
 

@@ -55,17 +55,17 @@ def test_label_words(word: str | None, label: str | None) -> None:
 
 
 def test_a_missing_source_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+    with pytest.raises(DataError, match="nowhere: "):
         choose_layout(tmp_path / "nowhere")
 
 
 def test_a_source_with_too_long_a_name_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="x: no such file or folder"):
+    with pytest.raises(DataError, match="x: "):
         choose_layout(tmp_path / ("x" * 300))
 
 
 def test_an_unknown_layout_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--layout celeb: unknown; use one of celeb_df, .*folders"):
+    with pytest.raises(DataError, match=r"^--layout celeb: .*celeb_df, .*folders"):
         choose_layout(tmp_path, "celeb")
 
 

@@ -59,7 +59,7 @@ def test_a_cell_that_may_be_any_of_several_groups_is_named() -> None:
 
 
 def test_fakes_of_two_groups_with_one_original_are_named() -> None:
-    with pytest.raises(DataError, match=r"group_id 'g1' or 'g2' name the original 'y.mp4'; give all"):
+    with pytest.raises(DataError, match=r"'g1' .*'g2' .*'y\.mp4'"):
         groups(("y.mp4", "", ""), ("x.mp4", "g1", "y.mp4"), ("w.mp4", "g2", "y.mp4"))
 
 
