@@ -86,7 +86,7 @@ def test_forget_asks_first_and_tells_what_it_did(root: Path) -> None:
     assert "Forget 1 item? Nothing brings them back [y/N]" in refused.stdout
     assert len(read_manifest(root / "data")) == 3
     done = call("data", "forget", "faces/fake/1.png", "--yes", "--reason", "asked by the person")
-    assert "removed 1 item of the set" in done.stdout
+    assert "removed 1 item of the dataset" in done.stdout
     assert "asked by the person" in (root / "data" / "forgotten.csv").read_text()
     assert isinstance(call("data", "forget", "faces/fake/1.png").exception, DataError)
     assert "nothing was left" in call("data", "forget").stdout

@@ -18,7 +18,7 @@ from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
 Make = Callable[..., Settings]
-PARAMS = EvaluateParams(num_bootstrap=50, low_fpr=0.01)
+PARAMS = EvaluateParams(num_bootstrap=50, robustness_faces=0)
 
 
 def _change_spec(directory: Path, **extraction: object) -> None:

@@ -82,7 +82,7 @@ def test_same_score_and_features(make_workspace: Callable[..., Settings]) -> Non
     spec = read_spec(model_dir).extraction
     extract.run(ExtractParams(**vars_of(spec), shard_size=64), settings=settings)
 
-    evaluate.run(EvaluateParams(num_bootstrap=10, low_fpr=0.01), settings=settings)
+    evaluate.run(EvaluateParams(num_bootstrap=10, robustness_faces=0), settings=settings)
     scores = pd.read_parquet(settings.artifacts_dir / "evaluate" / "scores.parquet").set_index("media_id")
     engine = open_engine(model_dir, "0", operating_point="balanced", device=settings.device)
     for path in paths:

@@ -193,7 +193,7 @@ def test_a_recorded_set_that_is_not_here_is_not_replaced(
     pointer = (settings.workspace / "data.dvc").read_bytes()
     shutil.rmtree(settings.data_dir)
     write(tmp_path / "other" / "real" / "a.jpg", 70)
-    told = r"data.dvc: names a set that is not here, .* run 'deepfakestream data pull' first, or move"
+    told = r"data\.dvc: .*'deepfakestream data pull'"
     for dry_run in (True, False):
         with pytest.raises(DataError, match=told):
             take(tmp_path / "other", settings, dry_run=dry_run)
@@ -241,7 +241,7 @@ def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_th
         lambda: data_stats.card_text(here),
         lambda: transfer.push(here),
     ]
-    told = r"data.dvc: names another version of the set than data/ holds, .* run 'deepfakestream data pull'"
+    told = r"data\.dvc: .*'deepfakestream data pull'"
     for step in steps:
         with pytest.raises(DataError, match=told):
             step()

@@ -20,7 +20,7 @@ from deepfakestream.wiring import mlflow_store
 
 Make = Callable[..., Settings]
 Write = Callable[..., None]
-EVALUATE = EvaluateParams(num_bootstrap=20, low_fpr=0.01)
+EVALUATE = EvaluateParams(num_bootstrap=20, robustness_faces=0)
 POLICY = PromoteParams(min_auc=0.6, max_ece=0.5, auc_margin=0.02, confidence=0.9)
 
 

@@ -30,7 +30,7 @@ from deepfakestream.params import Params, load_params
 from deepfakestream.pipeline import ablate, search, train
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import DistributedContext
-from deepfakestream.training.job import open_job
+from deepfakestream.training.job import CropFolders, open_job
 
 NUM_ITEMS = 24
 SIZE_PX = 64
@@ -172,9 +172,10 @@ def test_computing_leaves_the_cores_of_the_workers(
     try:
         with open_job(
             table,
-            chosen,
-            extract_dir=settings.extract_dir,
-            faces_dir=settings.faces_dir,
+            chosen.train,
+            CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+            extraction=chosen.extract.spec,
+            seed=chosen.seed,
             context=context,
             digest="d",
         ):

@@ -140,7 +140,7 @@ def test_a_leak_stops_the_pipeline_and_names_the_rows(settings: Settings) -> Non
 
 def test_too_small_a_set_stops_the_pipeline(settings: Settings) -> None:
     strict = PARAMS.model_copy(update={"min_items": 13, "min_groups_per_split": 3})
-    with pytest.raises(GateError, match=r"^2 .*items\.row_count .*12"):
+    with pytest.raises(GateError, match=r"items\.row_count .*12"):
         validate.run(strict, settings=settings)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from deepfakestream.faces.crop import crop_face, crop_square
-from deepfakestream.faces.types import BoxXYXY, FaceDetector
+from deepfakestream.faces.types import FaceDetector
 from deepfakestream.forge.mesh import CONTEXT_SCALE, FaceMesh, Points
 from deepfakestream.forge.regions import Mask
 from deepfakestream.forge.self_blend import Forgery, self_blend
@@ -51,13 +51,17 @@ def find_face(rgb: RGBImage, detector: FaceDetector, mesh: FaceMesh) -> FaceInPi
     if not faces:
         return None
     box = faces[0].box_xyxy
-    left, top, side = crop_square(box, scale=SURROUNDINGS_SCALE, shift_y=_MESH_SHIFT_Y)
-    points = _find_mesh(rgb, box, mesh)
+    # The mesh is found in the square that its network expects; what is forged needs more around the face.
+    mesh_left, mesh_top, side = crop_square(box, scale=CONTEXT_SCALE, shift_y=_MESH_SHIFT_Y)
+    crop = crop_face(rgb, box, scale=CONTEXT_SCALE, size_px=side, shift_y=_MESH_SHIFT_Y)
+    points = mesh.find(crop, crop_scale=CONTEXT_SCALE)
     if points is None:
         return None
+    left, top, side = crop_square(box, scale=SURROUNDINGS_SCALE, shift_y=_MESH_SHIFT_Y)
     crop = crop_face(rgb, box, scale=SURROUNDINGS_SCALE, size_px=side, shift_y=_MESH_SHIFT_Y)
-    offset = np.array([left, top], dtype=np.float32)
-    return FaceInPicture(rgb=crop, points=points - offset, left_px=left, top_px=top)
+    points = points + np.array([mesh_left, mesh_top], dtype=np.float32)
+    points = points - np.array([left, top], dtype=np.float32)
+    return FaceInPicture(rgb=crop, points=points, left_px=left, top_px=top)
 
 
 def forge_picture(
@@ -94,14 +98,6 @@ def forge_picture(
     else:
         raise ValueError("a swap needs the face of a donor")
     return _put_back(rgb, forged, face)
-
-
-def _find_mesh(rgb: RGBImage, box: BoxXYXY, mesh: FaceMesh) -> Points | None:
-    """Return the mesh in pixels of the picture, found in the square that its network expects."""
-    left, top, side = crop_square(box, scale=CONTEXT_SCALE, shift_y=_MESH_SHIFT_Y)
-    crop = crop_face(rgb, box, scale=CONTEXT_SCALE, size_px=side, shift_y=_MESH_SHIFT_Y)
-    points = mesh.find(crop, crop_scale=CONTEXT_SCALE)
-    return None if points is None else points + np.array([left, top], dtype=np.float32)
 
 
 def _put_back(rgb: RGBImage, forged: Forgery, face: FaceInPicture) -> Forgery:

@@ -122,7 +122,9 @@ def _operating_point(
     kind, target = _TARGETS[name]
     reals = reals_by_condition[0]
     if kind == "fpr":
-        threshold = max(_threshold_at_fpr(part, target) for part in reals_by_condition)
+        # In each condition the least score above which at most `target` of the reals lie.
+        descending = [np.sort(part)[::-1] for part in reals_by_condition]
+        threshold = max(float(np.nextafter(part[int(target * len(part))], 2.0)) for part in descending)
     else:
         threshold = _threshold_at_tpr(fakes, target)
     inconclusive_from = min(threshold, _threshold_at_tpr(fakes, _INCONCLUSIVE_TPR[name]))
@@ -139,10 +141,3 @@ def _threshold_at_tpr(fakes: FloatArray, target: float) -> float:
     """Return the greatest score at or above which at least `target` of the fakes lie."""
     may_miss = int((1.0 - target) * len(fakes) + 1e-9)  # 1 - 0.9 is a little less than 0.1
     return float(np.sort(fakes)[may_miss])
-
-
-def _threshold_at_fpr(reals: FloatArray, target: float) -> float:
-    """Return the least score above which at most `target` of the reals lie."""
-    ordered = np.sort(reals)[::-1]
-    allowed = int(target * len(ordered))
-    return float(np.nextafter(ordered[allowed], 2.0))

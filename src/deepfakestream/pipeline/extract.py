@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -77,7 +75,11 @@ def run(
     stored, num_reused = stored_faces(manifest, spec, settings=settings, detector_factory=detector_factory)
     summary = assemble(
         settings.extract_dir,
-        ((row, read_stored(stored[row["media_id"]], row["media_id"])) for row in _rows(manifest)),
+        (
+            (row, read_stored(stored[row["media_id"]], row["media_id"]))
+            for start in range(0, len(manifest), ROWS_AT_ONCE)
+            for row in to_rows(manifest.iloc[start : start + ROWS_AT_ONCE])
+        ),
         shard_size=params.shard_size,
         spec=spec,
     )
@@ -130,11 +132,6 @@ def stored_faces(
         store_dir=settings.face_store_dir,
         executor=wiring.extraction_executor(settings),
     )
-
-
-def _rows(manifest: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(manifest), ROWS_AT_ONCE):
-        yield from to_rows(manifest.iloc[start : start + ROWS_AT_ONCE])
 
 
 def _record(summary: Summary, manifest: pd.DataFrame, settings: Settings) -> None:

@@ -66,13 +66,10 @@ class Predictor:
             request_id=request_id,
             timings_ms={stage: round(1000 * seconds, 2) for stage, seconds in times.items()},
         )
-        self._record(prediction)
-        self._metrics.predicted(result, times)
-        return prediction
-
-    def _record(self, prediction: Prediction) -> None:
         try:
             self._log.append(prediction, prediction_id=prediction.prediction_id, channel=CHANNEL)
         except sqlite3.Error as error:
-            _LOG.exception("request %s: the prediction log cannot be written", prediction.request_id)
+            _LOG.exception("request %s: the prediction log cannot be written", request_id)
             raise Refused(problems.internal()) from error
+        self._metrics.predicted(result, times)
+        return prediction

@@ -54,7 +54,9 @@ class RayCluster:
         """
         ray = _import_ray()
         with _connected(ray, self._address, self._num_workers):
-            num_workers = self._num_workers or _capacity(ray, self._num_gpus_each)
+            resources = ray.cluster_resources()
+            capacity = int(resources.get("GPU" if self._num_gpus_each else "CPU", 1))
+            num_workers = self._num_workers or max(1, capacity)
             actor = ray.remote(num_cpus=1, num_gpus=self._num_gpus_each, max_restarts=0)(_Worker)
             workers: _Workers[Job] = _Workers(ray, lambda: actor.remote(work), num_workers)
             yield from workers.run(jobs)
@@ -164,8 +166,3 @@ def _connected(ray: Any, address: str | None, num_workers: int) -> Iterator[None
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _capacity(ray: Any, num_gpus_each: int) -> int:
-    resources = ray.cluster_resources()
-    return max(1, int(resources.get("GPU" if num_gpus_each else "CPU", 1)))
