@@ -173,6 +173,14 @@ class ServeParams(Section):
     max_duration_s: float = Field(gt=0.0)
     max_pixels: Positive
     max_concurrency: Positive
+    max_uploads: Positive = 32
+    max_uploads_per_client: Positive = 8
+    min_upload_bytes_s: Positive = 16_384
+    max_queued: Positive = 200
+    max_queued_per_client: Positive = 50
+    job_timeout_s: float = Field(default=900.0, gt=0.0)
+    media_kept_h: float = Field(default=24.0, ge=0.0)
+    result_kept_h: float = Field(default=720.0, gt=0.0)
 
 
 class DriftParams(Section):

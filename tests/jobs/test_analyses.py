@@ -68,6 +68,34 @@ def test_a_database_that_went_away_is_an_error_of_ours(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_file_that_is_opened_twice_keeps_its_locks(tmp_path: Path) -> None:
+    """Closing a file ends the locks on it; another process would then remove the log of changes."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    code = (
+        "import sys\nfrom deepfakestream.jobs.tables import open_job_store\n"
+        "database = open_job_store(sys.argv[1])\n"
+        "with database.reading() as connection:\n"
+        "    print(connection.exec_driver_sql('SELECT COUNT(*) FROM workers').scalar())\n"
+        "database.close()"
+    )
+
+    def count_elsewhere() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60
+        )
+        return int(done.stdout)
+
+    first = open_job_store(url)
+    second = open_job_store(url)
+    for number in range(1, 3):
+        with first.writing() as connection:
+            connection.exec_driver_sql(f"INSERT INTO workers VALUES ('{number}', 'b', 1, 1)")
+        assert count_elsewhere() == number
+    assert (tmp_path / "jobs.db-wal").exists()
+    second.close()
+    first.close()
+
+
 def test_one_key_is_one_request_for_a_day(store: Store) -> None:
     key = Idempotency(key="k", fingerprint="f")
     first = store.analyses.submit(new_analysis(), key)
@@ -148,7 +176,7 @@ def stored(store: Store, media: FolderStore) -> str:
     analysis_id = store.submit()
     upload = media.incoming()
     upload.write_bytes(b"face")
-    media.keep(analysis_id, upload)
+    media.keep(analysis_id, upload, durable=True)
     media.write(analysis_id, "heatmap-1.png", b"png")
     job = store.queue.claim("w")
     assert job is not None
@@ -192,7 +220,7 @@ def test_a_kill_between_file_and_row_leaves_nothing_for_long(store: Store, tmp_p
     for analysis_id in ("an_stray", "an_young"):
         upload = media.incoming()
         upload.write_bytes(b"x")
-        media.keep(analysis_id, upload)
+        media.keep(analysis_id, upload, durable=True)
     old = time.time() - 7200
     for name in (kept, "an_stray"):
         os.utime(tmp_path / "media" / name, (old, old))

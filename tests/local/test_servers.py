@@ -213,7 +213,7 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         with urllib.request.urlopen(f"{settings.service_url}/metrics", timeout=10) as reply:
             metrics = reply.read().decode()
         assert 'deepfakestream_model_info{name="deepfakestream-detector",version="0"' in metrics
-        assert "bentoml_service_request_total{" in metrics
+        assert "deepfakestream_requests_total{" in metrics
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(60) == 0

@@ -85,17 +85,8 @@ def explain_file(
     """
     model_dir, engine = open_chosen(model_dir, operating_point)
     faces = _faces(path, engine)
-    network, _ = load_network(model_dir)
-    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
-    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
-    tracks = np.array([crop.track_id for crop in faces.crops])
-    score = aggregate(logits, tracks, engine.scorer.spec)
     directory = _made(out_dir or Path(f"{path.stem}-explained"))
-    chosen = most_suspicious(logits, tracks, score, num_faces)
-    records = []
-    for number, index in enumerate(track(chosen, description="explain", unit="face"), 1):
-        explanation = explainer.explain(faces.crops[index], compare=compare)
-        records.append(_write_face(explanation, number, directory, engine))
+    score, records = draw_faces(faces, engine, model_dir, directory, num_faces=num_faces, compare=compare)
     record = {**_file_record(path, faces, score, engine), "faces": records}
     with _writing_to(directory):
         for left_over in _earlier_pictures(directory) - {directory / each["picture"] for each in records}:
@@ -103,6 +94,44 @@ def explain_file(
         (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
         (directory / PAGE_FILE).write_text(page(record), "utf-8")
     return Written(directory=directory, record=record)
+
+
+def draw_faces(
+    faces: ExtractedFaces,
+    engine: ScanEngine,
+    model_dir: Path,
+    directory: Path,
+    *,
+    num_faces: int,
+    compare: bool = False,
+) -> tuple[MediaScore, list[dict[str, Any]]]:
+    """Draw the most suspicious faces of a file as PNGs into a folder.
+
+    Args:
+        faces: at least one face.
+        engine: the model that scores them.
+        model_dir: folder of that model.
+        directory: an existing folder.
+        num_faces: faces to draw at most.
+        compare: add the maps of KernelSHAP and LIME.
+
+    Returns:
+        The score of the file, and a record for each face; `picture` in it is the name of its file.
+
+    Raises:
+        DataError: nothing can be written to the folder.
+    """
+    network, _ = load_network(model_dir)
+    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
+    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+    tracks = np.array([crop.track_id for crop in faces.crops])
+    score = aggregate(logits, tracks, engine.scorer.spec)
+    records = []
+    chosen = most_suspicious(logits, tracks, score, num_faces)
+    for number, index in enumerate(track(chosen, description="explain", unit="face"), 1):
+        explanation = explainer.explain(faces.crops[index], compare=compare)
+        records.append(_write_face(explanation, number, directory, engine))
+    return score, records
 
 
 def most_suspicious(

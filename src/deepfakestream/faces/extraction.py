@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -45,7 +45,10 @@ def spec_from_params(params: ExtractParams) -> ExtractionSpec:
 
 
 def extract_faces(
-    path: Path, detector: FaceDetector, spec: ExtractionSpec, budget: MediaBudget
+    path: Path,
+    detector: FaceDetector,
+    spec: ExtractionSpec,
+    budget: MediaBudget,
 ) -> ExtractedFaces:
     """Return the face crops of a media file: see `faces_of`.
 
@@ -56,12 +59,19 @@ def extract_faces(
         return faces_of(media, detector, spec)
 
 
-def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> ExtractedFaces:
+def faces_of(
+    media: Media,
+    detector: FaceDetector,
+    spec: ExtractionSpec,
+    *,
+    on_searched: Callable[[int], None] | None = None,
+) -> ExtractedFaces:
     """Return the face crops of an opened file, stream by stream in order of time, a frame's largest first.
 
     Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
     (`NO_FACE`, `FACE_TOO_SMALL`, `FACE_CUT_OFF`), which faces were left out (those, `TOO_MANY_FACES`,
     `PICTURE_OF_FACE`) and what was not searched (`TRUNCATED`, `TIME_BUDGET`, `PART_NOT_SEARCHED`).
+    `on_searched` is told how many frames were searched so far.
 
     Raises:
         MediaError: not a single frame can be decoded, or one is over the budget.
@@ -88,6 +98,8 @@ def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> Extr
                 times.append(frame.time_s)
             frames_seen.append(((frame.stream, frame.part), [face for face, _ in seen]))
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
+        if on_searched is not None:
+            on_searched(len(crops))
     if not found_any:
         left_out.reasons.add(Reason.NO_FACE)
     people = _people(_with_tracks(crops, _tracks(frames_seen)), left_out)

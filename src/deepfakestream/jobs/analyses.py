@@ -17,7 +17,7 @@ from deepfakestream.jobs.records import add_end, add_event, add_job, locked, to_
 from deepfakestream.jobs.tables import ANALYSES, EVENTS, IDEMPOTENCY, JOBS
 from deepfakestream.jobs.types import (
     FINAL,
-    PRIORITIES,
+    HEATMAP_PRIORITY,
     Analysis,
     Event,
     HeatMaps,
@@ -83,7 +83,7 @@ class Analyses:
             add_job(connection, new.id, "scan", owner=new.owner, priority=new.priority, now=now)
             add_event(connection, new.id, "status", {"status": "queued"}, now=now)
 
-        return self._once(new, idempotency, write)
+        return self._once(new, idempotency, write, durable=True)
 
     def record(self, new: NewAnalysis, verdict: Verdict, idempotency: Idempotency | None = None) -> str:
         """Keep an answer that was given at once, and return its id, as `submit` does.
@@ -107,9 +107,9 @@ class Analyses:
             )
             add_usage(connection, new.owner, verdict, now=now)
             if new.heatmaps and verdict.p_fake is not None:
-                add_job(connection, new.id, "explain", owner=new.owner, priority=new.priority, now=now)
+                add_job(connection, new.id, "explain", owner=new.owner, priority=HEATMAP_PRIORITY, now=now)
 
-        return self._once(new, idempotency, write)
+        return self._once(new, idempotency, write, durable=False)
 
     def known(self, owner: str, idempotency: Idempotency) -> str | None:
         """Return the id that an idempotency key stands for, or None.
@@ -200,7 +200,7 @@ class Analyses:
             connection.execute(
                 sa.update(ANALYSES).where(ANALYSES.c.id == analysis_id).values(heatmaps="queued")
             )
-            add_job(connection, analysis_id, "explain", owner=row.owner, priority=PRIORITIES["live"], now=now)
+            add_job(connection, analysis_id, "explain", owner=row.owner, priority=HEATMAP_PRIORITY, now=now)
             return "queued"
 
     def events(self, analysis_id: str, *, after: int = 0) -> list[Event]:
@@ -229,10 +229,12 @@ class Analyses:
         new: NewAnalysis,
         idempotency: Idempotency | None,
         write: Callable[[sa.Connection, float], None],
+        *,
+        durable: bool,
     ) -> str:
         now = self._clock()
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(durable=durable) as connection:
                 if idempotency is not None:
                     if earlier := _known(connection, new.owner, idempotency, now):
                         return earlier

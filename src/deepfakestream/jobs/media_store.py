@@ -30,8 +30,14 @@ class MediaStore(Protocol):
         """Return a path on this machine for an upload that arrives; nothing is there yet."""
         ...
 
-    def keep(self, analysis_id: str, upload: Path) -> None:
-        """Take a whole upload over as the media of an analysis; it is on disk when this returns."""
+    def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
+        """Take a whole upload over as the media of an analysis.
+
+        Args:
+            analysis_id: the analysis.
+            upload: the file, at a path that `incoming` gave.
+            durable: whether it must survive a power cut once this returns.
+        """
         ...
 
     def media(self, analysis_id: str) -> AbstractContextManager[Path]:
@@ -88,14 +94,16 @@ class FolderStore:
         """Return a path for an upload that arrives, on the file system of the folder."""
         return self._folder / _INCOMING / f"{process_name()}.{uuid.uuid4().hex}"
 
-    def keep(self, analysis_id: str, upload: Path) -> None:
-        """Move a whole upload to its place; it is on disk when this returns."""
+    def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
+        """Move a whole upload to its place."""
         folder = self._of(analysis_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with upload.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with upload.open("rb") as file:
+                os.fsync(file.fileno())
         upload.rename(folder / MEDIA)
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
 
     @contextmanager
     def media(self, analysis_id: str) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from deepfakestream.host.database import Database
 from deepfakestream.jobs.analyses import Analyses, Clock, verdict_columns
 from deepfakestream.jobs.records import add_end, add_event, add_job, failure_text, locked
 from deepfakestream.jobs.tables import ANALYSES, JOBS, WORKERS
-from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Task, Verdict
+from deepfakestream.jobs.types import HEATMAP_PRIORITY, Explanation, Failure, Job, Outcome, Task, Verdict
 from deepfakestream.jobs.usage import add_usage
 
 LEASE_S = 30.0
@@ -133,7 +133,7 @@ class JobQueue:
             Nothing is written then.
         """
         now = self._clock()
-        with self._database.writing() as connection:
+        with self._database.writing(durable=True) as connection:
             mine = connection.execute(sa.delete(JOBS).where(JOBS.c.id == job.id, JOBS.c.lease == job.lease))
             return bool(mine.rowcount) and self._end(connection, job.task, job.analysis_id, outcome, now)
 
@@ -300,7 +300,7 @@ class JobQueue:
         add_end(connection, row, "succeeded", now=now, verdict=verdict.verdict, p_fake=verdict.p_fake)
         add_usage(connection, row.owner, verdict, now=now)
         if row.heatmaps == "queued" and verdict.p_fake is not None:
-            add_job(connection, row.id, "explain", owner=row.owner, priority=row.priority, now=now)
+            add_job(connection, row.id, "explain", owner=row.owner, priority=HEATMAP_PRIORITY, now=now)
 
     def _explained(self, connection: sa.Connection, row: sa.Row[Any], outcome: Outcome, now: float) -> None:
         faces = outcome.faces if isinstance(outcome, Explanation) else ()

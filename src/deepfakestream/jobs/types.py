@@ -13,6 +13,8 @@ HeatMaps = Literal["none", "queued", "ready", "failed"]
 
 PRIORITIES: dict[str, int] = {"live": 0, "batch": 10}
 """Order of the queue: a person waits for `live`, nobody for `batch`. Lower is taken first."""
+HEATMAP_PRIORITY = 5
+"""Heat maps take a worker minutes: after the videos that a person waits for, before the others."""
 FINAL: tuple[Status, ...] = ("succeeded", "failed", "canceled", "expired")
 LOCAL_OWNER = "local"
 """Owner of everything where the service asks for no key."""

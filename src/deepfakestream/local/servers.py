@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from deepfakestream.host.signals import stopped_by_signals
-from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
+from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, worker_server
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
@@ -117,12 +117,15 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
     names = [name for name in ALL if name in which and (name != "mlflow" or not is_server(settings))]
     update = {"tracking_uri": settings.mlflow_url} if "mlflow" in names else {}
     # MLflow itself opens the store, so it alone is made from the settings as they were.
-    return [CATALOGUE[name](settings) for name in names], settings.model_copy(update=update)
+    specs = [CATALOGUE[name](settings) for name in names]
+    if "service" in names:
+        specs += [worker_server(number) for number in range(1, settings.job_workers + 1)]
+    return specs, settings.model_copy(update=update)
 
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
     load_params(settings.params_file)  # elsewhere nothing is started, and no stores are made
-    console = Console(ALL, sys.stdout)
+    console = Console([spec.name for spec in _choose(settings, ALL)[0]], sys.stdout)
     with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
         for name, address in servers.addresses.items():
             console.line(f"{name:8} is ready: {address}")

@@ -23,7 +23,7 @@ Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble"]
 class Spec(BaseModel):
     """Base of the spec's parts: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class NetworkSpec(Spec):

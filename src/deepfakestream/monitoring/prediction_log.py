@@ -57,7 +57,7 @@ class PredictionLog:
         self._file = SqliteFile(path, what="prediction log", migrations=[_SCHEMA])
 
     def append(self, result: ScanResult, *, prediction_id: str, channel: str) -> None:
-        """Add one prediction; it is on disk when this returns.
+        """Add one prediction, or replace that of the same id; it is on disk when this returns.
 
         Args:
             result: what was answered. Its file name is not stored.
@@ -65,7 +65,11 @@ class PredictionLog:
             channel: how it came in, e.g. `http`.
         """
         marks = ", ".join("?" for _ in _COLUMNS)
-        statement = f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+        statement = (
+            f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - constants
+            f"ON CONFLICT (prediction_id) DO UPDATE SET {updates}"
+        )
         with self._file.connection() as connection:
             connection.execute(statement, _row(result, prediction_id, channel))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -99,6 +99,7 @@ class ScanEngine:
         name: str | None = None,
         times: StageTimes | None = None,
         kind: MediaKind | None = None,
+        on_searched: Callable[[int], None] | None = None,
     ) -> ScanResult:
         """Return the verdict on one file; what is wrong with the file is in its reasons, never an exception.
 
@@ -107,6 +108,7 @@ class ScanEngine:
             name: what the result calls it; default: the path.
             times: filled with the seconds that each stage took.
             kind: what the caller takes; None takes both.
+            on_searched: is told how many frames were searched for faces so far.
 
         Raises:
             WrongKindError: the file is of the other kind; nothing was searched.
@@ -116,7 +118,7 @@ class ScanEngine:
         times = times if times is not None else {}
         try:
             with _timed(times, "extract"):
-                faces = self._extract(path, kind)
+                faces = self._extract(path, kind, on_searched)
             with _timed(times, "hash"):
                 sha256 = sha256_file(path)
         except MediaError as error:
@@ -127,11 +129,14 @@ class ScanEngine:
         with _timed(times, "score"):
             return self._verdict(file, sha256, faces)
 
-    def _extract(self, path: Path, kind: MediaKind | None) -> ExtractedFaces:
+    def _extract(
+        self, path: Path, kind: MediaKind | None, on_searched: Callable[[int], None] | None
+    ) -> ExtractedFaces:
         with open_media(path, self._budget) as media:
             if kind is not None and media.kind != kind:
                 raise WrongKindError(found=media.kind, expected=kind)
-            return faces_of(media, self.detector, self.scorer.spec.extraction)
+            spec = self.scorer.spec.extraction
+            return faces_of(media, self.detector, spec, on_searched=on_searched)
 
     def _verdict(self, file: str, sha256: str, faces: ExtractedFaces) -> ScanResult:
         media = media_facts(faces, sha256=sha256)
