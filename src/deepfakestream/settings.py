@@ -72,14 +72,14 @@ class Settings(BaseSettings):
     access: Literal["auto", "keys", "open"] = Field(
         "auto", description="keys: an API key is needed; open: none is; auto: where others can reach the host"
     )
-    allowed_hosts: str = Field("", description="further names that the service goes by, with commas")
+    allowed_hosts: str | None = Field(None, description="further names that the service goes by, with commas")
     webhook_private: bool = Field(
         False, description="whether webhooks may go to private addresses and over http"
     )
 
     @field_validator(
         "tracking_uri", "ray_address", "retinaface_r50_weights", "alert_webhook_url", "job_store_url",
-        "media_dir", mode="before",
+        "media_dir", "allowed_hosts", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_not_set(cls, value: object) -> object:

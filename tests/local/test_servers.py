@@ -173,10 +173,10 @@ def test_without_a_path_children_do_not_search_the_folder_that_they_run_in(setti
 def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):
     remote = settings.model_copy(update={"tracking_uri": "http://mlflow.example:5000"})
     chosen, served = servers._choose(remote, servers.ALL)
-    assert [each.name for each in chosen] == ["prefect", "flows", "service"]
+    assert [each.name for each in chosen] == ["prefect", "flows", "service", "worker-1"]
     assert served.tracking_uri == "http://mlflow.example:5000"
     chosen, served = servers._choose(settings, servers.ALL)
-    assert [each.name for each in chosen] == list(CATALOGUE)
+    assert [each.name for each in chosen] == [*CATALOGUE, "worker-1"]
     assert served.tracking_uri == settings.mlflow_url
 
 

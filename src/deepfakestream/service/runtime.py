@@ -111,7 +111,7 @@ class Runtime:
     @cached_property
     def access(self) -> AccessControl:
         """Decides who may call."""
-        names = [name.strip() for name in self.settings.allowed_hosts.split(",") if name.strip()]
+        names = [name.strip() for name in (self.settings.allowed_hosts or "").split(",") if name.strip()]
         return AccessControl(
             self.stores.keys, mode=self.settings.access, host=self.settings.host, allowed_hosts=names
         )

@@ -47,7 +47,12 @@ WithHeatMaps = Annotated[
 def router(runtime: Runtime) -> APIRouter:
     """Return the endpoints that take files."""
     routes = APIRouter(tags=["scan"])
+    _add_images(routes, runtime)
+    _add_videos(routes, runtime)
+    return routes
 
+
+def _add_images(routes: APIRouter, runtime: Runtime) -> None:
     @routes.post(
         IMAGES_PATH,
         operation_id="scan_image",
@@ -91,6 +96,8 @@ def router(runtime: Runtime) -> APIRouter:
             headers={"Server-Timing": timing, "Location": analysis_path(prediction.id)},
         )
 
+
+def _add_videos(routes: APIRouter, runtime: Runtime) -> None:
     @routes.post(
         VIDEOS_PATH,
         operation_id="scan_video",
@@ -148,8 +155,6 @@ def router(runtime: Runtime) -> APIRouter:
             upload.path.unlink(missing_ok=True)
             raise
         return await _accepted(runtime, request, analysis_id, _wait_s(prefer))
-
-    return routes
 
 
 def check_webhook(url: str, runtime: Runtime) -> None:
