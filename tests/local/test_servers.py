@@ -71,6 +71,39 @@ def test_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:
         child.stop(grace_s=2.0)
 
 
+def test_a_worker_that_ends_is_started_again_and_another_server_ends_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "AGAIN_EVERY_S", 0.2)
+    stays = "import time; print('up', flush=True); time.sleep(600)"
+    specs = {
+        name: spec(name, stays, ready_words="up", starts_again=name == "worker")
+        for name in ("worker", "service")
+    }
+    said: list[str] = []
+    children: list[Child] = []
+    try:
+        starting.start(list(specs.values()), settings, lambda _name, line: said.append(line), children)
+        running = servers.RunningServers(
+            settings=settings, addresses={}, children=children, specs=specs,
+            listener=lambda _name, line: said.append(line),
+        )  # fmt: skip
+        running.check()
+        first = {child.name: child for child in children}
+        first["worker"].stop(grace_s=0.1)
+        running.check()
+        again = {child.name: child for child in children}
+        assert again["worker"] is not first["worker"]
+        assert again["worker"].exit_status is None
+        assert any("starting it again" in line for line in said)
+        first["service"].stop(grace_s=0.1)
+        with pytest.raises(ServerError, match="service ended"):
+            running.check()
+    finally:
+        for child in children:
+            child.stop(grace_s=0.1)
+
+
 def test_own_servers_are_reached_without_a_proxy() -> None:
     before = {"http_proxy": "http://proxy:8080", "no_proxy": "intranet, 127.0.0.1", "NO_PROXY": "other"}
     after = before | without_proxy(before, "10.0.0.7")

@@ -76,11 +76,15 @@ def test_the_file_name_is_not_kept(tmp_path: Path) -> None:
     assert b"alice" not in stored
 
 
-def test_a_prediction_id_is_used_once(tmp_path: Path) -> None:
+def test_a_prediction_that_comes_again_replaces_itself(tmp_path: Path) -> None:
+    """A job may be copied into the log twice, after a kill between the copy and the note that it was made."""
     log = PredictionLog(tmp_path / "p.db")
-    log.append(result(), prediction_id="a", channel="http")
-    with pytest.raises(sqlite3.IntegrityError):
-        log.append(result(), prediction_id="a", channel="http")
+    for channel in ("http", "again"):
+        log.append(result(), prediction_id="a", channel=channel)
+        log.append(result(), prediction_id="b", channel="http")
+    newest = log.newest(5)
+    assert list(newest["prediction_id"]) == ["a", "b"]
+    assert list(newest["channel"]) == ["again", "http"]
 
 
 @pytest.mark.parametrize("content", [b"not a database, only text that is long enough", None])

@@ -34,6 +34,8 @@ class ServerSpec:
     address: str = ""
     """What a person opens."""
     environment: dict[str, str] = field(default_factory=dict)
+    starts_again: bool = False
+    """Whether it is started again when it ends by itself; the others' end is everybody's."""
     log_name: str = ""
     """Name of its log file without suffix, where that is not the server's."""
 
@@ -120,6 +122,7 @@ def worker_server(number: int) -> ServerSpec:
         needs=("mlflow",),
         ready_words=WORKER_READY,
         address="the queue of the service",
+        starts_again=True,
     )
 
 

@@ -45,7 +45,7 @@ def start(specs: Sequence[ServerSpec], settings: Settings, listener: Listener, c
         for spec in [spec for spec in waiting if _needed(spec, specs) <= ready]:
             waiting.remove(spec)
             with signals_held():
-                children.append(_launch(spec, settings, listener))
+                children.append(launch(spec, settings, listener))
             started[spec.name] = _Starting(spec, children[-1], time.monotonic() + START_TIMEOUT_S)
         for one in started.values():
             one.ready = one.ready or _answers(one.spec, one.child)
@@ -67,7 +67,8 @@ def _needed(spec: ServerSpec, specs: Sequence[ServerSpec]) -> set[str]:
     return {other.name for other in specs} & set(spec.needs)
 
 
-def _launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:
+def launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:
+    """Start a server and return at once."""
     return Child(
         spec.name,
         spec.command,

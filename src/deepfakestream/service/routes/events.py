@@ -41,7 +41,7 @@ def router(runtime: Runtime) -> APIRouter:
             200: {
                 "description": "events `status`, `progress` and `heatmaps`, each with an id and JSON data; "
                 "the stream ends after the last one",
-                "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
+                "content": {_MEDIA_TYPE: {}},
             },
             **failures(404),
         },
