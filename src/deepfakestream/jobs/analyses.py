@@ -81,7 +81,7 @@ class Analyses:
         def write(connection: sa.Connection, now: float) -> None:
             self._insert(connection, new, now)
             add_job(connection, new.id, "scan", owner=new.owner, priority=new.priority, now=now)
-            add_event(connection, new.id, "status", {"status": "queued"}, now=now)
+            add_event(connection, new.id, "status", {"status": "queued"}, now=now, seq=1)
 
         return self._once(new, idempotency, write, durable=True)
 
@@ -96,15 +96,10 @@ class Analyses:
         """
 
         def write(connection: sa.Connection, now: float) -> None:
-            self._insert(connection, new, now)
-            connection.execute(
-                sa.update(ANALYSES)
-                .where(ANALYSES.c.id == new.id)
-                .values(started_at=now, logged=1, **verdict_columns(verdict), **self.end_columns(now))
-            )
-            add_event(
-                connection, new.id, "status", {"status": "succeeded", "verdict": verdict.verdict}, now=now
-            )
+            ended = {"started_at": now, "logged": 1, **verdict_columns(verdict), **self.end_columns(now)}
+            self._insert(connection, new, now, **ended)
+            event = {"status": "succeeded", "verdict": verdict.verdict}
+            add_event(connection, new.id, "status", event, now=now, seq=1)
             add_usage(connection, new.owner, verdict, now=now)
             if new.heatmaps and verdict.p_fake is not None:
                 add_job(connection, new.id, "explain", owner=new.owner, priority=HEATMAP_PRIORITY, now=now)
@@ -262,25 +257,24 @@ class Analyses:
             return earlier
         return new.id
 
-    def _insert(self, connection: sa.Connection, new: NewAnalysis, now: float) -> None:
-        connection.execute(
-            sa.insert(ANALYSES).values(
-                id=new.id,
-                owner=new.owner,
-                kind=new.kind,
-                status="queued",
-                priority=new.priority,
-                request_id=new.request_id,
-                created_at=now,
-                media_sha256=new.media_sha256,
-                media_bytes=new.media_bytes,
-                has_media=1,
-                frames_done=0,
-                heatmaps="queued" if new.heatmaps else "none",
-                webhook_url=new.webhook_url,
-                logged=0,
-            )
-        )
+    def _insert(self, connection: sa.Connection, new: NewAnalysis, now: float, **more: Any) -> None:
+        columns: dict[str, Any] = {
+            "id": new.id,
+            "owner": new.owner,
+            "kind": new.kind,
+            "status": "queued",
+            "priority": new.priority,
+            "request_id": new.request_id,
+            "created_at": now,
+            "media_sha256": new.media_sha256,
+            "media_bytes": new.media_bytes,
+            "has_media": 1,
+            "frames_done": 0,
+            "heatmaps": "queued" if new.heatmaps else "none",
+            "webhook_url": new.webhook_url,
+            "logged": 0,
+        }
+        connection.execute(sa.insert(ANALYSES).values(**columns | more))
 
 
 def verdict_columns(verdict: Verdict) -> dict[str, Any]:

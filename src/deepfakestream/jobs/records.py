@@ -44,11 +44,18 @@ def locked(connection: sa.Connection, analysis_id: str) -> sa.Row[Any] | None:
 
 
 def add_event(
-    connection: sa.Connection, analysis_id: str, kind: str, data: dict[str, Any], *, now: float
+    connection: sa.Connection,
+    analysis_id: str,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    now: float,
+    seq: int | None = None,
 ) -> None:
-    """Append an event. The transaction must hold the analysis."""
-    last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.analysis_id == analysis_id)
-    seq = (connection.execute(last).scalar() or 0) + 1
+    """Append an event, or write the one of a given number. The transaction must hold the analysis."""
+    if seq is None:
+        last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.analysis_id == analysis_id)
+        seq = (connection.execute(last).scalar() or 0) + 1
     connection.execute(
         sa.insert(EVENTS).values(
             analysis_id=analysis_id, seq=seq, created_at=now, kind=kind, data=json.dumps(data)

@@ -25,7 +25,8 @@ from reportlab.platypus import (
 from deepfakestream.reports.content import DISCLAIMER, Report
 from deepfakestream.reports.timeline import Timeline, timeline
 
-_WIDTH = A4[0] - 4 * cm
+_MARGIN = 2 * cm
+_WIDTH = A4[0] - 2 * _MARGIN - 12  # a frame keeps 6 points to each side
 _CHART_HEIGHT = 4.5 * cm
 _MAX_PICTURE_HEIGHT = 22 * cm
 _STYLES = getSampleStyleSheet()
@@ -71,7 +72,14 @@ def pdf_report(report: Report) -> bytes:
     parts.append(_text(DISCLAIMER))
     file = BytesIO()
     document = SimpleDocTemplate(
-        file, pagesize=A4, title=f"{report.title}: {report.id}", author="DeepfakeStream"
+        file,
+        pagesize=A4,
+        leftMargin=_MARGIN,
+        rightMargin=_MARGIN,
+        topMargin=_MARGIN,
+        bottomMargin=_MARGIN,
+        title=f"{report.title}: {report.id}",
+        author="DeepfakeStream",
     )
     document.build(parts)
     return file.getvalue()
