@@ -38,8 +38,11 @@ class ScriptedDetector:
 
 
 def face(x, y, side, score=0.99):
+    points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
     return Detection(
-        box_xyxy=(x, y, x + side, y + side), landmarks_xy=np.zeros((5, 2), np.float32), score=score
+        box_xyxy=(x, y, x + side, y + side),
+        landmarks_xy=np.array([(x + side * a, y + side * b) for a, b in points], dtype=np.float32),
+        score=score,
     )
 
 
@@ -139,6 +142,43 @@ def test_filters_and_notes(extraction_spec, budget, astronaut_jpg, found, change
     )
     assert len(faces.crops) == kept
     assert faces.notes == notes
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_face_that_the_border_cuts_off_is_not_scored(
+    detector, extraction_spec, budget, astronaut, tmp_path, side
+):
+    """The astronaut's face lies at about (178, 58) to (273, 178)."""
+    part = {
+        "left": astronaut[:, 228:],
+        "right": astronaut[:, :222],
+        "top": astronaut[105:],
+        "bottom": astronaut[:135],
+    }[side]
+    faces = extract_faces(_saved(tmp_path / "a.png", part), detector, extraction_spec, budget)
+    assert faces.crops == ()
+    assert set(faces.notes) <= {Reason.FACE_CUT_OFF, Reason.NO_FACE}
+    assert len(faces.notes) == 1
+
+
+def test_a_face_near_the_border_is_scored(detector, extraction_spec, budget, astronaut, tmp_path):
+    near = astronaut[50:186, 170:280]
+    faces = extract_faces(_saved(tmp_path / "a.png", near), detector, extraction_spec, budget)
+    assert len(faces.crops) == 1
+    assert faces.notes == ()
+
+
+def test_faces_cut_off_in_some_frames_leave_the_others(
+    detector, extraction_spec, budget, astronaut, tmp_path, encode_clip
+):
+    """A camera that turns away from the face."""
+    views = [astronaut[:300, 8 * k : 8 * k + 240] for k in range(32)]
+    path = encode_clip(tmp_path / "pan.mp4", views)
+    faces = extract_faces(path, detector, extraction_spec, budget)
+    assert 3 <= len(faces.crops) < 8
+    assert faces.notes == (Reason.FACE_CUT_OFF,)
+    assert faces.crops[-1].time_s < 1.0
+    assert {crop.track_id for crop in faces.crops} == {0}
 
 
 def test_how_many_faces_were_left_out_is_told(extraction_spec, budget, astronaut_jpg):

@@ -13,7 +13,7 @@ import numpy as np
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.boxes import longer_side, shorter_side
-from deepfakestream.faces.crop import crop_face, resize_square
+from deepfakestream.faces.crop import crop_face, is_cut_off, resize_square
 from deepfakestream.faces.pose import HeadPose, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
@@ -91,7 +91,8 @@ def faces_of(
                     frame.rgb, unsure, detector, min_score=spec.min_score, also=usual_turns
                 )
             found_any = found_any or bool(confident)
-            seen = seen_upright(frame.rgb, left_out.choose(confident, spec), detector)
+            chosen = left_out.choose(confident, spec)
+            seen = left_out.whole(seen_upright(frame.rgb, chosen, detector), frame.rgb.shape[:2])
             usual_turns = next((turns for _, turns in seen), usual_turns)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
             if frame.stream == 0:
@@ -153,6 +154,14 @@ class _LeftOut:
         self._count(Reason.TOO_MANY_FACES, len(large) - len(chosen))
         return chosen
 
+    def whole(
+        self, seen: list[tuple[Detection, int]], picture_hw: tuple[int, int]
+    ) -> list[tuple[Detection, int]]:
+        """Return the faces, with their turns, that the picture's border does not cut off."""
+        whole = [each for each in seen if not is_cut_off(each[0], picture_hw)]
+        self._count(Reason.FACE_CUT_OFF, len(seen) - len(whole))
+        return whole
+
     def pictures(self, num_tracks: int) -> None:
         """Note that tracks show pictures of faces."""
         self._count(Reason.PICTURE_OF_FACE, num_tracks)
@@ -176,6 +185,7 @@ class _LeftOut:
 
 _LEFT_OUT_WORDS = {
     Reason.FACE_TOO_SMALL: "up to {count} of {found} faces in a frame were too small to be scored",
+    Reason.FACE_CUT_OFF: "up to {count} of {found} faces in a frame are cut off by the picture's border",
     Reason.TOO_MANY_FACES: "up to {count} of {found} faces in a frame were not scored, the smallest ones",
     Reason.PICTURE_OF_FACE: "{count} faces that never move were not scored",
 }
