@@ -56,7 +56,8 @@ def is_cut_off(face: Detection, picture_hw: tuple[int, int]) -> bool:
     """Tell whether the picture's border cuts off so much of a face that its score means little.
 
     Eyes, nose and mouth corners must lie in the picture, at least `MIN_CLEARANCE` from its border, and so
-    must the forehead up to `FOREHEAD` above the eyes. The box does not tell: detectors fit it to what they see.
+    must the forehead up to `FOREHEAD` above the eyes. The box does not tell: detectors fit it to what they
+    see.
 
     Args:
         face: the face, in pixels of the picture; landmarks that are unknown cut off nothing.
