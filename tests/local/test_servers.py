@@ -255,6 +255,7 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         f"prefect  is ready: http://127.0.0.1:{settings.prefect_port}",
         f"flows    is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
         f"service  is ready: {settings.service_url}",
+        "worker-1 is ready: the queue of the service",
     ]
     for port in (settings.mlflow_port, settings.prefect_port, settings.service_port):
         require_free("127.0.0.1", port, server="x", setting="X")

@@ -34,6 +34,8 @@ MAX_CRASHES = 2
 RETRY_S = 3.0
 """Wait before a process that could not start is started again."""
 WEBHOOKS_EVERY_S = 1.0
+HEATMAP_TIMES = 4
+"""How many times as long as a scan the heat maps of a file may take: each map is tested against chance."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -197,7 +199,8 @@ class Worker:
             analysis = self._stores.analyses.get(job.analysis_id)
             version = analysis.model_version if analysis else None
             task |= {"folder": str(folder), "version": version}
-        message = self._scanner.run(task, timeout_s=self._job_timeout_s, keep=keep)
+        timeout_s = self._job_timeout_s * (HEATMAP_TIMES if job.task == "explain" else 1)
+        message = self._scanner.run(task, timeout_s=timeout_s, keep=keep)
         if "answer" not in message:
             return _Answer(outcome=_failure(message, job))
         answer = message["answer"]
