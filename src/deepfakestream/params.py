@@ -190,6 +190,7 @@ class DriftParams(Section):
     min_window: Positive
     num_threshold: float = Field(gt=0.0)
     share_threshold: Share
+    max_client_share: Share = 0.5
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

@@ -61,6 +61,6 @@ class Housekeeper:
 
     def _append(self, analysis: Analysis) -> None:
         result = ScanResult.model_validate(analysis.result)
-        self._log.append(result, prediction_id=analysis.id, channel=CHANNEL)
+        self._log.append(result, prediction_id=analysis.id, channel=CHANNEL, client=analysis.owner)
         times_s = {stage: ms / 1000 for stage, ms in analysis.timings_ms.items()}
         self._metrics.predicted(result, times_s)

@@ -30,13 +30,21 @@ class Predictor:
         self._metrics = metrics
 
     def predict(
-        self, path: Path, *, analysis_id: str, model: ServedModel, request_id: str, accepted_at: float
+        self,
+        path: Path,
+        *,
+        analysis_id: str,
+        owner: str,
+        model: ServedModel,
+        request_id: str,
+        accepted_at: float,
     ) -> Prediction:
         """Return the answer for one image, after it was appended to the prediction log.
 
         Args:
             path: the upload.
             analysis_id: id of the answer.
+            owner: who sent the image.
             model: the model that answers.
             request_id: id of the request.
             accepted_at: `time.perf_counter()` when the upload was complete.
@@ -64,7 +72,7 @@ class Predictor:
             request_id=request_id,
             timings_ms={stage: round(1000 * seconds, 2) for stage, seconds in times.items()},
         )
-        self._record(prediction)
+        self._record(prediction, owner)
         self._metrics.predicted(result, times)
         return prediction
 
@@ -73,9 +81,9 @@ class Predictor:
         self._metrics.refused(str(reason))
         return Refused(problems.unusable_media(reason, result.message))
 
-    def _record(self, prediction: Prediction) -> None:
+    def _record(self, prediction: Prediction, owner: str) -> None:
         try:
-            self._log.append(prediction, prediction_id=prediction.prediction_id, channel=CHANNEL)
+            self._log.append(prediction, prediction_id=prediction.id, channel=CHANNEL, client=owner)
         except sqlite3.Error as error:
             _LOG.exception("request %s: the prediction log cannot be written", prediction.request_id)
             raise Refused(problems.internal()) from error

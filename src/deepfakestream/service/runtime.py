@@ -259,6 +259,7 @@ class Runtime:
                 prediction = self._predictor.predict(
                     upload.path,
                     analysis_id=new.id,
+                    owner=new.owner,
                     model=model,
                     request_id=new.request_id,
                     accepted_at=accepted_at,
