@@ -287,6 +287,15 @@ def test_no_more_than_four_full_frames_are_held(extraction_spec, budget, face_cl
     assert scripted.calls == [4, 4, 2]
 
 
+def test_fewer_large_frames_are_held(extraction_spec, budget, tmp_path):
+    """Ten frames of 16 megapixels: two at a time."""
+    frames = [Image.new("L", (4096, 4096), 20 * k) for k in range(10)]
+    frames[0].save(tmp_path / "large.gif", save_all=True, append_images=frames[1:], duration=100)
+    scripted = ScriptedDetector()
+    extract_faces(tmp_path / "large.gif", scripted, replace(extraction_spec, num_frames=5), budget)
+    assert scripted.calls == [2, 2, 1]
+
+
 def test_damage_is_passed_on(detector, extraction_spec, budget, astronaut_jpg, tmp_path):
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(astronaut_jpg.read_bytes()[:60_000])

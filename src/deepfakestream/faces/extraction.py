@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,14 +19,15 @@ from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
 from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
 from deepfakestream.faces.upright import found_when_turned, seen_upright
+from deepfakestream.host.counted import counted
 from deepfakestream.media.reader import Media, open_media
 from deepfakestream.media.types import Frame, MediaBudget, MediaNote, NoteCode, RGBImage
 from deepfakestream.params import ExtractParams
 
 FRAMES_AT_ONCE = 4
-"""Full frames held in memory together; small enough for 8K, large enough for a batch."""
-
-Item = TypeVar("Item")
+"""Full frames held in memory together: enough for a batch."""
+PIXELS_AT_ONCE = 36_000_000
+"""The same in pixels: four frames in 4K, one in 8K."""
 
 
 def spec_from_params(params: ExtractParams) -> ExtractionSpec:
@@ -82,7 +82,7 @@ def faces_of(
     left_out = _LeftOut()
     found_any = False
     usual_turns = 0
-    for frames in _chunks(media.frames(spec.num_frames), FRAMES_AT_ONCE):
+    for frames in _chunks(media.frames(spec.num_frames)):
         for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
             if not confident:
@@ -109,7 +109,7 @@ def faces_of(
         num_frames=len(crops),
         crops=people,
         notes=tuple(sorted({*left_out.reasons, *media.reasons})),
-        media_notes=(*media.notes, *left_out.notes()),
+        media_notes=(*media.notes, *left_out.notes(num_frames=len(crops))),
         frame_times_s=tuple(times),
     )
 
@@ -166,16 +166,17 @@ class _LeftOut:
         """Note that tracks show pictures of faces."""
         self._count(Reason.PICTURE_OF_FACE, num_tracks)
 
-    def notes(self) -> list[MediaNote]:
-        """Return a sentence for each kind of face that was left out, with the most in one frame."""
-        return [
-            MediaNote(
-                code=NoteCode.FACES_SKIPPED,
-                reason=reason,
-                text=_LEFT_OUT_WORDS[reason].format(count=count, found=self._most_found),
-            )
-            for reason, count in sorted(self._most.items())
-        ]
+    def notes(self, *, num_frames: int) -> list[MediaNote]:
+        """Return a sentence for each kind of face that was left out; of a video, the most in one frame."""
+        found = counted(self._most_found, "face")
+        notes = []
+        for reason, count in sorted(self._most.items()):
+            number = f"{count} of {found}" if num_frames == 1 else f"up to {count} of {found} in a frame"
+            if reason == Reason.PICTURE_OF_FACE:
+                number = counted(count, "face")
+            text = f"not scored: {number}, {_LEFT_OUT_WORDS[reason]}"
+            notes.append(MediaNote(code=NoteCode.FACES_SKIPPED, text=text, reason=reason))
+        return notes
 
     def _count(self, reason: Reason, count: int) -> None:
         if count:
@@ -184,10 +185,10 @@ class _LeftOut:
 
 
 _LEFT_OUT_WORDS = {
-    Reason.FACE_TOO_SMALL: "up to {count} of {found} faces in a frame were too small to be scored",
-    Reason.FACE_CUT_OFF: "up to {count} of {found} faces in a frame are cut off by the picture's border",
-    Reason.TOO_MANY_FACES: "up to {count} of {found} faces in a frame were not scored, the smallest ones",
-    Reason.PICTURE_OF_FACE: "{count} faces that never move were not scored",
+    Reason.FACE_TOO_SMALL: "too small",
+    Reason.FACE_CUT_OFF: "cut off by the picture's border",
+    Reason.TOO_MANY_FACES: "the smallest, beyond the limit",
+    Reason.PICTURE_OF_FACE: "which never move, as a poster or a drawing",
 }
 
 
@@ -252,7 +253,13 @@ def _people(crops: tuple[FaceCrop, ...], left_out: _LeftOut) -> tuple[FaceCrop, 
     return tuple(replace(crop, track_id=numbers[crop.track_id]) for crop in people)
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    chunk: list[Frame] = []
+    for frame in frames:
+        height_px, width_px = frame.rgb.shape[:2]
+        chunk.append(frame)
+        if len(chunk) == FRAMES_AT_ONCE or (len(chunk) + 1) * height_px * width_px > PIXELS_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk

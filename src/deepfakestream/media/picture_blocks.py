@@ -24,6 +24,8 @@ MAX_CHUNKS = 100_000
 """Encoders write one for every 8 kB or more."""
 MAX_TEXT_BYTES = 1_000_000
 """Longer texts are passed over: Pillow would refuse the whole picture."""
+MAX_CHUNK_BYTES = 64 * MAX_TEXT_BYTES
+"""Of anything but pixels."""
 MAX_TEXTS_BYTES = 16 * MAX_TEXT_BYTES
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PIXELS = (b"IDAT", b"fdAT")
@@ -44,9 +46,14 @@ class PngFile:
         """Return the file, without the needless chunks where there are any."""
         if not self.needless:
             return path.open("rb")
-        data = path.read_bytes()
-        bounds = [0, *(edge for chunk in self.needless for edge in chunk), len(data)]
-        return io.BytesIO(b"".join(data[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)))
+        bounds = [0, *(edge for chunk in self.needless for edge in chunk), path.stat().st_size]
+        kept = io.BytesIO()
+        with path.open("rb") as file:
+            for start, end in zip(bounds[::2], bounds[1::2], strict=True):
+                file.seek(start)
+                kept.write(file.read(end - start))
+        kept.seek(0)
+        return kept
 
 
 def read_png(path: Path) -> PngFile:
@@ -96,7 +103,7 @@ def _is_too_long(colours: Colours, name: bytes, content: bytes) -> bool:
 
 
 def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes, int, int, bool]]:
-    """Yield name, content, start, end and whether the check sum is right."""
+    """Yield name, content (none of pixels and of what is too long), start, end and whether it is whole."""
     size = path.stat().st_size
     with path.open("rb") as file:
         position = 8
@@ -106,8 +113,15 @@ def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes, int, int, bool]]:
             end = position + 12 + length
             if end > size:
                 return
-            content = file.read(length)
-            is_whole = zlib.crc32(content, zlib.crc32(name)).to_bytes(4, "big") == file.read(4)
+            content, checksum = b"", zlib.crc32(name)
+            if name not in _PIXELS and length <= MAX_CHUNK_BYTES:
+                content = file.read(length)
+                checksum = zlib.crc32(content, checksum)
+            else:
+                for done in range(0, length, 1 << 20):
+                    checksum = zlib.crc32(file.read(min(1 << 20, length - done)), checksum)
+            is_whole = checksum.to_bytes(4, "big") == file.read(4)
+            is_whole = is_whole and (name in _PIXELS or length <= MAX_CHUNK_BYTES)
             yield name, content, position, end, is_whole
             if name == b"IEND":
                 return

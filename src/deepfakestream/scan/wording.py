@@ -24,7 +24,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.TIME_BUDGET: "decoding took longer than allowed, the rest was not searched",
     Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
     Reason.PART_NOT_SEARCHED: "a part of the file was not searched",
-    Reason.HDR_CONVERTED: "the film is HDR and was converted, for which the model was not measured",
+    Reason.HDR_CONVERTED: "it is HDR and was converted, and the model was not measured on such media",
     Reason.NO_FACE: "no face was found",
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
     Reason.FACE_CUT_OFF: "faces that the picture's border cuts off were not scored",
