@@ -181,7 +181,7 @@ def test_faces_cut_off_in_some_frames_leave_the_others(
     assert {crop.track_id for crop in faces.crops} == {0}
 
 
-def test_how_many_faces_were_left_out_is_told(extraction_spec, budget, astronaut_jpg):
+def test_how_many_faces_were_left_out_is_reported(extraction_spec, budget, astronaut_jpg):
     found = [face(0, 0, 90), face(200, 0, 80), face(0, 200, 70), face(300, 300, 20)]
     spec = replace(extraction_spec, max_faces_per_frame=2)
     faces = extract_faces(astronaut_jpg, ScriptedDetector(*found), spec, budget)

@@ -209,7 +209,7 @@ def test_keyframes_stand_in_where_exact_frames_cost_too_much(tmp_path, encode_cl
     assert [round(frame.time_s * 25) for frame in sample.frames] == [0, 100, 200, 300, 400, 500]
 
 
-def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_told(tmp_path, encode_clip, greys):
+def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_reported(tmp_path, encode_clip, greys):
     path = encode_clip(tmp_path / "c.mp4", greys(60), keyframe_every=250)
     sample = read(path, max_decoded_frames=30)
     assert [round(frame.time_s * 25) for frame in sample.frames] == [0, 5, 10, 15, 20, 25]

@@ -184,7 +184,7 @@ def test_raw_streams_are_counted(tmp_path, film, stream, greys, number_of):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "flv", "wmv"])
-def test_a_second_file_behind_the_first_is_told(tmp_path, film, stream, greys, join, suffix):
+def test_a_second_file_behind_the_first_is_reported(tmp_path, film, stream, greys, join, suffix):
     codec = {"mp4": "libx264", "flv": "flv", "wmv": "wmv2"}[suffix]
     part = film(tmp_path / f"a.{suffix}", stream(frames=greys(30), codec=codec))
     sample = read(join(tmp_path / f"joined.{suffix}", part, part))

@@ -65,7 +65,9 @@ def hdr(rgb, signal):
         ("mp4", "libx264", {"crf": "8"}),
     ],
 )
-def test_hdr_video_is_tone_mapped_and_told(tmp_path, film, stream, astronaut, signal, suffix, codec, options):
+def test_hdr_video_is_tone_mapped_and_reported(
+    tmp_path, film, stream, astronaut, signal, suffix, codec, options
+):
     face = astronaut[:256, 96:352]
     options = dict(options)
     pix_fmt = options.pop("pix_fmt", "yuv420p10le")

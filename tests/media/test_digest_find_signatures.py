@@ -53,7 +53,7 @@ def test_a_name_that_is_too_long_is_kept_like_any_that_is_not_there(tmp_path):
     assert find_media([path, tmp_path / "a.mp4"]) == [path, tmp_path / "a.mp4"]
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.jpg").write_bytes(JPEG_HEAD)
     scandir = os.scandir

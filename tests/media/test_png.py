@@ -108,7 +108,7 @@ def test_a_png_that_is_all_transparent_shows_nothing(tmp_path, astronaut):
 
 
 @pytest.mark.parametrize("is_damaged", [True, False])
-def test_pixels_whose_check_sum_does_not_match_are_told(tmp_path, is_damaged):
+def test_pixels_whose_check_sum_does_not_match_are_reported(tmp_path, is_damaged):
     """Pillow decodes them all the same."""
     rgb = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     path = tmp_path / "a.png"

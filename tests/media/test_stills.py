@@ -184,7 +184,7 @@ def test_bombs_are_refused_by_their_header(tmp_path, width, height):
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
-def test_a_bomb_is_told_by_us_alone(tmp_path):
+def test_a_bomb_is_reported_by_us_alone(tmp_path):
     """Pillow's own warning would stand before our sentence, in the terminal and in the service's log."""
     huge_png(tmp_path / "bomb.png", 12000, 12000)
     code = (

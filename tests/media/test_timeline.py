@@ -133,7 +133,7 @@ def test_keyframes_stand_in_where_exact_frames_cost_too_much():
     assert planned.leaves_out < 1 / 6
 
 
-def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_told():
+def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_reported():
     timeline = clock(packets(range(600)))
     planned = plan(timeline, spread(timeline.durations, 6), 60)
     assert planned.positions == (0, 10, 20, 30, 40, 50)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from deepfakestream.errors import ParamsError, Reason, WeightsError
+from deepfakestream.errors import ParamsError, Reason, WeightsError, WrongKindError
+from deepfakestream.media.types import MediaKind
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.command import to_json_line
 from deepfakestream.scan.engine import ScanEngine, verdict_of
@@ -176,3 +178,34 @@ def test_a_name_that_is_no_unicode_is_escaped(make_engine: Engines, tmp_path: Pa
     assert result.file.endswith("\\udce9t.jpg")
     assert result.reasons == (Reason.NOT_FOUND,)
     assert json.loads(to_json_line(result))["file"] == result.file
+
+
+@pytest.mark.parametrize(
+    ("is_animated", "taken", "found"), [(False, "video", "image"), (True, "image", "video")]
+)
+def test_a_file_of_the_other_kind_is_reported_before_it_is_searched(
+    make_engine: Engines, tmp_path: Path, is_animated: bool, taken: MediaKind, found: str
+) -> None:
+    frames = [Image.new("RGB", (64, 64), (80 * k, 0, 0)) for k in range(3)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=is_animated, **({"append_images": frames[1:]} if is_animated else {}))
+    engine = make_engine()
+    with pytest.raises(WrongKindError) as caught:
+        engine.scan(path, kind=taken)
+    assert (caught.value.found, caught.value.expected) == (found, taken)
+    assert engine.scan(path, kind="video" if is_animated else "image").media is not None
+
+
+def test_what_was_searched_and_converted_is_in_the_result(make_engine: Engines, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 64), (80 * k, 0, 0)) for k in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    result = make_engine().scan(tmp_path / "a.gif")
+    assert [(note.code, note.reason) for note in result.media.notes] == [("searched", None)]
+    assert "3 of 3 frames" in result.media.notes[0].text
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:3000])
+    result = make_engine().scan(cut)
+    (note,) = [note for note in result.media.notes if note.reason is Reason.TRUNCATED]
+    assert note.text in result.message
+    assert Reason.TRUNCATED in result.reasons

@@ -104,7 +104,7 @@ class Layout:
     demuxer: str | None = None
     """FFmpeg's name of the format, where its own guess may fail; None where it decides."""
     encryption: str | None = None
-    """How its pictures are encrypted; None where they are not, or it cannot be told."""
+    """How its pictures are encrypted; None where they are not, or that is unknown."""
     is_joined: bool = False
     """Whether a second file follows the first that no player shows."""
     lacks_header: bool = False
