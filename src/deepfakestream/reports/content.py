@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deepfakestream.host.counted import counted
 from deepfakestream.scan.result import ScanResult
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, limits_of, rates_of
 
 DISCLAIMER = (
     "This verdict is an estimate by a program and no proof. It speaks of face swaps only, and of the faces "
@@ -56,26 +55,17 @@ class Report:
         facts += [
             ("Model", f"{model.name} version {model.version}, weights {model.weights_sha256[:16]}"),
             ("Operating point", describe_point(result.operating_point, result.threshold)),
+            ("What the threshold means", rates_of(result.threshold)),
             ("Service", f"DeepfakeStream {self.service_version}"),
         ]
         return facts
 
     @property
     def limits(self) -> list[str]:
-        """Sentences on what the verdict does not rest on."""
-        limits = [reason_words(reason) for reason in self.result.reasons]
-        limits += [note.text.rstrip(".") for note in self.result.media.notes] if self.result.media else []
-        coverage = self.result.coverage
-        if coverage is not None and coverage.seconds_between_frames is not None:
-            limits.append(
-                f"{counted(coverage.frames_searched, 'frame')} searched, one each "
-                f"{coverage.seconds_between_frames:.1f} s; what lies between them was not looked at"
-            )
-            limits += [
-                f"{each.start_s:.1f} to {each.end_s:.1f} s has no score: {reason_words(each.reason)}"
-                for each in coverage.not_scored
-            ]
-        return [f"{text[0].upper()}{text[1:]}." for text in limits]
+        """Sentences on what limits the verdict, and on how the file was read."""
+        notes = self.result.media.notes if self.result.media else ()
+        read = [note.text.rstrip(".") for note in notes if note.reason is None]
+        return [*limits_of(self.result), *(f"{text[0].upper()}{text[1:]}." for text in read)]
 
     @property
     def tracks(self) -> list[tuple[str, str, str, str]]:
