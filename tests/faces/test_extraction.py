@@ -216,7 +216,8 @@ def test_people_of_different_streams_are_different_tracks(
     faces = extract_faces(path, detector, replace(extraction_spec, num_frames=4), budget)
     assert [(crop.stream, crop.track_id) for crop in faces.crops] == [(0, 0)] * 4 + [(1, 1)] * 4
     assert faces.num_frames == 8
-    assert len(faces.frame_times_s) == 4
+    assert [frame.stream for frame in faces.frames] == [0] * 4 + [1] * 4
+    assert [crop.frame_index for crop in faces.crops] == list(range(8))
 
 
 def test_a_track_ends_where_recordings_were_joined(

@@ -37,7 +37,7 @@ def test_a_store_of_a_newer_release_is_refused(store: Store, monkeypatch: pytest
     monkeypatch.setattr(tables, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE later (id TEXT)"))
     open_job_store(store.url).close()
     monkeypatch.undo()
-    with pytest.raises(DataError, match="layout 2, known is 1"):
+    with pytest.raises(DataError, match=f"layout {len(MIGRATIONS) + 1}, known is {len(MIGRATIONS)}"):
         open_job_store(store.url)
 
 
@@ -247,6 +247,32 @@ def test_uploads_of_a_killed_process_are_removed_and_others_stay(tmp_path: Path)
     os.utime(elsewhere, (1, 1))
     media.remove_partial_uploads()
     assert [path.name for path in mine.parent.iterdir()] == [mine.name]
+
+
+def test_scratch_folders_are_removed_also_after_a_kill(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with store.scratch() as folder:
+        (folder / "face-01.png").write_bytes(b"face")
+        store.remove_partial_uploads()
+        assert (folder / "face-01.png").exists()
+    assert not folder.exists()
+    code = "from deepfakestream.host.process_place import process_name; print(process_name())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    left = folder.with_name(f"{done.stdout.strip()}.0")
+    left.mkdir()
+    (left / "face-01.png").write_bytes(b"face")
+    store.remove_partial_uploads()
+    assert not left.exists()
+
+
+def test_pictures_go_with_the_media_and_heat_maps_stay(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for name in ("media", "picture-frame-0.jpg", "picture-noise-0-0.png", "heatmap-1.png"):
+        store.write("an_1", name, b"x")
+    store.remove_media("an_1")
+    assert [path.name for path in (tmp_path / "an_1").iterdir()] == ["heatmap-1.png"]
 
 
 def test_a_process_is_told_from_one_that_has_its_number_now() -> None:

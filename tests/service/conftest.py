@@ -145,7 +145,10 @@ class StubEngine:
             duration_s=10.0 if is_video else None, fps=25.0 if is_video else None, frames_searched=6,
         )  # fmt: skip
         times = [0.0, 2.0, 4.0] if is_video else [0.0]
-        faces = tuple(FaceScore(time_s=time, box_xyxy=(1, 2, 3, 4), p_fake=p_fake or 0.0) for time in times)
+        faces = tuple(
+            FaceScore(time_s=time, box_xyxy=(1, 2, 3, 4), p_fake=p_fake or 0.0, frame=number)
+            for number, time in enumerate(times)
+        )
         track = TrackResult(
             track_id=0, start_s=0.0, end_s=times[-1], p_fake=p_fake or 0.0, num_frames=len(times),
             median_face_px=40.0, faces=faces,
@@ -173,7 +176,7 @@ class StubScanner:
         if not keep(TaskProgress("extract", 2, 6)):
             raise TaskDropped
         if task["task"] == "explain":
-            return self._explain(Path(task["folder"]), task["version"])
+            return self._explain(Path(task["folder"]), task["version"], task["face"])
         if Path(task["path"]).read_bytes().endswith(b"breaks"):
             raise ScannerLost
         times: dict[str, float] = {}
@@ -183,17 +186,27 @@ class StubScanner:
             return {"wrong_kind": error.found}
         if not keep(TaskProgress("score", 6, 6)):
             raise TaskDropped
+        if task["pictures"]:
+            for name in ("picture-frame-0.jpg", "picture-face-0-0.png", "picture-noise-0-0.png"):
+                (Path(task["folder"]) / name).write_bytes(name.encode())
         return {"answer": {"result": result.model_dump(mode="json"), "timings_ms": {"total": 9.0}}}
 
     def stop(self) -> None:
         pass
 
-    def _explain(self, folder: Path, version: str) -> dict[str, Any]:
-        picture = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-        (folder / "face-01.png").write_bytes(picture)
+    def _explain(self, folder: Path, version: str, face: tuple[int, int] | None) -> dict[str, Any]:
+        frame, track = face or (1, 0)
+        picture = cv2.imencode(".png", np.full((8, 8, 3), frame, np.uint8))[1].tobytes()
+        for name in ("face-01.png", "face-01-map-1.png"):
+            (folder / name).write_bytes(picture)
+        drawn = {
+            "method": "Grad-CAM", "stream": "rgb", "faithful": False, "random_maps_beaten": 3,
+            "random_maps": 20, "energy_inside_face": 0.5, "jpeg_stability": None, "cells": [[0.1]],
+            "picture": "face-01-map-1.png", "warnings": ["a warning <b>"],
+        }  # fmt: skip
         record = {
-            "picture": "face-01.png", "track_id": 0, "time_s": 2.0, "p_fake": 0.8, "model_version": version,
-            "maps": [{"warnings": ["a warning <b>"]}],
+            "picture": "face-01.png", "frame_index": frame, "track_id": track, "time_s": 2.0, "p_fake": 0.8,
+            "model_version": version, "logit_by_stream": {"rgb": 0.5, "bias": -0.1}, "maps": [drawn],
         }  # fmt: skip
         return {"answer": {"faces": [record]}}
 

@@ -17,7 +17,14 @@ from deepfakestream.faces.pose import HeadPose, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
-from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
+from deepfakestream.faces.types import (
+    Detection,
+    ExtractedFaces,
+    ExtractionSpec,
+    FaceCrop,
+    FaceDetector,
+    SearchedFrame,
+)
 from deepfakestream.faces.upright import found_when_turned, seen_upright
 from deepfakestream.host.counted import counted
 from deepfakestream.media.reader import Media, open_media
@@ -49,6 +56,8 @@ def extract_faces(
     detector: FaceDetector,
     spec: ExtractionSpec,
     budget: MediaBudget,
+    *,
+    on_frame: Callable[[Frame], None] | None = None,
 ) -> ExtractedFaces:
     """Return the face crops of a media file: see `faces_of`.
 
@@ -56,7 +65,7 @@ def extract_faces(
         MediaError: the file cannot be read at all or is over the budget.
     """
     with open_media(path, budget) as media:
-        return faces_of(media, detector, spec)
+        return faces_of(media, detector, spec, on_frame=on_frame)
 
 
 def faces_of(
@@ -65,25 +74,26 @@ def faces_of(
     spec: ExtractionSpec,
     *,
     on_searched: Callable[[int], None] | None = None,
+    on_frame: Callable[[Frame], None] | None = None,
 ) -> ExtractedFaces:
     """Return the face crops of an opened file, stream by stream in order of time, a frame's largest first.
 
     Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
     (`NO_FACE`, `FACE_TOO_SMALL`, `FACE_CUT_OFF`), which faces were left out (those, `TOO_MANY_FACES`,
     `PICTURE_OF_FACE`) and what was not searched (`TRUNCATED`, `TIME_BUDGET`, `PART_NOT_SEARCHED`).
-    `on_searched` is told how many frames were searched so far.
+    `on_searched` is told how many frames were searched so far, `on_frame` gets each searched frame.
 
     Raises:
         MediaError: not a single frame can be decoded, or one is over the budget.
     """
     frames_seen: list[tuple[tuple[int, int], list[Detection]]] = []
     crops: list[list[FaceCrop]] = []
-    times: list[float] = []
+    frames: list[SearchedFrame] = []
     left_out = _LeftOut()
     found_any = False
     usual_turns = 0
-    for frames in _chunks(media.frames(spec.num_frames)):
-        for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
+    for chunk in _chunks(media.frames(spec.num_frames)):
+        for frame, faces in zip(chunk, detector.detect([frame.rgb for frame in chunk]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
             if not confident:
                 unsure = [face for face in faces if shorter_side(face.box_xyxy) >= spec.min_face_px]
@@ -95,8 +105,9 @@ def faces_of(
             seen = left_out.whole(seen_upright(frame.rgb, chosen, detector), frame.rgb.shape[:2])
             usual_turns = next((turns for _, turns in seen), usual_turns)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
-            if frame.stream == 0:
-                times.append(frame.time_s)
+            frames.append(SearchedFrame(time_s=frame.time_s, stream=frame.stream))
+            if on_frame is not None:
+                on_frame(frame)
             frames_seen.append(((frame.stream, frame.part), [face for face, _ in seen]))
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
         if on_searched is not None:
@@ -110,7 +121,7 @@ def faces_of(
         crops=people,
         notes=tuple(sorted({*left_out.reasons, *media.reasons})),
         media_notes=(*media.notes, *left_out.notes(num_frames=len(crops))),
-        frame_times_s=tuple(times),
+        frames=tuple(frames),
     )
 
 
@@ -133,7 +144,12 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
     )
     crop = _describe(frame, face, resize_square(frame.rgb, spec.crop_size_px), pose=None)
     return ExtractedFaces(
-        info=media.info, num_frames=1, crops=(crop,), notes=media.reasons, media_notes=media.notes
+        info=media.info,
+        num_frames=1,
+        crops=(crop,),
+        notes=media.reasons,
+        frames=(SearchedFrame(time_s=frame.time_s, stream=frame.stream),),
+        media_notes=media.notes,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from deepfakestream.jobs.types import (
     HEATMAP_PRIORITY,
     Analysis,
     Event,
+    FaceKey,
     HeatMaps,
     NewAnalysis,
     Retention,
@@ -182,20 +183,34 @@ class Analyses:
             connection.execute(sa.delete(JOBS).where(JOBS.c.analysis_id == analysis_id))
             forget(connection, analysis_id)
 
-    def ask_for_heatmaps(self, analysis_id: str) -> HeatMaps | None:
-        """Put the drawing of heat maps into the queue once, and return their state; None where it is gone."""
+    def ask_for_heatmaps(self, analysis_id: str, face: FaceKey | None = None) -> HeatMaps | None:
+        """Put the drawing of heat maps into the queue, and return their state; None where it is gone.
+
+        The most suspicious faces are drawn once, and so is each face that is named. While some are being
+        drawn, nothing is added.
+        """
         now = self._clock()
         with self._database.writing() as connection:
             row = locked(connection, analysis_id)
             if row is None:
                 return None
-            if row.heatmaps != "none" or row.status != "succeeded":
+            drawn = face is not None and face in drawn_faces(json.loads(row.explanation or "[]"))
+            can_draw = row.heatmaps == "none" or (row.heatmaps != "queued" and face is not None and not drawn)
+            if not can_draw or row.status != "succeeded":
                 state: HeatMaps = row.heatmaps
                 return state
             connection.execute(
                 sa.update(ANALYSES).where(ANALYSES.c.id == analysis_id).values(heatmaps="queued")
             )
-            add_job(connection, analysis_id, "explain", owner=row.owner, priority=HEATMAP_PRIORITY, now=now)
+            add_job(
+                connection,
+                analysis_id,
+                "explain",
+                owner=row.owner,
+                priority=HEATMAP_PRIORITY,
+                now=now,
+                face=face,
+            )
             return "queued"
 
     def events(self, analysis_id: str, *, after: int = 0) -> list[Event]:
@@ -271,6 +286,7 @@ class Analyses:
             "has_media": 1,
             "frames_done": 0,
             "heatmaps": "queued" if new.heatmaps else "none",
+            "pictures": "wanted" if new.pictures else "none",
             "webhook_url": new.webhook_url,
             "logged": 0,
         }
@@ -288,9 +304,15 @@ def verdict_columns(verdict: Verdict) -> dict[str, Any]:
         "model_version": verdict.model_version,
         "result": json.dumps(verdict.result),
         "timings_ms": json.dumps(verdict.timings_ms),
+        "pictures": "kept" if verdict.pictures else "none",
         # Where there is no face there is nothing to draw.
         **({} if scored else {"heatmaps": "failed"}),
     }
+
+
+def drawn_faces(explanation: Sequence[dict[str, Any]]) -> set[FaceKey]:
+    """Return the faces that have heat maps."""
+    return {(face["frame_index"], face["track_id"]) for face in explanation}
 
 
 def forget(connection: sa.Connection, analysis_id: str) -> None:

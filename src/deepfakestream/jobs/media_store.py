@@ -1,6 +1,7 @@
 """Where the media of analyses and the pictures made from them lie: a folder that all workers reach.
 
-A bucket is another implementation of `MediaStore`: objects named `ID/media` and `ID/heatmap-N.png`.
+A bucket is another implementation of `MediaStore`: objects named `ID/media`, `ID/heatmap-N.png` and
+`ID/picture-…`. What is called a picture is a copy of what the media show, and goes with them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from deepfakestream.host.process_place import is_running, process_name
 from deepfakestream.host.whole_files import replacing
 
 MEDIA = "media"
+_PICTURES = "picture-*"
 _INCOMING = "incoming"
 _ABANDONED_S = 24 * 3600.0
 """Age from which an upload of another machine is left over."""
@@ -28,6 +30,10 @@ class MediaStore(Protocol):
 
     def incoming(self) -> Path:
         """Return a path on this machine for an upload that arrives; nothing is there yet."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give an empty folder on this machine; what is in it then is removed, after a kill by the sweep."""
         ...
 
     def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
@@ -61,7 +67,7 @@ class MediaStore(Protocol):
         ...
 
     def remove_media(self, analysis_id: str) -> None:
-        """Remove the media of an analysis; what was made from them stays."""
+        """Remove the media of an analysis and their pictures; heat maps stay."""
         ...
 
     def remove(self, analysis_id: str) -> None:
@@ -73,7 +79,7 @@ class MediaStore(Protocol):
         ...
 
     def remove_partial_uploads(self) -> None:
-        """Remove uploads whose process was killed while they arrived."""
+        """Remove uploads and scratch folders whose process was killed."""
         ...
 
 
@@ -93,6 +99,16 @@ class FolderStore:
     def incoming(self) -> Path:
         """Return a path for an upload that arrives, on the file system of the folder."""
         return self._folder / _INCOMING / f"{process_name()}.{uuid.uuid4().hex}"
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder next to the uploads that arrive."""
+        folder = self.incoming()
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
         """Move a whole upload to its place."""
@@ -124,8 +140,10 @@ class FolderStore:
         return (self._of(analysis_id) / name).read_bytes()
 
     def remove_media(self, analysis_id: str) -> None:
-        """Remove the media of an analysis."""
-        (self._of(analysis_id) / MEDIA).unlink(missing_ok=True)
+        """Remove the media of an analysis and their pictures."""
+        folder = self._of(analysis_id)
+        for path in (folder / MEDIA, *folder.glob(_PICTURES)):
+            path.unlink(missing_ok=True)
 
     def remove(self, analysis_id: str) -> None:
         """Remove the folder of an analysis."""
@@ -141,13 +159,16 @@ class FolderStore:
                     yield path.name
 
     def remove_partial_uploads(self) -> None:
-        """Remove uploads of processes that have ended; those of other machines after a day."""
+        """Remove what processes left that have ended; of other machines, after a day."""
         oldest = time.time() - _ABANDONED_S
         for path in (self._folder / _INCOMING).iterdir():
             running = is_running(path.name.rpartition(".")[0])
             with suppress(FileNotFoundError):
                 if running is False or (running is None and path.stat().st_mtime < oldest):
-                    path.unlink()
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
 
     def _of(self, analysis_id: str) -> Path:
         assert "/" not in analysis_id

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from deepfakestream.jobs.tables import ANALYSES, DELIVERIES, EVENTS, JOBS
-from deepfakestream.jobs.types import Analysis, Failure, Task
+from deepfakestream.jobs.types import Analysis, FaceKey, Failure, Task
 
 
 def to_analysis(row: sa.Row[Any]) -> Analysis:
@@ -64,9 +64,16 @@ def add_event(
 
 
 def add_job(
-    connection: sa.Connection, analysis_id: str, task: Task, *, owner: str, priority: int, now: float
+    connection: sa.Connection,
+    analysis_id: str,
+    task: Task,
+    *,
+    owner: str,
+    priority: int,
+    now: float,
+    face: FaceKey | None = None,
 ) -> None:
-    """Put work on an analysis into the queue."""
+    """Put work on an analysis, or on one face of it, into the queue."""
     connection.execute(
         sa.insert(JOBS).values(
             id=uuid.uuid4().hex,
@@ -76,6 +83,8 @@ def add_job(
             priority=priority,
             created_at=now,
             attempts=0,
+            frame=face and face[0],
+            track=face and face[1],
         )
     )
 

@@ -29,6 +29,8 @@ class FaceScore(Result):
     """Corners (x_min, y_min, x_max, y_max) in pixels of the upright frame."""
     p_fake: float
     """Calibrated score of this face alone, 0 (real) to 1 (fake)."""
+    frame: int = 0
+    """Position of its frame in `coverage.frames`."""
 
 
 class TrackResult(Result):
@@ -112,6 +114,17 @@ class NotScored(Result):
     )
 
 
+class SearchedFrame(Result):
+    """A frame that was searched for faces."""
+
+    time_s: float
+    """Time in seconds; 0 for an image."""
+    stream: int
+    """Picture stream (of a picture file: page) that it belongs to; 0 is the main one."""
+    num_faces: int
+    """Faces in it that were scored."""
+
+
 class Coverage(Result):
     """How much of a file was searched and scored. Each searched frame stands for the time around it."""
 
@@ -125,6 +138,9 @@ class Coverage(Result):
     not_scored_s: float
     """Seconds without a score."""
     not_scored: tuple[NotScored, ...] = Field(description="in order of time; empty for an image")
+    frames: tuple[SearchedFrame, ...] = Field(
+        (), description="the searched frames: stream by stream, in order of time"
+    )
 
 
 class ScanResult(Result):

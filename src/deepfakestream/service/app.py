@@ -15,7 +15,7 @@ from deepfakestream import __version__
 from deepfakestream.errors import ServerError
 from deepfakestream.service import openapi, problems
 from deepfakestream.service.problems import Refused
-from deepfakestream.service.routes import analyses, artifacts, events, service, uploads
+from deepfakestream.service.routes import analyses, events, pictures, reports, service, uploads
 from deepfakestream.service.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ def create_app(runtime: Runtime, *, docs_assets: str | None = None) -> FastAPI:
     app.include_router(uploads.router(runtime))
     app.include_router(analyses.router(runtime))
     app.include_router(events.router(runtime))
-    app.include_router(artifacts.router(runtime))
+    app.include_router(pictures.router(runtime))
+    app.include_router(reports.router(runtime))
     app.include_router(service.router(runtime))
     app.include_router(service.metrics_router(runtime))
     if docs_assets is not None:

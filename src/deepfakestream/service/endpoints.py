@@ -15,9 +15,13 @@ _EXACT = frozenset(
 _PATTERNS = (
     (re.compile(r"/v1/analyses/[^/]+"), "/v1/analyses/{id}"),
     (re.compile(r"/v1/analyses/[^/]+/heatmaps/[^/]+"), "/v1/analyses/{id}/heatmaps/{n}.png"),
+    (re.compile(r"/v1/analyses/[^/]+/heatmaps/[^/]+/[^/]+"), "/v1/analyses/{id}/heatmaps/{n}/{map}.png"),
+    (re.compile(r"/v1/analyses/[^/]+/pictures/[^/]+/[^/]+"), "/v1/analyses/{id}/pictures/{kind}/{n}"),
     (re.compile(r"/v1/models/[^/]+/card"), "/v1/models/{version}/card"),
 )
-_PART = re.compile(r"/v1/analyses/[^/]+/(cancel|result|tracks|frames|events|report\.(?:html|json|pdf))")
+_PART = re.compile(
+    r"/v1/analyses/[^/]+/(cancel|result|tracks|frames|heatmaps|events|report\.(?:html|json|pdf))"
+)
 
 
 def endpoint_of(path: str) -> str:

@@ -10,12 +10,13 @@ from deepfakestream.service import problems
 from deepfakestream.service.problems import Problem
 
 
-def verdict_of(result: ScanResult, timings_ms: Mapping[str, float]) -> Verdict:
+def verdict_of(result: ScanResult, timings_ms: Mapping[str, float], *, pictures: bool = False) -> Verdict:
     """Return the verdict of a file that was scanned.
 
     Args:
         result: a result with facts about the file.
         timings_ms: milliseconds by stage.
+        pictures: whether pictures of it are stored.
     """
     assert result.media is not None
     return Verdict(
@@ -28,14 +29,17 @@ def verdict_of(result: ScanResult, timings_ms: Mapping[str, float]) -> Verdict:
         p_fake=result.p_fake,
         model_version=result.model.version,
         media_s=result.media.duration_s or 0.0,
+        pictures=pictures,
     )
 
 
-def outcome_of(result: ScanResult, timings_ms: Mapping[str, float]) -> Verdict | Failure:
+def outcome_of(
+    result: ScanResult, timings_ms: Mapping[str, float], *, pictures: bool = False
+) -> Verdict | Failure:
     """Return what a scan came to: a failure where the file cannot be scanned."""
     if result.media is None:
         return to_failure(problems.unusable_media(result.reasons[0], result.message))
-    return verdict_of(result, timings_ms)
+    return verdict_of(result, timings_ms, pictures=pictures)
 
 
 def to_failure(problem: Problem) -> Failure:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepfakestream.errors import WeightsError, WrongKindError
 from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.scan.pictures import Pictures
 from deepfakestream.scan.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.metrics import ServiceMetrics
@@ -38,6 +39,7 @@ class Predictor:
         model: ServedModel,
         request_id: str,
         accepted_at: float,
+        pictures: Pictures | None = None,
     ) -> Prediction:
         """Return the answer for one image, after it was appended to the prediction log.
 
@@ -48,13 +50,14 @@ class Predictor:
             model: the model that answers.
             request_id: id of the request.
             accepted_at: `time.perf_counter()` when the upload was complete.
+            pictures: gets pictures of the image and its faces.
 
         Raises:
             Refused: the file is no image or cannot be scanned, or the model failed.
         """
         times = {"queue": time.perf_counter() - accepted_at}
         try:
-            result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind="image")
+            result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind="image", pictures=pictures)
         except WrongKindError as error:
             self._metrics.refused("content_mismatch")
             raise Refused(problems.content_mismatch(found=error.found, expected="image")) from error

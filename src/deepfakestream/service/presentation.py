@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
 
 from deepfakestream.jobs import types as jobs
 from deepfakestream.jobs.queue import QueueState
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.engine import verdict_of
 from deepfakestream.scan.result import Coverage, ScanResult
+from deepfakestream.scan.wording import limits_of, rates_of
 from deepfakestream.service.problems import TYPE_PREFIX
 from deepfakestream.service.schemas import (
     Analysis,
@@ -17,6 +21,9 @@ from deepfakestream.service.schemas import (
     CoverageSummary,
     EvidenceLevel,
     FrameFace,
+    HeatMapFace,
+    HeatMapList,
+    HeatMapOfStream,
     Links,
     MediaSummary,
     NotScoredRange,
@@ -47,6 +54,7 @@ def links(analysis_id: str) -> Links:
         frames=f"{path}/frames",
         events=f"{path}/events",
         heatmap=f"{path}/heatmaps/1.png",
+        heatmaps=f"{path}/heatmaps",
         report_html=f"{path}/report.html",
         report_json=f"{path}/report.json",
         report_pdf=f"{path}/report.pdf",
@@ -90,6 +98,7 @@ def show(
         p_fake=analysis.p_fake,
         heatmaps=analysis.heatmaps,
         num_heatmaps=len(analysis.explanation),
+        pictures=analysis.has_pictures,
         progress=None if analysis.is_final else _progress(analysis, queue, position),
         result=summary(analysis) if has_result else None,
         error=_error(analysis.failure),
@@ -156,22 +165,52 @@ def track_list(analysis: jobs.Analysis) -> TrackList:
         ],
         coverage=result.coverage,
         media_notes=list(result.media.notes) if result.media else [],
+        limits=limits_of(result),
+        rates=rates_of(result.threshold),
     )
 
 
 def frame_faces(analysis: jobs.Analysis) -> list[FrameFace]:
     """Return every scored face of an analysis, in order of time."""
     faces = [
-        FrameFace(track_id=track.track_id, time_s=face.time_s, p_fake=face.p_fake, box_xyxy=face.box_xyxy)
+        FrameFace(track_id=track.track_id, **dict(face))
         for track in scan_result(analysis).tracks
         for face in track.faces
     ]
     return sorted(faces, key=lambda face: (face.time_s, face.track_id))
 
 
+def heatmap_list(analysis: jobs.Analysis) -> HeatMapList:
+    """Return the faces that have heat maps, with the tests of each map."""
+    path = links(analysis.id).heatmaps
+    return HeatMapList(
+        id=analysis.id,
+        heatmaps=analysis.heatmaps,
+        faces=[
+            HeatMapFace(
+                number=number,
+                frame=face["frame_index"],
+                picture=f"{path}/{number}.png",
+                maps=[
+                    HeatMapOfStream(picture=f"{path}/{number}/{place}.png", **_fields(HeatMapOfStream, each))
+                    for place, each in enumerate(face["maps"], 1)
+                ],
+                **_fields(HeatMapFace, face),
+            )
+            for number, face in enumerate(analysis.explanation, 1)
+        ],
+    )
+
+
 def moment(seconds: float) -> datetime:
     """Return a time of the store as a date."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _fields(model: type[BaseModel], record: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a record that are plain fields of a model."""
+    made_here = ("picture", "maps")
+    return {name: record[name] for name in model.model_fields if name in record and name not in made_here}
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -22,6 +22,7 @@ from deepfakestream.jobs.types import MediaKind, NewAnalysis
 from deepfakestream.jobs.usage import day_of, read_usage
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.params import ServeParams, load_params
+from deepfakestream.scan.pictures import Pictures
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy
 from deepfakestream.service.callers import AccessControl, Caller
@@ -32,6 +33,7 @@ from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
 from deepfakestream.service.outcomes import verdict_of
+from deepfakestream.service.pictures import keep_pictures
 from deepfakestream.service.places import WorkPlace, WorkPlaces
 from deepfakestream.service.prediction import Predictor
 from deepfakestream.service.problems import Refused
@@ -255,6 +257,7 @@ class Runtime:
         accepted_at = time.perf_counter()
 
         def scan() -> Prediction:
+            pictures = Pictures() if new.pictures else None
             try:
                 prediction = self._predictor.predict(
                     upload.path,
@@ -263,8 +266,9 @@ class Runtime:
                     model=model,
                     request_id=new.request_id,
                     accepted_at=accepted_at,
+                    pictures=pictures,
                 )
-                return self._keep(prediction, upload, new, idempotency)
+                return self._keep(prediction, upload, new, idempotency, pictures)
             finally:
                 upload.path.unlink(missing_ok=True)
                 self._mean_s += 0.1 * (time.perf_counter() - accepted_at - self._mean_s)
@@ -295,10 +299,19 @@ class Runtime:
         return self._stored(upload, new, lambda: self.stores.analyses.submit(new, idempotency))
 
     def _keep(
-        self, prediction: Prediction, upload: Upload, new: NewAnalysis, idempotency: Idempotency | None
+        self,
+        prediction: Prediction,
+        upload: Upload,
+        new: NewAnalysis,
+        idempotency: Idempotency | None,
+        pictures: Pictures | None,
     ) -> Prediction:
-        verdict = verdict_of(prediction, prediction.timings_ms)
-        kept = self._stored(upload, new, lambda: self.stores.analyses.record(new, verdict, idempotency))
+        def write() -> str:
+            there = pictures is not None and keep_pictures(self.stores.media, new.id, pictures.content)
+            verdict = verdict_of(prediction, prediction.timings_ms, pictures=there)
+            return self.stores.analyses.record(new, verdict, idempotency)
+
+        kept = self._stored(upload, new, write)
         if kept == new.id:
             return prediction
         return prediction.model_copy(update={"prediction_id": kept, "id": kept})

@@ -21,10 +21,10 @@ from prometheus_client import CollectorRegistry
 
 from deepfakestream.errors import DeepfakeStreamError, MediaError, Reason, WrongKindError
 from deepfakestream.faces.extraction import extract_faces
-from deepfakestream.media.types import MediaKind
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.params import load_params
 from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.scan.pictures import Pictures
 from deepfakestream.service.engines import engine_factory, media_budget
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelChoice, ModelSource, RegistrySource
@@ -58,10 +58,21 @@ class ScanProcess:
         self._refreshed_at = -poll_s
 
     def do(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a task: a scan result with its times, records of pictures, or a failure."""
-        if task["task"] == "explain":
-            return self._explain(Path(task["path"]), Path(task["folder"]), task["version"])
-        return self._scan(Path(task["path"]), task["kind"])
+        """Return the answer to a task: a scan result with its times, or records of what was drawn.
+
+        A task has `task` (`scan` or `explain`), `path` of the media, `kind`, and `folder` for pictures;
+        `pictures` says whether to write those of frames and faces. `explain` has the `version` of the model,
+        too, and in `face` the number of the frame and of the person, or null for the most suspicious.
+
+        Raises:
+            MediaError: the media cannot be scanned, or have no such face.
+            WrongKindError: they are of the other kind.
+        """
+        pictures = Pictures() if task["pictures"] else None
+        answer = self._explain(task, pictures) if task["task"] == "explain" else self._scan(task, pictures)
+        for name, content in pictures.content.items() if pictures else ():
+            (Path(task["folder"]) / name).write_bytes(content)
+        return answer
 
     def refresh(self) -> None:
         """Load the champion, if it is time to look for another.
@@ -76,7 +87,7 @@ class ScanProcess:
         if self._provider.current is None:
             raise DeepfakeStreamError("no model can be loaded; the log above says why")
 
-    def _scan(self, path: Path, kind: MediaKind) -> dict[str, Any]:
+    def _scan(self, task: dict[str, Any], pictures: Pictures | None) -> dict[str, Any]:
         self._say({"stage": "load", "done": 0, "total": None})
         self.refresh()
         model = self._provider.current
@@ -88,20 +99,40 @@ class ScanProcess:
         def searched(done: int) -> None:
             self._say({"stage": "score" if done >= total else "extract", "done": done, "total": total})
 
-        result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind=kind, on_searched=searched)
+        result = model.engine.scan(
+            Path(task["path"]),
+            name=UPLOAD_NAME,
+            times=times,
+            kind=task["kind"],
+            on_searched=searched,
+            pictures=pictures,
+        )
         times["total"] = time.perf_counter() - began_at
         timings_ms = {stage: round(1000 * seconds, 2) for stage, seconds in times.items()}
         return {"result": result.model_dump(mode="json"), "timings_ms": timings_ms}
 
-    def _explain(self, path: Path, folder: Path, version: str) -> dict[str, Any]:
-        from deepfakestream.explain.command import draw_faces  # PyTorch, which a scan does without
+    def _explain(self, task: dict[str, Any], pictures: Pictures | None) -> dict[str, Any]:
+        from deepfakestream.explain.command import Wanted, draw_faces  # PyTorch, which a scan does without
 
-        directory, engine = self._model_of(version)
-        faces = extract_faces(path, engine.detector, engine.scorer.spec.extraction, self._budget)
-        if not faces.crops:
-            raise MediaError(Reason.NO_FACE, "there is no face to draw")
-        _, records = draw_faces(faces, engine, directory, folder, num_faces=NUM_HEATMAPS)
-        return {"faces": [{**record, "model_version": version} for record in records]}
+        directory, engine = self._model_of(task["version"])
+        spec = engine.scorer.spec
+        faces = extract_faces(
+            Path(task["path"]),
+            engine.detector,
+            spec.extraction,
+            self._budget,
+            on_frame=pictures.add_frame if pictures else None,
+        )
+        if pictures is not None:
+            pictures.add_faces(faces, spec.network)
+        face = task["face"] and tuple(task["face"])
+        wanted = Wanted(num_faces=NUM_HEATMAPS, face=face, overlays=True)
+        records: list[dict[str, Any]] = []
+        if faces.crops:
+            _, records = draw_faces(faces, engine, directory, Path(task["folder"]), wanted)
+        if not records:
+            raise MediaError(Reason.NO_FACE, "there is no such face to draw")
+        return {"faces": [{**record, "model_version": task["version"]} for record in records]}
 
     def _model_of(self, version: str) -> tuple[Path, ScanEngine]:
         """Return the model that gave a verdict: its heat maps explain that score, not a later model's."""

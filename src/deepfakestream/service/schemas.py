@@ -28,6 +28,7 @@ class Links(Result):
     heatmap: str = Field(
         description="most suspicious face with the evidence drawn on it; drawn when asked for"
     )
+    heatmaps: str = Field(description="faces with heat maps; POST has those of another face drawn")
     report_html: str = Field(description="report as a page without references to elsewhere")
     report_json: str = Field(description="everything that is known of the analysis")
     report_pdf: str = Field(description="report to print")
@@ -167,6 +168,7 @@ class Analysis(Result):
         description="whether heat maps are drawn: none (not asked for), queued, ready, failed"
     )
     num_heatmaps: int = Field(description="heat maps that are ready")
+    pictures: bool = Field(description="whether pictures of the searched frames and faces can be had")
     progress: Progress | None = Field(description="how far it is; null once it has ended")
     result: AnalysisResult | None = Field(
         description="the verdict in short; null before it is there, and in lists"
@@ -202,12 +204,15 @@ class TrackList(Result):
     tracks: list[Track] = Field(description="the most suspicious person first")
     coverage: Coverage | None = Field(description="all ranges without a score")
     media_notes: list[Note] = Field(description="what of the file was searched, left out or converted")
+    limits: list[str] = Field(description="sentences on what limits the verdict")
+    rates: str = Field(description="a sentence on how often the threshold in force was right and wrong")
 
 
 class FrameFace(Result):
     """One face in one searched frame."""
 
     track_id: int = Field(description="number of the person")
+    frame: int = Field(description="number of the searched frame, from 0: its place in coverage.frames")
     time_s: float = Field(description="time of the frame in seconds; 0 for an image")
     p_fake: float = Field(description="score of this face alone, 0 to 1")
     box_xyxy: tuple[float, float, float, float] = Field(
@@ -227,6 +232,55 @@ class HeatMapPending(Result):
 
     heatmaps: HeatMaps = Field(description="queued")
     detail: str = Field(description="what to do")
+
+
+class FaceIn(Result):
+    """A face of an analysis, as /frames names it."""
+
+    frame: int = Field(description="number of the searched frame", ge=0, le=10_000)
+    track_id: int = Field(description="number of the person", ge=0, le=10_000)
+
+
+class HeatMapOfStream(Result):
+    """One map of the evidence in a face, with its tests."""
+
+    method: str = Field(description="how it was made, e.g. Grad-CAM")
+    stream: str = Field(description="stream of the network that it is of: rgb (colours) or srm (noise)")
+    picture: str = Field(description="path of the map over the face, a PNG")
+    faithful: bool = Field(description="whether its places move the score more than those of random maps")
+    random_maps_beaten: int = Field(description="random maps that it did better than")
+    random_maps: int = Field(description="random maps that it was compared to")
+    energy_inside_face: float | None = Field(
+        description="share of the evidence for a fake on the face itself; null where there is none"
+    )
+    jpeg_stability: float | None = Field(
+        description="correlation with the map of the same face after JPEG; null where one is flat"
+    )
+    warnings: list[str] = Field(description="why not to rely on it; empty where it passed its tests")
+
+
+class HeatMapFace(Result):
+    """A face with heat maps."""
+
+    number: int = Field(description="number in /heatmaps/{number}.png")
+    frame: int = Field(description="number of the searched frame")
+    track_id: int = Field(description="number of the person")
+    time_s: float = Field(description="time of the frame in seconds")
+    p_fake: float = Field(description="score of this face alone")
+    model_version: str = Field(description="version of the model that it explains")
+    picture: str = Field(description="path of the picture with all maps and the noise residual, a PNG")
+    logit_by_stream: dict[str, float] = Field(
+        description="what each stream, and the bias, adds to the logit; above 0 speaks for a fake"
+    )
+    maps: list[HeatMapOfStream] = Field(description="one a method and stream")
+
+
+class HeatMapList(Result):
+    """The heat maps of an analysis."""
+
+    id: str = Field(description="id of the analysis")
+    heatmaps: HeatMaps = Field(description="none (not asked for), queued, ready, failed")
+    faces: list[HeatMapFace] = Field(description="faces with heat maps, in the order of their numbers")
 
 
 class ModelDescription(Result):

@@ -7,22 +7,22 @@ the process where a job is canceled or takes too long, and sends webhooks on the
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from deepfakestream.errors import DeepfakeStreamError, Reason, ServerError
 from deepfakestream.host.process_place import is_running, place, process_name
 from deepfakestream.jobs.queue import ALIVE_S, LEASE_S
-from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome
+from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Verdict
 from deepfakestream.jobs.webhooks import Courier
 from deepfakestream.scan.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.outcomes import outcome_of, to_failure
+from deepfakestream.service.pictures import keep_pictures, pictures_in
 from deepfakestream.service.scanner import Scanner, ScannerLost, TaskDropped, TaskProgress, TaskTimeout
 from deepfakestream.service.stores import Stores
 
@@ -42,7 +42,8 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     outcome: Outcome
-    pictures: tuple[bytes, ...] = ()
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """Content of pictures by their names in the media store."""
 
 
 class Worker:
@@ -130,10 +131,11 @@ class Worker:
                 self._stores.queue.give_back(job)
             _LOG.info("analysis %s is no longer ours", job.analysis_id)
             return
-        for number, picture in enumerate(answer.pictures, 1):
-            self._stores.media.write(job.analysis_id, f"heatmap-{number}.png", picture)
+        outcome = answer.outcome
+        if not keep_pictures(self._stores.media, job.analysis_id, answer.pictures):
+            outcome = _without_pictures(outcome)
         self._on_state("finishing", job)
-        if not self._finished(job, answer.outcome):
+        if not self._finished(job, outcome):
             _LOG.info("analysis %s was taken from us; what was found is dropped", job.analysis_id)
             if self._stores.analyses.get(job.analysis_id) is None:
                 self._stores.media.remove(job.analysis_id)
@@ -161,9 +163,9 @@ class Worker:
             try:
                 with (
                     self._stores.media.media(job.analysis_id) as path,
-                    tempfile.TemporaryDirectory() as folder,
+                    self._stores.media.scratch() as folder,
                 ):
-                    return self._asked(job, path, Path(folder))
+                    return self._asked(job, path, folder)
             except FileNotFoundError:
                 return _Answer(
                     outcome=_failed(Reason.NOT_FOUND, "upload: the file is no longer kept; send it again")
@@ -194,21 +196,28 @@ class Worker:
                 _LOG.warning("%s; the lease is renewed later", error)
                 return True
 
-        task: dict[str, Any] = {"task": job.task, "path": str(path), "kind": job.kind}
+        task: dict[str, Any] = {
+            "task": job.task,
+            "path": str(path),
+            "kind": job.kind,
+            "folder": str(folder),
+            "pictures": job.pictures,
+        }
         if job.task == "explain":
             analysis = self._stores.analyses.get(job.analysis_id)
-            version = analysis.model_version if analysis else None
-            task |= {"folder": str(folder), "version": version}
+            task |= {"version": analysis.model_version if analysis else None, "face": job.face}
         timeout_s = self._job_timeout_s * (HEATMAP_TIMES if job.task == "explain" else 1)
         message = self._scanner.run(task, timeout_s=timeout_s, keep=keep)
         if "answer" not in message:
             return _Answer(outcome=_failure(message, job))
         answer = message["answer"]
+        pictures = pictures_in(folder, num_explained=job.num_explained if job.face else 0)
         if job.task == "explain":
-            pictures = tuple((folder / Path(face["picture"]).name).read_bytes() for face in answer["faces"])
-            return _Answer(outcome=Explanation(faces=tuple(answer["faces"])), pictures=pictures)
+            explanation = Explanation(faces=tuple(answer["faces"]), pictures=job.pictures)
+            return _Answer(outcome=explanation, pictures=pictures)
         result = ScanResult.model_validate(answer["result"])
-        return _Answer(outcome=outcome_of(result, answer["timings_ms"]))
+        outcome = outcome_of(result, answer["timings_ms"], pictures=job.pictures)
+        return _Answer(outcome=outcome, pictures=pictures)
 
     def _send_webhooks(self) -> None:
         while not self._stop.wait(WEBHOOKS_EVERY_S):
@@ -217,6 +226,13 @@ class Worker:
             except DeepfakeStreamError as error:
                 _LOG.warning("webhooks: %s", error)
                 self._stop.wait(STORE_AWAY_S)
+
+
+def _without_pictures(outcome: Outcome) -> Outcome:
+    """Return the outcome where there was no room for pictures: heat maps failed, a verdict stays."""
+    if isinstance(outcome, Explanation):
+        return to_failure(problems.storage_full())
+    return replace(outcome, pictures=False) if isinstance(outcome, Verdict) else outcome
 
 
 def _failure(message: dict[str, Any], job: Job) -> Failure:

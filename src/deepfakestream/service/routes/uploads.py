@@ -42,6 +42,10 @@ IdempotencyKey = Annotated[
 WithHeatMaps = Annotated[
     bool, Query(description="draw heat maps of the most suspicious faces once there is a verdict")
 ]
+WithPictures = Annotated[
+    bool,
+    Query(description="keep pictures of the searched frames and faces, to look at, as long as the file"),
+]
 
 
 def router(runtime: Runtime) -> APIRouter:
@@ -61,7 +65,10 @@ def _add_images(routes: APIRouter, runtime: Runtime) -> None:
         openapi_extra=upload_body("image"),
     )
     async def scan_image(
-        request: Request, idempotency_key: IdempotencyKey = None, heatmaps: WithHeatMaps = False
+        request: Request,
+        idempotency_key: IdempotencyKey = None,
+        heatmaps: WithHeatMaps = False,
+        pictures: WithPictures = False,
     ) -> Response:
         """Scan one image and answer with the verdict; `GET /v1/analyses/{id}` gives it again."""
         upload = await _receive(runtime, request)
@@ -74,8 +81,9 @@ def _add_images(routes: APIRouter, runtime: Runtime) -> None:
             media_sha256=upload.sha256,
             media_bytes=upload.size_bytes,
             heatmaps=heatmaps,
+            pictures=pictures,
         )
-        key = _idempotency(idempotency_key, IMAGES_PATH, upload, heatmaps)
+        key = _idempotency(idempotency_key, IMAGES_PATH, upload, heatmaps, pictures)
         try:
             if key is not None and (earlier := await _earlier(runtime, caller, key)):
                 upload.path.unlink(missing_ok=True)
@@ -126,6 +134,7 @@ def _add_videos(routes: APIRouter, runtime: Runtime) -> None:
             ),
         ] = None,
         heatmaps: WithHeatMaps = False,
+        pictures: WithPictures = False,
         idempotency_key: IdempotencyKey = None,
         prefer: Annotated[
             str | None, Header(description="`wait=N` waits up to N seconds (30 at most) for the verdict")
@@ -148,8 +157,10 @@ def _add_videos(routes: APIRouter, runtime: Runtime) -> None:
                 priority=PRIORITIES[priority],
                 webhook_url=webhook_url,
                 heatmaps=heatmaps,
+                pictures=pictures,
             )
-            key = _idempotency(idempotency_key, VIDEOS_PATH, upload, priority, webhook_url, heatmaps)
+            options = (priority, webhook_url, heatmaps, pictures)
+            key = _idempotency(idempotency_key, VIDEOS_PATH, upload, *options)
             analysis_id = await asyncio.to_thread(runtime.submit, upload, new, key)
         except BaseException:
             upload.path.unlink(missing_ok=True)

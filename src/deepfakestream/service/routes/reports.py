@@ -1,11 +1,10 @@
-"""What is made from an analysis: heat maps, and reports as a page, as JSON and to print."""
+"""Reports of an analysis: as a page, as JSON and to print."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from deepfakestream import __version__
@@ -13,71 +12,20 @@ from deepfakestream.jobs.types import Analysis
 from deepfakestream.reports.content import Report
 from deepfakestream.reports.html import html_report
 from deepfakestream.reports.pdf import pdf_report
-from deepfakestream.service import problems
 from deepfakestream.service.openapi import binary, failures
+from deepfakestream.service.pictures import heatmap_name
 from deepfakestream.service.presentation import scan_result, show
-from deepfakestream.service.problems import Refused
 from deepfakestream.service.routes.analyses import AnalysisId, find_scanned
 from deepfakestream.service.runtime import Runtime
-from deepfakestream.service.schemas import HeatMapPending
 
-MAX_HEATMAPS = 3
-"""Faces that heat maps are drawn of, the most suspicious first."""
-DRAWING_S = 60
 _PAGE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PDF = "application/pdf"
 
 
-def heatmap_name(number: int) -> str:
-    """Return the name of a heat map in the media store."""
-    return f"heatmap-{number}.png"
-
-
 def router(runtime: Runtime) -> APIRouter:
-    """Return the endpoints of heat maps and reports."""
+    """Return the endpoints of reports."""
     routes = APIRouter(prefix="/v1/analyses/{analysis_id}", tags=["analyses"])
 
-    @routes.get(
-        "/heatmaps/{number}.png",
-        operation_id="get_heatmap",
-        response_class=Response,
-        responses={
-            200: binary("image/png", "the face, the evidence drawn on it, and whether to trust that"),
-            202: {"model": HeatMapPending, "description": "it is being drawn; see Retry-After"},
-            **failures(404, 409, 410),
-        },
-    )
-    async def get_heatmap(
-        request: Request,
-        analysis_id: AnalysisId,
-        number: Annotated[int, Path(ge=1, le=MAX_HEATMAPS, description="1 is the most suspicious face")],
-    ) -> Response:
-        """Return the picture of a face with its heat maps; the first request has them drawn."""
-        found = await find_scanned(runtime, request, analysis_id)
-        state = found.heatmaps
-        if state == "none":
-            if not found.has_media:
-                raise Refused(problems.expired("The file is no longer kept, so no heat maps can be drawn."))
-            asked = await asyncio.to_thread(runtime.stores.analyses.ask_for_heatmaps, analysis_id)
-            state = asked or state
-        if state == "queued":
-            pending = HeatMapPending(heatmaps=state, detail="Ask again later, or read the events.")
-            return JSONResponse(
-                pending.model_dump(), status_code=202, headers={"Retry-After": str(DRAWING_S // 4)}
-            )
-        if state != "ready" or number > len(found.explanation):
-            raise Refused(problems.no_part(f"There are {len(found.explanation)} heat maps of this analysis."))
-        try:
-            content = await asyncio.to_thread(runtime.stores.media.read, analysis_id, heatmap_name(number))
-        except FileNotFoundError as error:
-            raise Refused(problems.expired("The heat map is no longer kept.")) from error
-        return Response(content, media_type="image/png")
-
-    _add_reports(routes, runtime)
-    return routes
-
-
-def _add_reports(routes: APIRouter, runtime: Runtime) -> None:
     @routes.get(
         "/report.html",
         operation_id="get_report_html",
@@ -129,6 +77,8 @@ def _add_reports(routes: APIRouter, runtime: Runtime) -> None:
         content = await asyncio.to_thread(pdf_report, report)
         name = f'attachment; filename="{analysis_id}.pdf"'
         return Response(content, media_type=_PDF, headers={"Content-Disposition": name})
+
+    return routes
 
 
 async def _report(runtime: Runtime, request: Request, analysis_id: str) -> Report:
