@@ -42,8 +42,8 @@ test: setup      ## fast tests
 test-slow: setup ## real servers, training, end to end
 	$(BIN)/python -m pytest -m "slow and not bench"
 
-postgresql:      ## PostgreSQL for the slow tests of the job store, from Debian's packages
-	@infra/install/postgresql.sh
+test-programs:   ## PostgreSQL and jq for the slow tests, from Debian's packages
+	@infra/install/test_programs.sh
 
 check: setup     ## style, types, import layers, spelling
 	$(BIN)/ruff check .
@@ -67,4 +67,4 @@ lock:            ## resolve pyproject.toml anew into requirements.lock
 clean:           ## remove what was built and what the demo made
 	rm -rf build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo sample up test test-slow postgresql check bench version-0 lock clean
+.PHONY: help setup demo sample up test test-slow test-programs check bench version-0 lock clean

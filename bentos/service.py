@@ -18,12 +18,11 @@ import bentoml
 from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
-from deepfakestream.service.runtime import SCAN_TIMEOUT_S, Runtime
+from deepfakestream.service.runtime import Runtime
 
 NAME = "deepfakestream"
-REQUEST_TIMEOUT_S = 240
-"""BentoML's own limit on a request: the last resort behind upload (120 s) and scan time limits."""
-assert REQUEST_TIMEOUT_S > SCAN_TIMEOUT_S + 120
+REQUEST_TIMEOUT_S = 24 * 3600
+"""BentoML's own limit on a request. Admission limits uploads, and the runtime limits scans."""
 
 RUNTIME = Runtime()
 
@@ -42,7 +41,9 @@ def _resources(device: str) -> dict[str, Any]:
     workers=1,
     resources=_resources(RUNTIME.settings.device),
     traffic={"timeout": REQUEST_TIMEOUT_S},
-    # BentoML's own default is every interface, and the service has no login.
+    # BentoML's numbers have every path that was ever asked for as a label; /metrics is the application's own.
+    metrics={"enabled": False},
+    # BentoML's own default is every interface.
     http={"host": RUNTIME.settings.host, "port": RUNTIME.settings.service_port},
 )
 @bentoml.asgi_app(create_app(RUNTIME, docs_assets="static_content"))
@@ -67,10 +68,4 @@ class DeepfakeStream:
         return RUNTIME.ready
 
 
-cast("Any", DeepfakeStream).add_asgi_middleware(
-    Admission,
-    policy=lambda: RUNTIME.policy,
-    slots=RUNTIME.slots,
-    ready=lambda: RUNTIME.ready,
-    on_refusal=lambda kind: RUNTIME.metrics.shed(kind),
-)
+cast("Any", DeepfakeStream).add_asgi_middleware(Admission, host=RUNTIME)

@@ -15,6 +15,8 @@ _BUSY = 503
 """Prefect while its SQLite file is locked, the service while its queue is full: ask again."""
 _BUSY_PATIENCE_S = 180.0
 _BUSY_PAUSE_S = 0.5
+_VIDEO_TIMEOUT_S = 180.0
+_VIDEO_PAUSE_S = 0.5
 
 
 def get_json(url: str) -> Any:
@@ -51,6 +53,28 @@ def post_file(url: str, path: Path) -> Any:
         ServerError: it does not answer, or refuses the file.
     """
     return _exchange("POST", url, repeatable=False, files={"file": (path.name, path.read_bytes())})
+
+
+def analyse(service_url: str, path: Path) -> Any:
+    """Send an image or a video to the service and return its verdict; a video is waited for.
+
+    Raises:
+        ServerError: the service does not answer, refuses the file, or has no verdict in time.
+    """
+    if path.suffix != ".mp4":
+        return post_file(f"{service_url}/v1/images", path)
+    sent = post_file(f"{service_url}/v1/videos", path)
+    address = f"{service_url}{sent['links']['analysis']}"
+    deadline = time.monotonic() + _VIDEO_TIMEOUT_S
+    while (analysis := get_json(address))["status"] in {"queued", "running"}:
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"{address} has no verdict after {_VIDEO_TIMEOUT_S:.0f} s; see the logs in work/logs"
+            )
+        time.sleep(_VIDEO_PAUSE_S)
+    if analysis["result"] is None:
+        raise ServerError(f"{address} has ended without a verdict: {analysis['error']}")
+    return analysis["result"]
 
 
 def _exchange(method: str, url: str, *, repeatable: bool, **content: Any) -> Any:

@@ -20,7 +20,7 @@ from deepfakestream.pipeline.stages import STAGES
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
-from infra.demo.client import get_json, post_file
+from infra.demo.client import analyse, get_json
 from infra.demo.console import Story
 from infra.demo.facts import Answer, GateDecision, Ingested, Retraining, gates, read_drift
 from infra.demo.flows import Flows
@@ -99,10 +99,10 @@ class Steps:
 
     def ask(self, path: Path, label: str) -> Answer:
         """Send one file to the service and tell what it says."""
-        url = self._endpoint(path)
-        curl = f"curl -F file=@{path} {url}"
+        kind = "videos" if path.suffix == ".mp4" else "images"
+        curl = f"curl -F file=@{path} {self._settings.service_url}/v1/{kind}"
         self.story.say(f"$ {curl}")
-        result = post_file(url, path)
+        result = analyse(self._settings.service_url, path)
         answer = Answer(
             file=path.name,
             label=label,
@@ -119,7 +119,7 @@ class Steps:
     def send(self, files: Sequence[Path], description: str) -> None:
         """Send files to the service one after the other."""
         for path in progress_bar(files, description=f"    {description}", unit="file"):
-            post_file(self._endpoint(path), path)
+            analyse(self._settings.service_url, path)
 
     def check_drift(self) -> DriftReport:
         """Run the drift flow and return what it found."""
@@ -175,7 +175,3 @@ class Steps:
     def _last_refusal(self) -> tuple[str, ...]:
         found = RetrainGovernor(self._settings.governor_db).refusals()
         return found[-1].reasons if found else ()
-
-    def _endpoint(self, path: Path) -> str:
-        kind = "videos" if path.suffix == ".mp4" else "images"
-        return f"{self._settings.service_url}/v1/{kind}"

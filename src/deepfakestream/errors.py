@@ -39,6 +39,7 @@ class Reason(StrEnum):
     FACE_CUT_OFF = "face_cut_off"
     TOO_MANY_FACES = "too_many_faces"
     PICTURE_OF_FACE = "picture_of_face"
+    DECODER_CRASHED = "decoder_crashed"
     DUPLICATE = "duplicate"
     LABEL_MISSING = "label_missing"
     LABEL_CONFLICT = "label_conflict"

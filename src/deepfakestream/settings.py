@@ -60,9 +60,27 @@ class Settings(BaseSettings):
         15.0, gt=0.0, description="how often the service looks for a new champion, in seconds"
     )
 
-    @field_validator(
-        "tracking_uri", "ray_address", "retinaface_r50_weights", "alert_webhook_url", mode="before"
+    job_store_url: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
+        None, description="database of the service's jobs and keys; default SQLite in work/"
     )
+    media_dir: Path | None = Field(
+        None, description="folder of the media of jobs, reached by every worker; default work/media"
+    )
+    job_workers: int = Field(
+        1, ge=0, description="worker processes that 'serve' and 'up' start next to the service"
+    )
+    access: Literal["auto", "keys", "open"] = Field(
+        "auto", description="keys: an API key is needed; open: none is; auto: where others can reach the host"
+    )
+    allowed_hosts: str | None = Field(None, description="further names that the service goes by, with commas")
+    webhook_private: bool = Field(
+        False, description="whether webhooks may go to private addresses and over http"
+    )
+
+    @field_validator(
+        "tracking_uri", "ray_address", "retinaface_r50_weights", "alert_webhook_url", "job_store_url",
+        "media_dir", "allowed_hosts", mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_not_set(cls, value: object) -> object:
         return None if value == "" else value
@@ -126,6 +144,16 @@ class Settings(BaseSettings):
     def prediction_log_db(self) -> Path:
         """Every prediction that the service made: scores and features, no pixels."""
         return self.work_dir / "predictions.db"
+
+    @property
+    def job_database_url(self) -> str:
+        """The job store in force: the one set, else SQLite in the workspace."""
+        return self.job_store_url or f"sqlite:///{(self.work_dir / 'jobs.db').resolve()}"
+
+    @property
+    def job_media_dir(self) -> Path:
+        """Where media of jobs lie."""
+        return self.media_dir or self.work_dir / "media"
 
     @property
     def governor_db(self) -> Path:

@@ -79,7 +79,7 @@ def after(all_faces, judge):
 
 def max_mean_change(name, judge):
     """A network that looks at the mirror image too has no more to forgive than rounding."""
-    mirrored = judge.engine.scorer.spec.network.mirrored
+    mirrored = judge.engine.scorer.spec.network.flip_tta
     return MAX_ROUNDING if name == "flip" and mirrored else MAX_MEAN_CHANGE
 
 

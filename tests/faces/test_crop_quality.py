@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from deepfakestream.faces.crop import crop_face, crop_square, resize_square
+from deepfakestream.faces.boxes import turned, turned_points
+from deepfakestream.faces.crop import crop_face, crop_square, is_cut_off, resize_square
 from deepfakestream.faces.quality import luma, sharpness
+from deepfakestream.faces.types import Detection
 
 ASTRONAUT_BOX = (177.9, 56.8, 273.1, 177.2)
 
@@ -96,3 +99,52 @@ def test_sharpness_falls_with_blur_and_luma_is_bt601(astronaut):
     assert sharpness(np.full((9, 9, 3), 7, np.uint8)) == 0
     assert luma(np.full((4, 4, 3), 255, np.uint8)) == 255
     assert luma(np.tile(np.array([255, 0, 0], np.uint8), (4, 4, 1))) == pytest.approx(76, abs=0.5)
+
+
+def upright_face(x, y, side):
+    """A face with the usual proportions, its box from (x, y) on."""
+    points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
+    return Detection(
+        box_xyxy=(x, y, x + side, y + side),
+        landmarks_xy=np.array([(x + side * a, y + side * b) for a, b in points], dtype=np.float32),
+        score=0.99,
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        (50, 50, False),
+        (0, 0, False),
+        (100, 100, False),
+        (-20, 50, False),
+        (-31, 50, True),
+        (120, 50, False),
+        (131, 50, True),
+        (50, -25, False),
+        (50, -29, True),
+        (50, 115, False),
+        (50, 121, True),
+        (-500, 50, True),
+    ],
+    ids=[
+        *("inside", "corner", "other corner", "cheek", "eye left", "cheek right", "eye right"),
+        *("hair", "forehead", "chin", "mouth", "far outside"),
+    ],
+)
+@pytest.mark.parametrize("turns", range(4))
+def test_a_face_is_cut_off_where_what_makes_it_one_is_outside(x, y, expected, turns):
+    face = upright_face(x, y, 100)
+    hw = (200, 200)
+    lying = Detection(
+        box_xyxy=turned(face.box_xyxy, turns, hw),
+        landmarks_xy=turned_points(face.landmarks_xy, turns, hw),
+        score=face.score,
+    )
+    assert is_cut_off(lying, hw) is expected
+
+
+def test_a_face_without_landmarks_is_not_cut_off():
+    face = Detection(box_xyxy=(0, 0, 9, 9), landmarks_xy=np.full((5, 2), np.nan, dtype=np.float32), score=1.0)
+    assert not is_cut_off(face, (9, 9))
+    assert is_cut_off(replace(face, landmarks_xy=np.zeros((5, 2), np.float32)), (9, 9))

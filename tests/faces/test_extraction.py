@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from deepfakestream.data.extraction.face_store import face_record
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.faces.boxes import shorter_side
+from deepfakestream.faces.boxes import shorter_side, turned
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.faces.extraction import extract_faces, whole_image_as_face
 from deepfakestream.faces.pose import FACE_MODEL_MM, head_pose
@@ -37,8 +38,11 @@ class ScriptedDetector:
 
 
 def face(x, y, side, score=0.99):
+    points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
     return Detection(
-        box_xyxy=(x, y, x + side, y + side), landmarks_xy=np.zeros((5, 2), np.float32), score=score
+        box_xyxy=(x, y, x + side, y + side),
+        landmarks_xy=np.array([(x + side * a, y + side * b) for a, b in points], dtype=np.float32),
+        score=score,
     )
 
 
@@ -140,10 +144,157 @@ def test_filters_and_notes(extraction_spec, budget, astronaut_jpg, found, change
     assert faces.notes == notes
 
 
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_face_that_the_border_cuts_off_is_not_scored(
+    detector, extraction_spec, budget, astronaut, tmp_path, side
+):
+    """The astronaut's face lies at about (178, 58) to (273, 178)."""
+    part = {
+        "left": astronaut[:, 228:],
+        "right": astronaut[:, :222],
+        "top": astronaut[105:],
+        "bottom": astronaut[:135],
+    }[side]
+    faces = extract_faces(_saved(tmp_path / "a.png", part), detector, extraction_spec, budget)
+    assert faces.crops == ()
+    assert set(faces.notes) <= {Reason.FACE_CUT_OFF, Reason.NO_FACE}
+    assert len(faces.notes) == 1
+
+
+def test_a_face_near_the_border_is_scored(detector, extraction_spec, budget, astronaut, tmp_path):
+    near = astronaut[50:186, 170:280]
+    faces = extract_faces(_saved(tmp_path / "a.png", near), detector, extraction_spec, budget)
+    assert len(faces.crops) == 1
+    assert faces.notes == ()
+
+
+def test_faces_cut_off_in_some_frames_leave_the_others(
+    detector, extraction_spec, budget, astronaut, tmp_path, encode_clip
+):
+    """A camera that turns away from the face."""
+    views = [astronaut[:300, 8 * k : 8 * k + 240] for k in range(32)]
+    path = encode_clip(tmp_path / "pan.mp4", views)
+    faces = extract_faces(path, detector, extraction_spec, budget)
+    assert 3 <= len(faces.crops) < 8
+    assert faces.notes == (Reason.FACE_CUT_OFF,)
+    assert faces.crops[-1].time_s < 1.0
+    assert {crop.track_id for crop in faces.crops} == {0}
+
+
+def test_how_many_faces_were_left_out_is_reported(extraction_spec, budget, astronaut_jpg):
+    found = [face(0, 0, 90), face(200, 0, 80), face(0, 200, 70), face(300, 300, 20)]
+    spec = replace(extraction_spec, max_faces_per_frame=2)
+    faces = extract_faces(astronaut_jpg, ScriptedDetector(*found), spec, budget)
+    texts = {note.reason: note.text for note in faces.media_notes}
+    assert "1 of 4" in texts[Reason.TOO_MANY_FACES]
+    assert "1 of 4" in texts[Reason.FACE_TOO_SMALL]
+
+
+def write_streams(path, *streams):
+    """Write several picture streams of RGB frames."""
+    with av.open(str(path), "w") as container:
+        made = []
+        for frames in streams:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            made.append((stream, frames))
+        for stream, frames in made:
+            for position, rgb in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+                picture.pts = position
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    return path
+
+
+def test_people_of_different_streams_are_different_tracks(
+    detector, extraction_spec, budget, astronaut, tmp_path
+):
+    views = [astronaut[k : k + 400, k : k + 400] for k in range(20)]
+    path = write_streams(tmp_path / "two.mkv", views, views)
+    faces = extract_faces(path, detector, replace(extraction_spec, num_frames=4), budget)
+    assert [(crop.stream, crop.track_id) for crop in faces.crops] == [(0, 0)] * 4 + [(1, 1)] * 4
+    assert faces.num_frames == 8
+    assert [frame.stream for frame in faces.frames] == [0] * 4 + [1] * 4
+    assert [crop.frame_index for crop in faces.crops] == list(range(8))
+
+
+def test_a_track_ends_where_recordings_were_joined(
+    detector, extraction_spec, budget, astronaut, tmp_path, encode_clip
+):
+    views = [astronaut[k : k + 400, k : k + 400] for k in range(20)]
+    part = encode_clip(tmp_path / "part.ts", views).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part + part)
+    faces = extract_faces(tmp_path / "joined.ts", detector, extraction_spec, budget)
+    assert [crop.track_id for crop in faces.crops] == [0] * 4 + [1] * 4
+
+
+class UprightOnlyDetector:
+    """Is sure of faces in pictures whose top left corner is white, and unsure of the same face elsewhere."""
+
+    name, digest = "upright only", "0" * 64
+
+    def __init__(self, detector, quarter_turns):
+        self._detector = detector
+        self._turns = quarter_turns
+
+    def detect(self, images):
+        found = []
+        for rgb in images:
+            is_upright = rgb[0, 0].min() > 250
+            upright = rgb if is_upright else np.ascontiguousarray(np.rot90(rgb, self._turns))
+            (faces,) = self._detector.detect([upright])
+            if is_upright:
+                found.append(faces)
+                continue
+            hw = upright.shape[:2]
+            found.append(
+                [
+                    Detection(
+                        box_xyxy=turned(each.box_xyxy, -self._turns, hw),
+                        landmarks_xy=each.landmarks_xy,
+                        score=0.6,
+                    )
+                    for each in faces
+                ]
+            )
+        return found
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_an_unsure_face_that_lies_is_looked_for_in_the_turned_picture(
+    detector, extraction_spec, budget, astronaut, tmp_path, turns
+):
+    marked = astronaut.copy()
+    marked[:4, :4] = 255
+    path = tmp_path / "lying.png"
+    Image.fromarray(np.rot90(marked, -turns)).save(path)
+    faces = extract_faces(path, UprightOnlyDetector(detector, turns), extraction_spec, budget)
+    (crop,) = faces.crops
+    (expected,) = extract_faces(_saved(tmp_path / "a.png", marked), detector, extraction_spec, budget).crops
+    assert np.abs(crop.rgb.astype(int) - expected.rgb).mean() < 1
+    assert faces.notes == ()
+
+
+def _saved(path, rgb):
+    Image.fromarray(rgb).save(path)
+    return path
+
+
 def test_no_more_than_four_full_frames_are_held(extraction_spec, budget, face_clip):
     scripted = ScriptedDetector()
     extract_faces(face_clip, scripted, replace(extraction_spec, num_frames=10), budget)
     assert scripted.calls == [4, 4, 2]
+
+
+def test_fewer_large_frames_are_held(extraction_spec, budget, tmp_path):
+    """Ten frames of 16 megapixels: two at a time."""
+    frames = [Image.new("L", (4096, 4096), 20 * k) for k in range(10)]
+    frames[0].save(tmp_path / "large.gif", save_all=True, append_images=frames[1:], duration=100)
+    scripted = ScriptedDetector()
+    extract_faces(tmp_path / "large.gif", scripted, replace(extraction_spec, num_frames=5), budget)
+    assert scripted.calls == [2, 2, 1]
 
 
 def test_damage_is_passed_on(detector, extraction_spec, budget, astronaut_jpg, tmp_path):

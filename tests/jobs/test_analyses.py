@@ -37,7 +37,7 @@ def test_a_store_of_a_newer_release_is_refused(store: Store, monkeypatch: pytest
     monkeypatch.setattr(tables, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE later (id TEXT)"))
     open_job_store(store.url).close()
     monkeypatch.undo()
-    with pytest.raises(DataError, match="layout 2, known is 1"):
+    with pytest.raises(DataError, match=f"layout {len(MIGRATIONS) + 1}, known is {len(MIGRATIONS)}"):
         open_job_store(store.url)
 
 
@@ -66,6 +66,34 @@ def test_a_database_that_went_away_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="job store does not answer"), database.writing() as connection:
         connection.execute(sa.insert(tables.WORKERS).values(id="a"))
     database.close()
+
+
+def test_a_file_that_is_opened_twice_keeps_its_locks(tmp_path: Path) -> None:
+    """Closing a file ends the locks on it; another process would then remove the log of changes."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    code = (
+        "import sys\nfrom deepfakestream.jobs.tables import open_job_store\n"
+        "database = open_job_store(sys.argv[1])\n"
+        "with database.reading() as connection:\n"
+        "    print(connection.exec_driver_sql('SELECT COUNT(*) FROM workers').scalar())\n"
+        "database.close()"
+    )
+
+    def count_elsewhere() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60
+        )
+        return int(done.stdout)
+
+    first = open_job_store(url)
+    second = open_job_store(url)
+    for number in range(1, 3):
+        with first.writing() as connection:
+            connection.exec_driver_sql(f"INSERT INTO workers VALUES ('{number}', 'b', 1, 1)")
+        assert count_elsewhere() == number
+    assert (tmp_path / "jobs.db-wal").exists()
+    second.close()
+    first.close()
 
 
 def test_one_key_is_one_request_for_a_day(store: Store) -> None:
@@ -148,7 +176,7 @@ def stored(store: Store, media: FolderStore) -> str:
     analysis_id = store.submit()
     upload = media.incoming()
     upload.write_bytes(b"face")
-    media.keep(analysis_id, upload)
+    media.keep(analysis_id, upload, durable=True)
     media.write(analysis_id, "heatmap-1.png", b"png")
     job = store.queue.claim("w")
     assert job is not None
@@ -192,7 +220,7 @@ def test_a_kill_between_file_and_row_leaves_nothing_for_long(store: Store, tmp_p
     for analysis_id in ("an_stray", "an_young"):
         upload = media.incoming()
         upload.write_bytes(b"x")
-        media.keep(analysis_id, upload)
+        media.keep(analysis_id, upload, durable=True)
     old = time.time() - 7200
     for name in (kept, "an_stray"):
         os.utime(tmp_path / "media" / name, (old, old))
@@ -219,6 +247,32 @@ def test_uploads_of_a_killed_process_are_removed_and_others_stay(tmp_path: Path)
     os.utime(elsewhere, (1, 1))
     media.remove_partial_uploads()
     assert [path.name for path in mine.parent.iterdir()] == [mine.name]
+
+
+def test_scratch_folders_are_removed_also_after_a_kill(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with store.scratch() as folder:
+        (folder / "face-01.png").write_bytes(b"face")
+        store.remove_partial_uploads()
+        assert (folder / "face-01.png").exists()
+    assert not folder.exists()
+    code = "from deepfakestream.host.process_place import process_name; print(process_name())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    left = folder.with_name(f"{done.stdout.strip()}.0")
+    left.mkdir()
+    (left / "face-01.png").write_bytes(b"face")
+    store.remove_partial_uploads()
+    assert not left.exists()
+
+
+def test_pictures_go_with_the_media_and_heat_maps_stay(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for name in ("media", "picture-frame-0.jpg", "picture-noise-0-0.png", "heatmap-1.png"):
+        store.write("an_1", name, b"x")
+    store.remove_media("an_1")
+    assert [path.name for path in (tmp_path / "an_1").iterdir()] == ["heatmap-1.png"]
 
 
 def test_a_process_is_told_from_one_that_has_its_number_now() -> None:

@@ -155,6 +155,39 @@ def test_heat_maps_are_work_of_their_own_and_asked_for_once(
     assert (found.status, found.heatmaps, len(found.explanation)) == ("succeeded", state, number)
 
 
+def test_heat_maps_of_a_named_face_join_those_that_are_there(store: Store) -> None:
+    analysis_id = store.submit(pictures=True)
+    scan = store.queue.claim("w")
+    assert scan is not None
+    assert scan.pictures
+    assert store.queue.finish(scan, verdict(pictures=True))
+
+    def draw(face: tuple[int, int] | None, outcome: Any) -> list[tuple[int, int]]:
+        assert store.analyses.ask_for_heatmaps(analysis_id, face) == "queued"
+        assert store.analyses.ask_for_heatmaps(analysis_id, (9, 9)) == "queued"
+        job = store.queue.claim("w")
+        assert job is not None
+        assert store.queue.claim("w") is None
+        found = store.analyses.get(analysis_id)
+        assert found is not None
+        assert (job.face, job.num_explained, job.pictures) == (face, len(found.explanation), False)
+        assert store.queue.finish(job, outcome)
+        found = store.analyses.get(analysis_id)
+        assert found is not None
+        assert found.heatmaps == ("ready" if found.explanation else "failed")
+        return [(each["frame_index"], each["track_id"]) for each in found.explanation]
+
+    def drawn(*faces: tuple[int, int]) -> Explanation:
+        return Explanation(faces=tuple({"frame_index": frame, "track_id": track} for frame, track in faces))
+
+    assert draw((4, 0), Failure(type="t", status=422, title="t", detail="d", reason=None)) == []
+    assert draw((4, 0), drawn((4, 0))) == [(4, 0)]
+    assert store.analyses.ask_for_heatmaps(analysis_id, (4, 0)) == "ready"
+    assert draw((5, 1), drawn((5, 1))) == [(4, 0), (5, 1)]
+    failed = Failure(type="t", status=422, title="t", detail="d", reason=None)
+    assert draw((6, 1), failed) == [(4, 0), (5, 1)]
+
+
 def test_heat_maps_that_were_ordered_follow_the_verdict_unless_there_is_nothing_to_draw(store: Store) -> None:
     for p_fake, then in ((0.9, "explain"), (None, None)):
         analysis_id = store.submit(heatmaps=True)

@@ -71,6 +71,39 @@ def test_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:
         child.stop(grace_s=2.0)
 
 
+def test_a_worker_that_ends_is_started_again_and_another_server_ends_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "AGAIN_EVERY_S", 0.2)
+    stays = "import time; print('up', flush=True); time.sleep(600)"
+    specs = {
+        name: spec(name, stays, ready_words="up", starts_again=name == "worker")
+        for name in ("worker", "service")
+    }
+    said: list[str] = []
+    children: list[Child] = []
+    try:
+        starting.start(list(specs.values()), settings, lambda _name, line: said.append(line), children)
+        running = servers.RunningServers(
+            settings=settings, addresses={}, children=children, specs=specs,
+            listener=lambda _name, line: said.append(line),
+        )  # fmt: skip
+        running.check()
+        first = {child.name: child for child in children}
+        first["worker"].stop(grace_s=0.1)
+        running.check()
+        again = {child.name: child for child in children}
+        assert again["worker"] is not first["worker"]
+        assert again["worker"].exit_status is None
+        assert any("starting it again" in line for line in said)
+        first["service"].stop(grace_s=0.1)
+        with pytest.raises(ServerError, match="service ended"):
+            running.check()
+    finally:
+        for child in children:
+            child.stop(grace_s=0.1)
+
+
 def test_own_servers_are_reached_without_a_proxy() -> None:
     before = {"http_proxy": "http://proxy:8080", "no_proxy": "intranet, 127.0.0.1", "NO_PROXY": "other"}
     after = before | without_proxy(before, "10.0.0.7")
@@ -173,10 +206,10 @@ def test_without_a_path_children_do_not_search_the_folder_that_they_run_in(setti
 def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):
     remote = settings.model_copy(update={"tracking_uri": "http://mlflow.example:5000"})
     chosen, served = servers._choose(remote, servers.ALL)
-    assert [each.name for each in chosen] == ["prefect", "flows", "service"]
+    assert [each.name for each in chosen] == ["prefect", "flows", "service", "worker-1"]
     assert served.tracking_uri == "http://mlflow.example:5000"
     chosen, served = servers._choose(settings, servers.ALL)
-    assert [each.name for each in chosen] == list(CATALOGUE)
+    assert [each.name for each in chosen] == [*CATALOGUE, "worker-1"]
     assert served.tracking_uri == settings.mlflow_url
 
 
@@ -213,7 +246,7 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         with urllib.request.urlopen(f"{settings.service_url}/metrics", timeout=10) as reply:
             metrics = reply.read().decode()
         assert 'deepfakestream_model_info{name="deepfakestream-detector",version="0"' in metrics
-        assert "bentoml_service_request_total{" in metrics
+        assert "deepfakestream_requests_total{" in metrics
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(60) == 0
@@ -222,6 +255,7 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         f"prefect  is ready: http://127.0.0.1:{settings.prefect_port}",
         f"flows    is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
         f"service  is ready: {settings.service_url}",
+        "worker-1 is ready: the queue of the service",
     ]
     for port in (settings.mlflow_port, settings.prefect_port, settings.service_port):
         require_free("127.0.0.1", port, server="x", setting="X")

@@ -145,9 +145,15 @@ def test_heic_is_refused_and_not_read_as_a_video(tmp_path):
     assert "HEIC pictures are not read; convert it to JPEG or PNG" in str(error)
 
 
-def test_late_start_counts_from_the_first_frame(tmp_path, encode_clip, greys):
-    sample = read(encode_clip(tmp_path / "late.mkv", greys(60), times=[k + 500 for k in range(60)]))
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mkv", "libx264"), ("mp4", "libx264"), ("ts", "libx264"), ("flv", "flv")]
+)
+def test_late_start_counts_from_the_first_frame(tmp_path, encode_clip, greys, suffix, codec):
+    times = [k + 9000 for k in range(60)]
+    sample = read(encode_clip(tmp_path / f"late.{suffix}", greys(60), times=times, codec=codec))
     assert [frame.time_s for frame in sample.frames] == pytest.approx([0.2, 0.6, 1.0, 1.4, 1.8, 2.2])
+    assert sample.info.duration_s == pytest.approx(2.4)
+    assert sample.reasons == ()
 
 
 @pytest.mark.parametrize("stated", [0, 1, 40])
@@ -203,7 +209,7 @@ def test_keyframes_stand_in_where_exact_frames_cost_too_much(tmp_path, encode_cl
     assert [round(frame.time_s * 25) for frame in sample.frames] == [0, 100, 200, 300, 400, 500]
 
 
-def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_told(tmp_path, encode_clip, greys):
+def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_reported(tmp_path, encode_clip, greys):
     path = encode_clip(tmp_path / "c.mp4", greys(60), keyframe_every=250)
     sample = read(path, max_decoded_frames=30)
     assert [round(frame.time_s * 25) for frame in sample.frames] == [0, 5, 10, 15, 20, 25]

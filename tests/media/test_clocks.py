@@ -184,7 +184,7 @@ def test_raw_streams_are_counted(tmp_path, film, stream, greys, number_of):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "flv", "wmv"])
-def test_a_second_file_behind_the_first_is_told(tmp_path, film, stream, greys, join, suffix):
+def test_a_second_file_behind_the_first_is_reported(tmp_path, film, stream, greys, join, suffix):
     codec = {"mp4": "libx264", "flv": "flv", "wmv": "wmv2"}[suffix]
     part = film(tmp_path / f"a.{suffix}", stream(frames=greys(30), codec=codec))
     sample = read(join(tmp_path / f"joined.{suffix}", part, part))
@@ -215,3 +215,19 @@ def test_a_recording_that_begins_without_a_keyframe_starts_at_the_first(
     assert number_of(sample.frames[0]) >= 40
     assert sample.frames[0].time_s < 0.5
     assert Reason.TRUNCATED in sample.reasons
+
+
+def test_a_part_that_begins_without_a_keyframe_is_not_decoded_by_another(
+    tmp_path, film, stream, greys, number_of, join
+):
+    """The second recording lost its beginning; what is left of it refers to frames that are not there."""
+    options = {"sc_threshold": "0", "bf": "0"}
+    first = film(tmp_path / "a.ts", stream(frames=greys(30), options=options))
+    second = film(tmp_path / "b.ts", stream(frames=greys(61)[31:], options=options, keyframe_every=15))
+    data = second.read_bytes()
+    second.write_bytes(data[: 188 * 3] + data[188 * (len(data) // 188 // 4) :])
+    sample = read(join(tmp_path / "joined.ts", first, second), num_frames=12)
+    numbers = [number_of(frame) for frame in sample.frames if frame.part == 1]
+    assert numbers
+    assert min(numbers) >= 46
+    assert numbers == sorted(numbers)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from skimage.color import rgb2lab
 
 from deepfakestream.errors import Reason
 from deepfakestream.media.colour import BT709, BT2020, HLG, LINEAR, PQ, to_srgb
@@ -62,7 +65,9 @@ def hdr(rgb, signal):
         ("mp4", "libx264", {"crf": "8"}),
     ],
 )
-def test_hdr_video_is_tone_mapped_and_told(tmp_path, film, stream, astronaut, signal, suffix, codec, options):
+def test_hdr_video_is_tone_mapped_and_reported(
+    tmp_path, film, stream, astronaut, signal, suffix, codec, options
+):
     face = astronaut[:256, 96:352]
     options = dict(options)
     pix_fmt = options.pop("pix_fmt", "yuv420p10le")
@@ -210,6 +215,63 @@ def test_a_colour_profile_of_an_animation_is_converted(tmp_path, astronaut, suff
     )
     sample = read(path, num_frames=4)
     assert difference(sample.frames[2].rgb, astronaut[2:66, :96]) < 2
+    assert was_converted(sample)
+
+
+def test_a_colour_profile_of_a_film_is_converted(tmp_path, astronaut):
+    """Motion JPEG whose pictures carry a profile."""
+    buffer = io.BytesIO()
+    picture = in_profile(astronaut[:256, 96:352], ADOBE_RGB)
+    picture.save(buffer, format="JPEG", quality=96, subsampling=0, icc_profile=ADOBE_RGB)
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuvj444p"
+        for position in range(4):
+            packet = av.Packet(buffer.getvalue())
+            packet.stream, packet.time_base = stream, stream.time_base or Fraction(1, 25)
+            packet.pts = packet.dts = position
+            packet.is_keyframe = True
+            container.mux(packet)
+    sample = read(path)
+    assert difference(sample.frames[0].rgb, astronaut[:256, 96:352]) < 4
+    assert was_converted(sample)
+
+
+def cmyk_profile():
+    """A version 2 printer profile: a table of two steps an ink from CMYK to CIE Lab."""
+    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    light = (1 - 0.8 * corners[:, :3]) * (1 - 0.9 * corners[:, 3:])
+    lab = rgb2lab(light[None], illuminant="D65")[0]
+    table = np.stack([lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128], axis=1).round().clip(0, 255)
+    identity = bytes(range(256))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0])
+    lut += b"".join(fixed(v) for v in np.eye(3).ravel()) + identity * 4
+    lut += table.astype(np.uint8).tobytes() + identity * 3
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78),
+        b"wtpt": b"XYZ \0\0\0\0" + b"".join(map(fixed, (0.9642, 1.0, 0.8249))),
+        b"A2B0": lut,
+        b"A2B1": lut,
+    }
+    profile = bytearray(assembled(b"CMYK", tags))
+    profile[12:16], profile[20:24] = b"prtr", b"Lab "
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_a_profile_of_inks_is_converted(tmp_path, suffix):
+    """Cyan lets a fifth of the red through; without the profile it would let none."""
+    inks = np.zeros((32, 32, 4), dtype=np.uint8)
+    inks[16:, :, 0] = 255
+    path = tmp_path / f"a.{suffix}"
+    options = {"quality": 98} if suffix == "jpg" else {}
+    Image.fromarray(inks, mode="CMYK").save(path, icc_profile=cmyk_profile(), **options)
+    sample = read(path)
+    rgb = sample.frames[0].rgb
+    assert rgb[:12].min() > 245
+    assert 25 < rgb[20:, :, 0].mean() < 75
+    assert rgb[20:, :, 1:].min() > 235
     assert was_converted(sample)
 
 

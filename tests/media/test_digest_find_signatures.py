@@ -10,6 +10,7 @@ from deepfakestream.host.digest import sha256_file
 from deepfakestream.media.containers import sniff
 from deepfakestream.media.find import find_media
 
+PACKET = b"G\x40\x00\x10"
 JPEG_HEAD = b"\xff\xd8\xff\xe0" + bytes(60)
 
 
@@ -52,7 +53,7 @@ def test_a_name_that_is_too_long_is_kept_like_any_that_is_not_there(tmp_path):
     assert find_media([path, tmp_path / "a.mp4"]) == [path, tmp_path / "a.mp4"]
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.jpg").write_bytes(JPEG_HEAD)
     scandir = os.scandir
@@ -102,7 +103,22 @@ def test_folder_without_media_gives_nothing(tmp_path):
         (b"\x00\x00\x00\x1cftypheic", "image"),
         (b"\x00\x00\x00\x1cftypisom", "video"),
         (b"\x1aE\xdf\xa3", "video"),
+        (PACKET + bytes(184) + PACKET + bytes(184) + PACKET, "video"),
+        (bytes(4) + PACKET + bytes(188) + PACKET + bytes(188) + PACKET, "video"),
+        (PACKET + bytes(184) + PACKET + bytes(200), None),
+        (b"Good morning" * 50, None),
     ],
 )
 def test_first_bytes_tell_the_kind(head, kind):
     assert sniff(head) == kind
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("h264", "libx264"), ("hevc", "libx265"), ("m2v", "mpeg2video"), ("ivf", "libvpx")]
+)
+def test_raw_streams_in_folders_are_found_by_suffix_and_content(tmp_path, film, stream, greys, suffix, codec):
+    path = film(tmp_path / f"raw.{suffix}", stream(frames=greys(5), codec=codec))
+    bare = tmp_path / "without_suffix"
+    bare.write_bytes(path.read_bytes())
+    path.with_suffix(f".{suffix.upper()}").write_bytes(b"")
+    assert set(find_media([tmp_path])) == {path, bare, path.with_suffix(f".{suffix.upper()}")}

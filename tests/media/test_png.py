@@ -105,3 +105,18 @@ def test_a_png_that_is_all_transparent_shows_nothing(tmp_path, astronaut):
     path = tmp_path / "a.png"
     Image.fromarray(np.dstack([astronaut, np.zeros((512, 512), dtype=np.uint8)])).save(path)
     assert (read(path).frames[0].rgb == 255).all()
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_pixels_whose_check_sum_does_not_match_are_reported(tmp_path, is_damaged):
+    """Pillow decodes them all the same."""
+    rgb = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    data = bytearray(png(rgb))
+    starts = [at for at in range(len(data)) if data[at : at + 4] == b"IDAT"]
+    length = int.from_bytes(data[starts[0] - 4 : starts[0]], "big")
+    data[starts[0] + 4 + length : starts[0] + 8 + length] = b"nope"
+    path.write_bytes(data if is_damaged else png(rgb))
+    sample = read(path)
+    assert np.array_equal(sample.frames[0].rgb, rgb)
+    assert sample.reasons == ((Reason.TRUNCATED,) if is_damaged else ())

@@ -1,4 +1,4 @@
-"""A file is opened, indexed and decoded once, whatever it is and whoever asks."""
+"""A file is opened, indexed and decoded once, whatever its kind."""
 
 from __future__ import annotations
 

@@ -57,17 +57,22 @@ def huge_png(path, width, height):
         (99, "left"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "avif"])
 def test_exif_orientation_is_applied(tmp_path, orientation, red_side, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"turned.{suffix}"
-    Image.fromarray(LEFT_RED).save(path, exif=exif)
+    options = {
+        "jpg": {"quality": 100, "subsampling": 0},
+        "webp": {"lossless": True},
+        "avif": {"quality": 100},
+    }
+    Image.fromarray(LEFT_RED).save(path, exif=exif, **options.get(suffix, {}))
     sample = read(path)
     rgb = sample.frames[0].rgb
     assert (sample.info.height_px, sample.info.width_px) == rgb.shape[:2]
     halves = {"left": rgb[:, :5], "right": rgb[:, -5:], "top": rgb[:5], "bottom": rgb[-5:]}
-    assert halves[red_side][..., 0].min() == 255
+    assert halves[red_side][..., 0].min() > 235
     assert rgb.shape[:2] == ((20, 30) if red_side in ("left", "right") else (30, 20))
 
 
@@ -179,7 +184,7 @@ def test_bombs_are_refused_by_their_header(tmp_path, width, height):
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
-def test_a_bomb_is_told_by_us_alone(tmp_path):
+def test_a_bomb_is_reported_by_us_alone(tmp_path):
     """Pillow's own warning would stand before our sentence, in the terminal and in the service's log."""
     huge_png(tmp_path / "bomb.png", 12000, 12000)
     code = (

@@ -1,4 +1,4 @@
-"""Files with several picture streams or pages: the camera's are searched, and what is not is told."""
+"""Files with several picture streams or pages: the camera's are searched, the others are reported."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_slides_before_the_camera_are_searched_too(tmp_path, film, stream, greys
     assert sample.info.width_px == 64
 
 
-def test_streams_beyond_the_limit_are_told(tmp_path, film, stream, greys):
+def test_streams_beyond_the_limit_are_reported(tmp_path, film, stream, greys):
     path = film(tmp_path / "a.mkv", *[stream(frames=greys(10)) for _ in range(4)])
     sample = read(path, max_streams=3)
     assert {frame.stream for frame in sample.frames} == {0, 1, 2}
@@ -85,7 +85,7 @@ def unknown_codec(path, known=b"avc1"):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
-def test_a_stream_that_cannot_be_decoded_is_told_and_the_other_searched(
+def test_a_stream_that_cannot_be_decoded_is_reported_and_the_other_searched(
     tmp_path, film, stream, greys, suffix
 ):
     path = film(tmp_path / f"a.{suffix}", stream(frames=greys(10)), stream(frames=greys(40)))

@@ -105,6 +105,15 @@ def test_frames_before_the_first_keyframe_are_not_asked_for():
     assert timeline.num_undecodable == 10
 
 
+def test_frames_before_the_first_keyframe_of_a_part_are_not_asked_for():
+    """A recording that was joined in the middle of a stretch: they would be decoded by what is not theirs."""
+    timeline = clock(packets([*range(50, 100), *range(50)], keys=(0, 25, 60, 85)))
+    assert timeline.ordinals.tolist() == [*range(50), *range(60, 100)]
+    assert timeline.num_undecodable == 10
+    assert timeline.starts_s == pytest.approx(0.04 * np.arange(90), abs=0.41)
+    assert timeline.starting_points[50] == 60
+
+
 def test_a_frame_shown_before_its_keyframe_needs_the_one_before():
     timeline = clock(packets([0, 1, 2, 5, 3, 4, 6], keys=(0, 3)))
     starting = dict(zip(timeline.ordinals.tolist(), timeline.starting_points.tolist(), strict=True))
@@ -124,7 +133,7 @@ def test_keyframes_stand_in_where_exact_frames_cost_too_much():
     assert planned.leaves_out < 1 / 6
 
 
-def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_told():
+def test_behind_the_only_keyframe_the_budget_is_spent_and_the_rest_is_reported():
     timeline = clock(packets(range(600)))
     planned = plan(timeline, spread(timeline.durations, 6), 60)
     assert planned.positions == (0, 10, 20, 30, 40, 50)

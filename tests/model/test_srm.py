@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 
-from deepfakestream.model.srm import SRM, TRUNCATION, srm_kernels
+from deepfakestream.model.noise import TRUNCATION
+from deepfakestream.model.srm import SRM, srm_kernels
 
 KB = [[0, 0, 0, 0, 0], [0, -1, 2, -1, 0], [0, 2, -4, 2, 0], [0, -1, 2, -1, 0], [0, 0, 0, 0, 0]]
 KV = [[-1, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]]

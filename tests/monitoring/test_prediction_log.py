@@ -77,11 +77,15 @@ def test_the_file_name_is_not_kept(tmp_path: Path) -> None:
     assert b"alice" not in stored
 
 
-def test_a_prediction_id_is_used_once(tmp_path: Path) -> None:
+def test_a_prediction_that_comes_again_replaces_itself(tmp_path: Path) -> None:
+    """A job may be copied into the log twice, after a kill between the copy and the note that it was made."""
     log = PredictionLog(tmp_path / "p.db")
-    log.append(result(), prediction_id="a", channel="http")
-    with pytest.raises(sqlite3.IntegrityError):
-        log.append(result(), prediction_id="a", channel="http")
+    for channel in ("http", "again"):
+        log.append(result(), prediction_id="a", channel=channel)
+        log.append(result(), prediction_id="b", channel="http")
+    newest = log.newest(5)
+    assert list(newest["prediction_id"]) == ["a", "b"]
+    assert list(newest["channel"]) == ["again", "http"]
 
 
 @pytest.mark.parametrize("content", [b"not a database, only text that is long enough", None])
@@ -129,3 +133,24 @@ def test_several_processes_make_and_write_the_log_at_once(tmp_path: Path) -> Non
 def test_drift_columns_are_the_features(tmp_path: Path) -> None:
     assert tuple(FEATURES) == FEATURE_NAMES
     assert set(FEATURES.values()) <= {"numerical", "categorical"}
+
+
+def test_of_several_clients_none_has_the_window_alone(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "p.db")
+    for number in range(8):
+        log.append(result(), prediction_id=f"loud{number}", channel="http", client="loud")
+    assert len(log.newest(4, max_client_share=0.5)) == 4
+    for number in range(3):
+        log.append(result(), prediction_id=f"old{number}", channel="http")
+    assert list(log.newest(4, max_client_share=0.5)["prediction_id"]) == ["loud6", "loud7", "old1", "old2"]
+    assert list(log.newest(4)["prediction_id"]) == ["loud7", "old0", "old1", "old2"]
+
+
+def test_a_log_of_an_earlier_release_is_brought_up_to_date(tmp_path: Path) -> None:
+    from deepfakestream.host.sqlite_file import SqliteFile
+    from deepfakestream.monitoring import prediction_log
+
+    SqliteFile(tmp_path / "p.db", what="prediction log", migrations=[prediction_log._SCHEMA])
+    log = PredictionLog(tmp_path / "p.db")
+    log.append(result(), prediction_id="a", channel="http", client="one")
+    assert list(log.newest(1)["client"]) == ["one"]

@@ -56,7 +56,7 @@ class NotingDetector:
         return [
             Detection(
                 box_xyxy=(left, 4.0, left + 24.0, 40.0),
-                landmarks_xy=np.linspace(left, 30, 10, dtype=np.float32).reshape(5, 2),
+                landmarks_xy=np.linspace(left + 4, 30, 10, dtype=np.float32).reshape(5, 2),
                 score=0.9,
             )
         ]

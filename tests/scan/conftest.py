@@ -68,7 +68,7 @@ class SquareDetector:
             float(xs.max() + half * width + 1),
             float(ys.max() + 1),
         )
-        return [Detection(box_xyxy=box, landmarks_xy=np.zeros((5, 2), np.float32), score=0.9)]
+        return [Detection(box_xyxy=box, landmarks_xy=np.full((5, 2), np.nan, np.float32), score=0.9)]
 
 
 class RednessScorer:

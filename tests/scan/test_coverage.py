@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deepfakestream.errors import Reason
-from deepfakestream.faces.types import ExtractedFaces, FaceCrop
+from deepfakestream.faces.types import ExtractedFaces, FaceCrop, SearchedFrame
 from deepfakestream.media.types import MediaInfo
 from deepfakestream.scan.coverage import coverage_of
 
@@ -32,10 +32,13 @@ INFO = MediaInfo(
 def searched(scored: str, *notes: Reason, info: MediaInfo = INFO) -> ExtractedFaces:
     """A clip whose frames at 1, 3, 5 … s have a scored face (x) or none (.)."""
     times = tuple(1.0 + 2 * index for index in range(len(scored)))
-    crops = [replace(CROP, time_s=time) for time, mark in zip(times, scored, strict=True) if mark == "x"]
-    return ExtractedFaces(
-        info=info, num_frames=len(scored), crops=tuple(crops), notes=notes, frame_times_s=times
-    )
+    crops = [
+        replace(CROP, time_s=time, frame_index=number)
+        for number, (time, mark) in enumerate(zip(times, scored, strict=True))
+        if mark == "x"
+    ]
+    frames = tuple(SearchedFrame(time_s=time) for time in times)
+    return ExtractedFaces(info=info, num_frames=len(scored), crops=tuple(crops), notes=notes, frames=frames)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +65,16 @@ def test_ranges_without_a_score_have_their_reason(
 def test_the_distance_of_searched_frames_is_said() -> None:
     coverage = coverage_of(searched("xx.xx"))
     assert (coverage.frames_searched, coverage.frames_scored, coverage.seconds_between_frames) == (5, 4, 2.0)
+    assert [(frame.time_s, frame.num_faces) for frame in coverage.frames] == [
+        (1.0, 1), (3.0, 1), (5.0, 0), (7.0, 1), (9.0, 1)
+    ]  # fmt: skip
 
 
 def test_a_picture_has_no_ranges() -> None:
     faces = replace(searched("x"), info=replace(INFO, kind="image", duration_s=None))
     assert coverage_of(faces).model_dump() == {
         "frames_searched": 1, "frames_scored": 1, "seconds_between_frames": None, "scored_s": 0.0,
-        "not_scored_s": 0.0, "not_scored": (),
+        "not_scored_s": 0.0, "not_scored": (), "frames": ({"time_s": 1.0, "stream": 0, "num_faces": 1},),
     }  # fmt: skip
 
 

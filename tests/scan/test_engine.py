@@ -7,16 +7,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from deepfakestream.errors import ParamsError, Reason, WeightsError
+from deepfakestream.errors import ParamsError, Reason, WeightsError, WrongKindError
+from deepfakestream.media.types import Frame, MediaKind
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.command import to_json_line
 from deepfakestream.scan.engine import ScanEngine, verdict_of
+from deepfakestream.scan.pictures import Pictures, face_name, frame_name, noise_name
 
 Engines = Callable[..., ScanEngine]
-Pictures = Callable[..., Path]
+Images = Callable[..., Path]
 
 RED, BLUE, PURPLE = (255, 0, 0), (0, 0, 255), (160, 0, 140)
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="")
@@ -80,7 +84,7 @@ def test_a_file_that_is_no_picture_has_no_score(make_engine: Engines, tmp_path: 
 
 
 def test_without_a_face_there_is_no_score_but_the_file_was_read(
-    make_engine: Engines, write_picture: Pictures
+    make_engine: Engines, write_picture: Images
 ) -> None:
     result = make_engine().scan(write_picture("empty.png"))
     assert (result.verdict, result.p_fake, result.tracks) == ("not_applicable", None, ())
@@ -92,7 +96,7 @@ def test_without_a_face_there_is_no_score_but_the_file_was_read(
 
 
 def test_every_face_is_reported_and_the_most_suspicious_decides(
-    make_engine: Engines, write_picture: Pictures
+    make_engine: Engines, write_picture: Images
 ) -> None:
     result = make_engine().scan(write_picture("two.png", BLUE, RED))
     assert result.verdict == "likely_fake"
@@ -102,21 +106,21 @@ def test_every_face_is_reported_and_the_most_suspicious_decides(
     assert result.tracks[0].faces[0].box_xyxy == (130.0, 30.0, 170.0, 70.0)
     assert result.tracks[0].median_face_px == 40.0
     assert result.interval is None
-    assert "0.700" in result.message
+    assert "from 0.70 on" in result.message
 
 
 @pytest.mark.parametrize(
     ("colour", "verdict"), [(RED, "likely_fake"), (PURPLE, "inconclusive"), (BLUE, "likely_real")]
 )
 def test_one_face_in_each_verdict(
-    make_engine: Engines, write_picture: Pictures, colour: tuple[int, int, int], verdict: str
+    make_engine: Engines, write_picture: Images, colour: tuple[int, int, int], verdict: str
 ) -> None:
     result = make_engine().scan(write_picture("one.png", colour))
     assert result.verdict == verdict
     assert result.message.lower().startswith(verdict.replace("_", " "))
 
 
-def test_a_result_says_which_model_and_threshold_spoke(make_engine: Engines, write_picture: Pictures) -> None:
+def test_a_result_says_which_model_and_threshold_spoke(make_engine: Engines, write_picture: Images) -> None:
     path = write_picture("one.png", RED)
     result = make_engine(operating_point="low_fpr").scan(path, name="upload")
     assert result.file == "upload"
@@ -128,7 +132,7 @@ def test_a_result_says_which_model_and_threshold_spoke(make_engine: Engines, wri
 
 
 def test_a_bad_file_among_good_ones_fails_alone_and_changes_no_score(
-    make_engine: Engines, write_picture: Pictures, tmp_path: Path
+    make_engine: Engines, write_picture: Images, tmp_path: Path
 ) -> None:
     good = write_picture("good.png", RED)
     engine = make_engine()
@@ -154,17 +158,17 @@ def test_only_our_own_name_of_a_file_is_replaced(make_engine: Engines, tmp_path:
     assert message.startswith("upload: the file is empty")
 
 
-def test_a_score_that_is_not_a_number_stops_the_scan(make_engine: Engines, write_picture: Pictures) -> None:
+def test_a_score_that_is_not_a_number_stops_the_scan(make_engine: Engines, write_picture: Images) -> None:
     with pytest.raises(WeightsError, match="version 7 gave a score that is not a number"):
         make_engine(broken=True).scan(write_picture("one.png", RED))
 
 
-def test_a_budget_is_a_reason(make_engine: Engines, write_picture: Pictures) -> None:
+def test_a_budget_is_a_reason(make_engine: Engines, write_picture: Images) -> None:
     result = make_engine(max_pixels=100).scan(write_picture("one.png", RED))
     assert result.reasons == (Reason.TOO_MANY_PIXELS,)
 
 
-def test_stages_are_timed(make_engine: Engines, write_picture: Pictures) -> None:
+def test_stages_are_timed(make_engine: Engines, write_picture: Images) -> None:
     times: dict[str, float] = {}
     make_engine().scan(write_picture("one.png", RED), times=times)
     assert set(times) == {"extract", "hash", "score"}
@@ -176,3 +180,62 @@ def test_a_name_that_is_no_unicode_is_escaped(make_engine: Engines, tmp_path: Pa
     assert result.file.endswith("\\udce9t.jpg")
     assert result.reasons == (Reason.NOT_FOUND,)
     assert json.loads(to_json_line(result))["file"] == result.file
+
+
+@pytest.mark.parametrize(
+    ("is_animated", "taken", "found"), [(False, "video", "image"), (True, "image", "video")]
+)
+def test_a_file_of_the_other_kind_is_reported_before_it_is_searched(
+    make_engine: Engines, tmp_path: Path, is_animated: bool, taken: MediaKind, found: str
+) -> None:
+    frames = [Image.new("RGB", (64, 64), (80 * k, 0, 0)) for k in range(3)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=is_animated, **({"append_images": frames[1:]} if is_animated else {}))
+    engine = make_engine()
+    with pytest.raises(WrongKindError) as caught:
+        engine.scan(path, kind=taken)
+    assert (caught.value.found, caught.value.expected) == (found, taken)
+    assert engine.scan(path, kind="video" if is_animated else "image").media is not None
+
+
+def test_what_was_searched_and_converted_is_in_the_result(make_engine: Engines, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 64), (80 * k, 0, 0)) for k in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    result = make_engine().scan(tmp_path / "a.gif")
+    assert [(note.code, note.reason) for note in result.media.notes] == [("searched", None)]
+    assert "3 of 3 frames" in result.media.notes[0].text
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:3000])
+    result = make_engine().scan(cut)
+    (note,) = [note for note in result.media.notes if note.reason is Reason.TRUNCATED]
+    assert note.text in result.message
+    assert Reason.TRUNCATED in result.reasons
+
+
+def test_pictures_of_what_was_looked_at(make_engine: Engines, write_picture: Images) -> None:
+    engine, pictures = make_engine(), Pictures()
+    path = write_picture("two.png", RED, PURPLE)
+    result = engine.scan(path, pictures=pictures)
+    seen = cv2.imread(str(path))
+    faces = [(track.faces[0].frame, track.track_id) for track in result.tracks]
+    assert len(faces) == 2
+    names = {name(*face) for face in faces for name in (face_name, noise_name)} | {frame_name(0)}
+    assert set(pictures.content) == names
+    assert np.abs(decoded(pictures, frame_name(0)).astype(int) - seen).mean() < 5
+    for track in result.tracks:
+        shown = decoded(pictures, face_name(0, track.track_id))
+        assert shown.shape == (32, 32, 3)
+        x0, y0, x1, y1 = (round(value) for value in track.faces[0].box_xyxy)
+        assert np.abs(shown.mean(axis=(0, 1)) - seen[y0:y1, x0:x1].mean(axis=(0, 1))).max() < 1
+        assert decoded(pictures, noise_name(0, track.track_id)).shape == (32, 96, 3)
+
+
+def test_a_large_frame_is_scaled_down() -> None:
+    pictures = Pictures()
+    pictures.add_frame(Frame(index=3, time_s=0.0, rgb=np.zeros((1000, 3000, 3), np.uint8)))
+    assert decoded(pictures, frame_name(3)).shape == (320, 960, 3)
+
+
+def decoded(pictures: Pictures, name: str) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(pictures.content[name], np.uint8), cv2.IMREAD_COLOR)

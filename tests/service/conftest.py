@@ -30,12 +30,21 @@ from deepfakestream.model.spec import (
     NormalisationSpec,
     OperatingPoint,
 )
-from deepfakestream.scan.result import MediaFacts, ScanResult
+from deepfakestream.scan.result import (
+    Coverage,
+    FaceScore,
+    MediaFacts,
+    NotScored,
+    ScanResult,
+    TrackResult,
+)
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelChoice
 from deepfakestream.service.runtime import Runtime
+from deepfakestream.service.scanner import ScannerLost, TaskDropped, TaskProgress
+from deepfakestream.service.worker import Worker
 from deepfakestream.settings import Settings
 
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")
@@ -97,7 +106,9 @@ class StubEngine:
         self._hold = hold
         self._hold_clips = hold_clips
 
-    def scan(self, path: Path, *, name: str, times: dict[str, float], kind: MediaKind) -> ScanResult:
+    def scan(
+        self, path: Path, *, name: str, times: dict[str, float], kind: MediaKind, **_: Any
+    ) -> ScanResult:
         with suppress(MediaError):
             found = probe(path, MediaBudget()).kind
             if found != kind:
@@ -106,30 +117,98 @@ class StubEngine:
         times["extract"] = 0.25
         content = path.read_bytes()
         if not content:
-            return self._result(name, None, (Reason.EMPTY_FILE,), media=False)
+            return self._result(name, None, (Reason.EMPTY_FILE,), kind=kind, media=False)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None or self._hold_clips.wait(timeout=20)
         if image is None and b"ftyp" not in content[:64]:
-            return self._result(name, None, (Reason.UNREADABLE,), media=False)
+            return self._result(name, None, (Reason.UNREADABLE,), kind=kind, media=False)
         red = 128 if image is None else int(image[0, 0, 2])
         if red == 1:
             raise WeightsError("the model gave a score that is not a number")
         if red == 2:
             raise RuntimeError("a bug")
-        return self._result(name, red / 255, ()) if red else self._result(name, None, (Reason.NO_FACE,))
+        p_fake = red / 255 if red else None
+        return self._result(name, p_fake, () if red else (Reason.NO_FACE,), kind=kind)
 
     def _result(
-        self, name: str, p_fake: float | None, reasons: tuple[Reason, ...], *, media: bool = True
+        self,
+        name: str,
+        p_fake: float | None,
+        reasons: tuple[Reason, ...],
+        *,
+        kind: MediaKind,
+        media: bool = True,
     ) -> ScanResult:
+        is_video = kind == "video"
         facts = MediaFacts(
-            sha256="cd", kind="image", codec="png", width_px=8, height_px=8, size_bytes=9,
-            duration_s=None, fps=None, frames_searched=1,
+            sha256="cd", kind=kind, codec="png", width_px=8, height_px=8, size_bytes=9,
+            duration_s=10.0 if is_video else None, fps=25.0 if is_video else None, frames_searched=6,
+        )  # fmt: skip
+        times = [0.0, 2.0, 4.0] if is_video else [0.0]
+        faces = tuple(
+            FaceScore(time_s=time, box_xyxy=(1, 2, 3, 4), p_fake=p_fake or 0.0, frame=number)
+            for number, time in enumerate(times)
+        )
+        track = TrackResult(
+            track_id=0, start_s=0.0, end_s=times[-1], p_fake=p_fake or 0.0, num_frames=len(times),
+            median_face_px=40.0, faces=faces,
+        )  # fmt: skip
+        missing = NotScored(start_s=5.0, end_s=10.0, reason=Reason.NO_FACE)
+        coverage = Coverage(
+            frames_searched=6, frames_scored=3, seconds_between_frames=2.0, scored_s=5.0, not_scored_s=5.0,
+            not_scored=(missing,),
         )  # fmt: skip
         return ScanResult(
             file=name, verdict="not_applicable" if p_fake is None else "likely_fake", p_fake=p_fake,
-            interval=None, reasons=reasons, tracks=(), model=self.model, operating_point="balanced",
-            threshold=POINT, media=facts if media else None, features={}, message=f"{name}: said",
+            interval=None, reasons=reasons, tracks=() if p_fake is None else (track,), model=self.model,
+            operating_point="balanced", threshold=POINT, media=facts if media else None,
+            coverage=coverage if is_video and media else None, features={}, message=f"{name}: said",
         )  # fmt: skip
+
+
+class StubScanner:
+    """Does a worker's tasks in its own thread, with the stand-in of the model."""
+
+    def __init__(self, engine: StubEngine) -> None:
+        self._engine = engine
+
+    def run(self, task: dict[str, Any], *, timeout_s: float, keep: Callable[..., bool]) -> dict[str, Any]:
+        if not keep(TaskProgress("extract", 2, 6)):
+            raise TaskDropped
+        if task["task"] == "explain":
+            return self._explain(Path(task["folder"]), task["version"], task["face"])
+        if Path(task["path"]).read_bytes().endswith(b"breaks"):
+            raise ScannerLost
+        times: dict[str, float] = {}
+        try:
+            result = self._engine.scan(Path(task["path"]), name="upload", times=times, kind=task["kind"])
+        except WrongKindError as error:
+            return {"wrong_kind": error.found}
+        if not keep(TaskProgress("score", 6, 6)):
+            raise TaskDropped
+        if task["pictures"]:
+            for name in ("picture-frame-0.jpg", "picture-face-0-0.png", "picture-noise-0-0.png"):
+                (Path(task["folder"]) / name).write_bytes(name.encode())
+        return {"answer": {"result": result.model_dump(mode="json"), "timings_ms": {"total": 9.0}}}
+
+    def stop(self) -> None:
+        pass
+
+    def _explain(self, folder: Path, version: str, face: tuple[int, int] | None) -> dict[str, Any]:
+        frame, track = face or (1, 0)
+        picture = cv2.imencode(".png", np.full((8, 8, 3), frame, np.uint8))[1].tobytes()
+        for name in ("face-01.png", "face-01-map-1.png"):
+            (folder / name).write_bytes(picture)
+        drawn = {
+            "method": "Grad-CAM", "stream": "rgb", "faithful": False, "random_maps_beaten": 3,
+            "random_maps": 20, "energy_inside_face": 0.5, "jpeg_stability": None, "cells": [[0.1]],
+            "picture": "face-01-map-1.png", "warnings": ["a warning <b>"],
+        }  # fmt: skip
+        record = {
+            "picture": "face-01.png", "frame_index": frame, "track_id": track, "time_s": 2.0, "p_fake": 0.8,
+            "model_version": version, "logit_by_stream": {"rgb": 0.5, "bias": -0.1}, "maps": [drawn],
+        }  # fmt: skip
+        return {"answer": {"faces": [record]}}
 
 
 @dataclass
@@ -165,12 +244,34 @@ class Service:
     registry: CollectorRegistry
     hold: threading.Event
     hold_clips: threading.Event
+    worker: Worker
 
     def post(self, route: str, content: bytes, **options: Any) -> Any:
         return self.client.post(route, files={"file": ("holiday.jpg", content, "image/jpeg")}, **options)
 
+    def finished(self, route: str, content: bytes, **options: Any) -> dict[str, Any]:
+        """Send a clip, wait for its end, and return the analysis."""
+        response = self.post(route, content, **options)
+        assert response.status_code == 202, response.text
+        return self.wait_for(response.json()["id"])
+
+    def wait_for(self, analysis_id: str, *, heatmaps: bool = False) -> dict[str, Any]:
+        for _ in range(400):
+            found: dict[str, Any] = self.client.get(f"/v1/analyses/{analysis_id}").json()
+            if found["progress"] is None and (not heatmaps or found["heatmaps"] != "queued"):
+                return found
+            threading.Event().wait(0.05)
+        raise AssertionError(found)
+
     def metric(self, name: str, /, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        threading.Event().wait(0.05)
 
 
 @pytest.fixture
@@ -178,8 +279,16 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Starter of the service in this process, over stand-ins; stopped at the end of the test."""
     clients: list[TestClient] = []
 
+    workers: list[tuple[Worker, threading.Thread]] = []
+
     def start(
-        *, source: FakeSource | None = None, scan_timeout_s: float = 20.0, wait: bool = True, **serve: object
+        *,
+        source: FakeSource | None = None,
+        scan_timeout_s: float = 20.0,
+        wait: bool = True,
+        settings: dict[str, Any] | None = None,
+        work: bool = True,
+        **serve: object,
     ) -> Service:
         params = Path("params.yaml").read_text(encoding="utf-8")
         for name, value in serve.items():
@@ -191,30 +300,33 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         hold.set()
         hold_clips.set()
         runtime = Runtime(
-            settings=lambda: Settings(workspace=tmp_path, model_poll_s=3600.0),
+            settings=lambda: Settings(workspace=tmp_path, model_poll_s=3600.0, **(settings or {})),
             source=lambda _: source,
             open_engine=lambda _, version: StubEngine(version, hold, hold_clips),
             metrics=lambda: ServiceMetrics(registry),
             scan_timeout_s=scan_timeout_s,
         )
-        app = Admission(
-            create_app(runtime, docs_assets="static_content"),
-            policy=lambda: runtime.policy,
-            slots=runtime.slots,
-            ready=lambda: runtime.ready,
-            on_refusal=lambda kind: runtime.metrics.shed(kind),
-        )
-        client = TestClient(app)
+        app = Admission(create_app(runtime, docs_assets="static_content"), host=runtime)
+        client = TestClient(app, base_url="http://127.0.0.1")
         client.__enter__()
         clients.append(client)
         if wait:
-            for _ in range(200):
-                if runtime.ready:
-                    break
-                threading.Event().wait(0.02)
-        return Service(client, runtime, source, registry, hold, hold_clips)
+            wait_until(lambda: runtime.ready)
+        worker = Worker(
+            runtime.stores,
+            StubScanner(StubEngine("3", hold, hold_clips)),  # type: ignore[arg-type]
+            job_timeout_s=20.0,
+            allow_private_webhooks=True,
+        )
+        if work:
+            workers.append((worker, threading.Thread(target=worker.run)))
+            workers[-1][1].start()
+        return Service(client, runtime, source, registry, hold, hold_clips, worker)
 
     yield start
+    for worker, thread in workers:
+        worker.stop()
+        thread.join(timeout=30)
     for client in clients:
         client.__exit__(None, None, None)
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.errors import Reason
+from deepfakestream.jobs.queue import WORKER_LOST
 from deepfakestream.service import problems
 from deepfakestream.service.app import create_app
-from deepfakestream.service.runtime import DECODE_BUDGET_S, SCAN_TIMEOUT_S, Runtime
+from deepfakestream.service.engines import DECODE_BUDGET_S
+from deepfakestream.service.outcomes import to_problem
+from deepfakestream.service.runtime import SCAN_TIMEOUT_S, Runtime
 from deepfakestream.service.schemas import ProblemDocument
 
 API = Path("docs/API_DESIGN.md").read_text(encoding="utf-8")
@@ -25,11 +28,30 @@ MADE = [
     problems.content_mismatch(found="video", expected="image"),
     problems.not_an_upload(""),
     problems.too_large(1),
-    problems.slow_upload(1.0),
-    problems.overloaded(1),
+    problems.slow_upload(1),
+    problems.overloaded(1, capacity=1, what=""),
     problems.not_ready(1),
     problems.deadline(1.0),
     problems.internal(),
+    problems.storage_full(),
+    problems.store_unavailable(),
+    problems.unauthorized(""),
+    problems.forbidden(""),
+    problems.keys_required(),
+    problems.host_not_allowed(),
+    problems.cross_site(),
+    problems.rate_limited(1, per_minute=1),
+    problems.quota_exceeded(1, quota=1, what=""),
+    problems.too_many_at_once(1, limit=1, what=""),
+    problems.no_analysis(),
+    problems.not_finished("queued", 1),
+    problems.no_result("canceled"),
+    problems.expired(""),
+    problems.key_reused(),
+    problems.bad_parameter(""),
+    problems.unsafe_url(""),
+    problems.feedback_conflict("real"),
+    to_problem(WORKER_LOST),
     *(problems.of_status(status) for status in (400, 404, 405)),
     *(problems.unusable_media(reason, "") for reason in MEDIA_REASONS),
 ]

@@ -10,6 +10,7 @@ import typer
 
 from deepfakestream import __version__
 from deepfakestream.cli.data import data_app
+from deepfakestream.cli.keys import keys_app
 from deepfakestream.cli.output import say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app)
+app.add_typer(keys_app)
 
 
 ModelFolder = Annotated[
@@ -270,6 +272,18 @@ def serve(
     from deepfakestream.local import servers
 
     servers.serve(load_settings(), port=port)
+
+
+@app.command()
+def work() -> None:
+    """Take videos from the service's queue until Ctrl-C; any number of workers, on any machine.
+
+    A worker needs the workspace's settings: DEEPFAKESTREAM_JOB_STORE_URL and DEEPFAKESTREAM_MEDIA_DIR must
+    lead to what the service uses. 'serve' and 'up' start one by themselves (DEEPFAKESTREAM_JOB_WORKERS).
+    """
+    from deepfakestream.service import work as workers
+
+    workers.work(load_settings())
 
 
 @app.command()

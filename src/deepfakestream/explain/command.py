@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.explain.face import Explainer, FaceExplanation
-from deepfakestream.explain.figure import draw
+from deepfakestream.explain.figure import draw, overlay
 from deepfakestream.explain.record import face_record, page
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.types import ExtractedFaces
@@ -58,6 +59,20 @@ class Written:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to draw of a file."""
+
+    num_faces: int
+    """Faces at most; every person's highest comes before anybody's second."""
+    compare: bool = False
+    """Whether to add the maps of KernelSHAP and LIME."""
+    face: tuple[int, int] | None = None
+    """Frame and track of the one face to draw; None draws the most suspicious."""
+    overlays: bool = False
+    """Whether to write each map over the face as a picture of its own, too."""
+
+
 def explain_file(
     path: Path, options: ModelOptions, *, out_dir: Path | None, num_faces: int, compare: bool
 ) -> Written:
@@ -81,20 +96,12 @@ def explain_file(
     if not faces.crops:
         why = "; ".join(reason_words(reason) for reason in faces.notes)
         raise MediaError(Reason.NO_FACE, f"{path}: there is no face to explain ({why}); name another file")
-    network, _ = load_network(model_dir)
-    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
-    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
-    tracks = np.array([crop.track_id for crop in faces.crops])
-    score = aggregate(logits, tracks, engine.scorer.spec)
     directory = out_dir or Path(f"{path.stem}-explained")
     with _writing_to(directory):
         directory.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=directory).close()  # explaining takes minutes: a folder that refuses says so now
-    chosen = most_suspicious(logits, tracks, score, num_faces)
-    records = []
-    for number, index in enumerate(progress_bar(chosen, description="explain", unit="face"), 1):
-        explanation = explainer.explain(faces.crops[index], compare=compare)
-        records.append(_write_face(explanation, number, directory, engine))
+    wanted = Wanted(num_faces=num_faces, compare=compare)
+    score, records = draw_faces(faces, engine, model_dir, directory, wanted)
     record = {**_file_record(path, faces, score, engine), "faces": records}
     with _writing_to(directory):
         for left_over in _earlier_pictures(directory) - {directory / each["picture"] for each in records}:
@@ -102,6 +109,48 @@ def explain_file(
         (directory / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
         (directory / PAGE_FILE).write_text(page(record), "utf-8")
     return Written(directory=directory, record=record)
+
+
+def draw_faces(
+    faces: ExtractedFaces,
+    engine: ScanEngine,
+    model_dir: Path,
+    directory: Path,
+    wanted: Wanted,
+) -> tuple[MediaScore, list[dict[str, Any]]]:
+    """Draw faces of a file as PNGs into a folder.
+
+    Args:
+        faces: at least one face.
+        engine: the model that scores them.
+        model_dir: folder of that model.
+        directory: an existing folder.
+        wanted: which faces, and what of them.
+
+    Returns:
+        The score of the file, and a record for each face. `picture` names its file, and in each map the
+        overlay, where those are wanted. There is no record where the one wanted face was not found.
+
+    Raises:
+        DataError: nothing can be written to the folder.
+    """
+    network, _ = load_network(model_dir)
+    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
+    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+    tracks = np.array([crop.track_id for crop in faces.crops])
+    score = aggregate(logits, tracks, engine.scorer.spec)
+    records = []
+    chosen = most_suspicious(logits, tracks, score, wanted.num_faces)
+    if wanted.face is not None:
+        keys = [(crop.frame_index, crop.track_id) for crop in faces.crops]
+        chosen = [index for index, key in enumerate(keys) if key == wanted.face]
+    for number, index in enumerate(progress_bar(chosen, description="explain", unit="face"), 1):
+        explanation = explainer.explain(faces.crops[index], compare=wanted.compare)
+        record = _write_face(explanation, number, directory, engine)
+        if wanted.overlays:
+            _write_overlays(explanation, record, directory)
+        records.append(record)
+    return score, records
 
 
 def most_suspicious(
@@ -156,6 +205,16 @@ def _write_face(
     with _writing_to(directory):
         draw(explanation, directory / picture, headline=headline)
     return face_record(explanation, picture, verdict)
+
+
+def _write_overlays(explanation: FaceExplanation, record: dict[str, Any], directory: Path) -> None:
+    """Write each map over the face as a picture of its own, and name it in the map's record."""
+    stem = Path(record["picture"]).stem
+    for number, (face_map, entry) in enumerate(zip(explanation.maps, record["maps"], strict=True), 1):
+        entry["picture"] = f"{stem}-map-{number}.png"
+        shown = overlay(explanation.face.rgb, face_map.cells)
+        with _writing_to(directory):
+            Image.fromarray(shown).save(directory / entry["picture"])
 
 
 def _file_record(path: Path, faces: ExtractedFaces, score: MediaScore, engine: ScanEngine) -> dict[str, Any]:

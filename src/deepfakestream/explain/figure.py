@@ -12,9 +12,8 @@ import numpy as np
 from deepfakestream.explain.attribution import Map
 from deepfakestream.explain.face import FaceExplanation, FaceMap
 from deepfakestream.explain.face_region import enlarged
-from deepfakestream.explain.residual import KERNEL_NAMES
 from deepfakestream.media.types import RGBImage
-from deepfakestream.model.srm import TRUNCATION
+from deepfakestream.model.noise import KERNEL_NAMES, TRUNCATION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,6 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.model.srm import SRM
 
-KERNEL_NAMES = ("KB, 3 x 3", "KV, 5 x 5", "H, horizontal")
-"""The kernels of `deepfakestream.model.srm`, in their order."""
-
 
 def noise_residual(network: DetectorNetwork, crop: RGBImage) -> NDArray[np.float32] | None:
     """Return the truncated residuals `(3, S, S)` of a crop, in grey levels within +-3; one a kernel.

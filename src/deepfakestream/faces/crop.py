@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.faces.boxes import centre_xy, longer_side, turned
-from deepfakestream.faces.types import BoxXYXY
+from deepfakestream.faces.types import BoxXYXY, Detection
 from deepfakestream.media.types import RGBImage
+
+MIN_CLEARANCE = 0.02
+"""Of the points that make a face from the picture's border, over the longer side of the box."""
+FOREHEAD = 0.10
+"""Above the eyes, over the longer side of the box; both limits are measured in docs/FACE_DETECTION.md."""
 
 
 def crop_face(
@@ -45,6 +50,28 @@ def crop_face(
     columns = _mirrored(left, side, rgb.shape[1])
     rows = _mirrored(top, side, rgb.shape[0])
     return resize_square(rgb[rows[:, None], columns], size_px)
+
+
+def is_cut_off(face: Detection, picture_hw: tuple[int, int]) -> bool:
+    """Tell whether the picture's border cuts off so much of a face that its score means little.
+
+    Eyes, nose and mouth corners must lie in the picture, at least `MIN_CLEARANCE` from its border, and so
+    must the forehead up to `FOREHEAD` above the eyes. The box does not tell: detectors fit it to what they
+    see.
+
+    Args:
+        face: the face, in pixels of the picture; landmarks that are unknown cut off nothing.
+        picture_hw: height and width of the picture.
+    """
+    points = face.landmarks_xy.astype(np.float64)
+    if not np.isfinite(points).all():
+        return False
+    side = longer_side(face.box_xyxy)
+    up = points[:2].mean(axis=0) - points[3:].mean(axis=0)
+    up *= FOREHEAD * side / max(float(np.linalg.norm(up)), 1e-6)
+    needed = np.vstack([points, points[:2] + up])
+    clearance = np.minimum(needed, np.array(picture_hw[::-1]) - needed).min()
+    return bool(clearance < MIN_CLEARANCE * side)
 
 
 def crop_square(box_xyxy: BoxXYXY, *, scale: float, shift_y: float = 0.0) -> tuple[int, int, int]:

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.boxes import longer_side, shorter_side
-from deepfakestream.faces.crop import crop_face, resize_square
+from deepfakestream.faces.crop import crop_face, is_cut_off, resize_square
 from deepfakestream.faces.pose import HeadPose, head_pose
 from deepfakestream.faces.quality import luma, sharpness
 from deepfakestream.faces.subjects import pictures_of_faces
 from deepfakestream.faces.tracking import assign_tracks
-from deepfakestream.faces.types import Detection, ExtractedFaces, ExtractionSpec, FaceCrop, FaceDetector
+from deepfakestream.faces.types import (
+    Detection,
+    ExtractedFaces,
+    ExtractionSpec,
+    FaceCrop,
+    FaceDetector,
+    SearchedFrame,
+)
 from deepfakestream.faces.upright import found_when_turned, seen_upright
+from deepfakestream.host.counted import counted
 from deepfakestream.media.reader import Media, open_media
 from deepfakestream.media.types import Frame, MediaBudget, MediaNote, NoteCode, RGBImage
 
 FRAMES_AT_ONCE = 4
-"""Full frames held in memory together; small enough for 8K, large enough for a batch."""
-
-Item = TypeVar("Item")
+"""Full frames held in memory together: enough for a batch."""
+PIXELS_AT_ONCE = 36_000_000
+"""The same in pixels: four frames in 4K, one in 8K."""
 
 
 def extract_faces(
-    path: Path, detector: FaceDetector, spec: ExtractionSpec, budget: MediaBudget
+    path: Path,
+    detector: FaceDetector,
+    spec: ExtractionSpec,
+    budget: MediaBudget,
+    *,
+    on_frame: Callable[[Frame], None] | None = None,
 ) -> ExtractedFaces:
     """Return the face crops of a media file: see `faces_of`.
 
@@ -38,27 +50,36 @@ def extract_faces(
         MediaError: the file cannot be read at all or is over the budget.
     """
     with open_media(path, budget) as media:
-        return faces_of(media, detector, spec)
+        return faces_of(media, detector, spec, on_frame=on_frame)
 
 
-def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> ExtractedFaces:
+def faces_of(
+    media: Media,
+    detector: FaceDetector,
+    spec: ExtractionSpec,
+    *,
+    on_searched: Callable[[int], None] | None = None,
+    on_frame: Callable[[Frame], None] | None = None,
+) -> ExtractedFaces:
     """Return the face crops of an opened file, stream by stream in order of time, a frame's largest first.
 
     Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
     (`NO_FACE`, `FACE_TOO_SMALL`, `FACE_CUT_OFF`), which faces were left out (those, `TOO_MANY_FACES`,
     `PICTURE_OF_FACE`) and what was not searched (`TRUNCATED`, `TIME_BUDGET`, `PART_NOT_SEARCHED`).
+    `on_searched` is called with the number of frames that were searched so far, `on_frame` with each
+    searched frame.
 
     Raises:
         MediaError: not a single frame can be decoded, or one is over the budget.
     """
     frames_seen: list[tuple[tuple[int, int], list[Detection]]] = []
     crops: list[list[FaceCrop]] = []
-    times: list[float] = []
+    frames: list[SearchedFrame] = []
     left_out = _LeftOut()
     found_any = False
     usual_turns = 0
-    for frames in _chunks(media.frames(spec.num_frames), FRAMES_AT_ONCE):
-        for frame, faces in zip(frames, detector.detect([frame.rgb for frame in frames]), strict=True):
+    for chunk in _chunks(media.frames(spec.num_frames)):
+        for frame, faces in zip(chunk, detector.detect([frame.rgb for frame in chunk]), strict=True):
             confident = [face for face in faces if face.score >= spec.min_score]
             if not confident:
                 unsure = [face for face in faces if shorter_side(face.box_xyxy) >= spec.min_face_px]
@@ -66,13 +87,17 @@ def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> Extr
                     frame.rgb, unsure, detector, min_score=spec.min_score, also=usual_turns
                 )
             found_any = found_any or bool(confident)
-            seen = seen_upright(frame.rgb, left_out.choose(confident, spec), detector)
+            chosen = left_out.choose(confident, spec)
+            seen = left_out.whole(seen_upright(frame.rgb, chosen, detector), frame.rgb.shape[:2])
             usual_turns = next((turns for _, turns in seen), usual_turns)
             seen.sort(key=lambda each: -longer_side(each[0].box_xyxy))
-            if frame.stream == 0:
-                times.append(frame.time_s)
+            frames.append(SearchedFrame(time_s=frame.time_s, stream=frame.stream))
+            if on_frame is not None:
+                on_frame(frame)
             frames_seen.append(((frame.stream, frame.part), [face for face, _ in seen]))
             crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
+        if on_searched is not None:
+            on_searched(len(crops))
     if not found_any:
         left_out.reasons.add(Reason.NO_FACE)
     people = _people(_with_tracks(crops, _tracks(frames_seen)), left_out)
@@ -81,8 +106,8 @@ def faces_of(media: Media, detector: FaceDetector, spec: ExtractionSpec) -> Extr
         num_frames=len(crops),
         crops=people,
         notes=tuple(sorted({*left_out.reasons, *media.reasons})),
-        media_notes=(*media.notes, *left_out.notes()),
-        frame_times_s=tuple(times),
+        media_notes=(*media.notes, *left_out.notes(num_frames=len(crops))),
+        frames=tuple(frames),
     )
 
 
@@ -105,7 +130,12 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
     )
     crop = _describe(frame, face, resize_square(frame.rgb, spec.crop_size_px), pose=None)
     return ExtractedFaces(
-        info=media.info, num_frames=1, crops=(crop,), notes=media.reasons, media_notes=media.notes
+        info=media.info,
+        num_frames=1,
+        crops=(crop,),
+        notes=media.reasons,
+        frames=(SearchedFrame(time_s=frame.time_s, stream=frame.stream),),
+        media_notes=media.notes,
     )
 
 
@@ -126,20 +156,29 @@ class _LeftOut:
         self._count(Reason.TOO_MANY_FACES, len(large) - len(chosen))
         return chosen
 
+    def whole(
+        self, seen: list[tuple[Detection, int]], picture_hw: tuple[int, int]
+    ) -> list[tuple[Detection, int]]:
+        """Return the faces, with their turns, that the picture's border does not cut off."""
+        whole = [each for each in seen if not is_cut_off(each[0], picture_hw)]
+        self._count(Reason.FACE_CUT_OFF, len(seen) - len(whole))
+        return whole
+
     def pictures(self, num_tracks: int) -> None:
         """Note that tracks show pictures of faces."""
         self._count(Reason.PICTURE_OF_FACE, num_tracks)
 
-    def notes(self) -> list[MediaNote]:
-        """Return a sentence for each kind of face that was left out, with the most in one frame."""
-        return [
-            MediaNote(
-                code=NoteCode.FACES_SKIPPED,
-                reason=reason,
-                text=_LEFT_OUT_WORDS[reason].format(count=count, found=self._most_found),
-            )
-            for reason, count in sorted(self._most.items())
-        ]
+    def notes(self, *, num_frames: int) -> list[MediaNote]:
+        """Return a sentence for each kind of face that was left out; of a video, the most in one frame."""
+        found = counted(self._most_found, "face")
+        notes = []
+        for reason, count in sorted(self._most.items()):
+            number = f"{count} of {found}" if num_frames == 1 else f"up to {count} of {found} in a frame"
+            if reason == Reason.PICTURE_OF_FACE:
+                number = counted(count, "face")
+            text = f"not scored: {number}, {_LEFT_OUT_WORDS[reason]}"
+            notes.append(MediaNote(code=NoteCode.FACES_SKIPPED, text=text, reason=reason))
+        return notes
 
     def _count(self, reason: Reason, count: int) -> None:
         if count:
@@ -148,9 +187,10 @@ class _LeftOut:
 
 
 _LEFT_OUT_WORDS = {
-    Reason.FACE_TOO_SMALL: "up to {count} of {found} faces in a frame were too small to be scored",
-    Reason.TOO_MANY_FACES: "up to {count} of {found} faces in a frame were not scored, the smallest ones",
-    Reason.PICTURE_OF_FACE: "{count} faces that never move were not scored",
+    Reason.FACE_TOO_SMALL: "too small",
+    Reason.FACE_CUT_OFF: "cut off by the picture's border",
+    Reason.TOO_MANY_FACES: "the smallest, beyond the limit",
+    Reason.PICTURE_OF_FACE: "which never move, as a poster or a drawing",
 }
 
 
@@ -215,7 +255,13 @@ def _people(crops: tuple[FaceCrop, ...], left_out: _LeftOut) -> tuple[FaceCrop, 
     return tuple(replace(crop, track_id=numbers[crop.track_id]) for crop in people)
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    chunk: list[Frame] = []
+    for frame in frames:
+        height_px, width_px = frame.rgb.shape[:2]
+        chunk.append(frame)
+        if len(chunk) == FRAMES_AT_ONCE or (len(chunk) + 1) * height_px * width_px > PIXELS_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk

@@ -63,6 +63,7 @@ class FaceCrop:
     rgb: RGBImage
     """`(crop_size_px, crop_size_px, 3)`."""
     frame_index: int
+    """Position of its frame in `ExtractedFaces.frames`."""
     time_s: float
     track_id: int
     box_xyxy: BoxXYXY
@@ -81,6 +82,15 @@ class FaceCrop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchedFrame:
+    """A frame that was searched for faces."""
+
+    time_s: float
+    stream: int = 0
+    """Picture stream that it belongs to; 0 is the main one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedFaces:
     """The face crops of one file, in order of time, and why there may be none."""
 
@@ -89,7 +99,7 @@ class ExtractedFaces:
     """Frames that were decoded and searched."""
     crops: tuple[FaceCrop, ...]
     notes: tuple[Reason, ...]
-    frame_times_s: tuple[float, ...] = ()
-    """Times of the searched frames of the main picture stream, in order."""
+    frames: tuple[SearchedFrame, ...] = ()
+    """The searched frames in order: stream by stream, by time."""
     media_notes: tuple[MediaNote, ...] = ()
     """What was searched, left out and converted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Database:
                 f"{self}: cannot be used as {what} ({_reason(error)}); correct the address or start it"
             ) from error
         self._writer = self._engine.execution_options(writes=True)
+        self._durable_writer = self._engine.execution_options(writes=True, durable=True)
 
     def __str__(self) -> str:
         return self._url.render_as_string(hide_password=True)
@@ -74,15 +75,21 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction: committed at the end, rolled back on an exception.
 
-        SQLite gives the transaction the only write lock at its start.
+        SQLite gives the transaction the only write lock at its start. What is committed survives the end of
+        any process.
+
+        Args:
+            durable: whether it must survive a power cut, too. On SQLite that costs a wait for the disk;
+                PostgreSQL always sees to it.
 
         Raises:
             ServerError: the database does not answer.
         """
-        with self._reached(), self._writer.begin() as connection:
+        engine = self._durable_writer if durable else self._writer
+        with self._reached(), engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -106,7 +113,9 @@ class Database:
         assert self._url.database
         path = Path(self._url.database)
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Only where it is missing: closing a file ends all locks that this process has on it, SQLite's too.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         engine = sa.create_engine(self._url, connect_args={"timeout": LOCK_TIMEOUT_S})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -169,9 +178,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("writes", False)
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable') else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

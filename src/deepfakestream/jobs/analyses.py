@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from deepfakestream.jobs.records import add_end, add_event, add_job, locked, to_
 from deepfakestream.jobs.tables import ANALYSES, EVENTS, IDEMPOTENCY, JOBS
 from deepfakestream.jobs.types import (
     FINAL,
-    PRIORITIES,
+    HEATMAP_PRIORITY,
     Analysis,
     Event,
+    FaceKey,
     HeatMaps,
     NewAnalysis,
     Retention,
@@ -81,9 +82,9 @@ class Analyses:
         def write(connection: sa.Connection, now: float) -> None:
             self._insert(connection, new, now)
             add_job(connection, new.id, "scan", owner=new.owner, priority=new.priority, now=now)
-            add_event(connection, new.id, "status", {"status": "queued"}, now=now)
+            add_event(connection, new.id, "status", {"status": "queued"}, now=now, seq=1)
 
-        return self._once(new, idempotency, write)
+        return self._once(new, idempotency, write, durable=True)
 
     def record(self, new: NewAnalysis, verdict: Verdict, idempotency: Idempotency | None = None) -> str:
         """Keep an answer that was given at once, and return its id, as `submit` does.
@@ -96,20 +97,15 @@ class Analyses:
         """
 
         def write(connection: sa.Connection, now: float) -> None:
-            self._insert(connection, new, now)
-            connection.execute(
-                sa.update(ANALYSES)
-                .where(ANALYSES.c.id == new.id)
-                .values(started_at=now, logged=1, **verdict_columns(verdict), **self.end_columns(now))
-            )
-            add_event(
-                connection, new.id, "status", {"status": "succeeded", "verdict": verdict.verdict}, now=now
-            )
+            ended = {"started_at": now, "logged": 1, **verdict_columns(verdict), **self.end_columns(now)}
+            self._insert(connection, new, now, **ended)
+            event = {"status": "succeeded", "verdict": verdict.verdict}
+            add_event(connection, new.id, "status", event, now=now, seq=1)
             add_usage(connection, new.owner, verdict, now=now)
             if new.heatmaps and verdict.p_fake is not None:
-                add_job(connection, new.id, "explain", owner=new.owner, priority=new.priority, now=now)
+                add_job(connection, new.id, "explain", owner=new.owner, priority=HEATMAP_PRIORITY, now=now)
 
-        return self._once(new, idempotency, write)
+        return self._once(new, idempotency, write, durable=False)
 
     def known(self, owner: str, idempotency: Idempotency) -> str | None:
         """Return the id that an idempotency key stands for, or None.
@@ -187,20 +183,34 @@ class Analyses:
             connection.execute(sa.delete(JOBS).where(JOBS.c.analysis_id == analysis_id))
             forget(connection, analysis_id)
 
-    def ask_for_heatmaps(self, analysis_id: str) -> HeatMaps | None:
-        """Put the drawing of heat maps into the queue once, and return their state; None where it is gone."""
+    def ask_for_heatmaps(self, analysis_id: str, face: FaceKey | None = None) -> HeatMaps | None:
+        """Put the drawing of heat maps into the queue, and return their state; None where it is gone.
+
+        The most suspicious faces are drawn once, and so is each face that is named. While some are being
+        drawn, nothing is added.
+        """
         now = self._clock()
         with self._database.writing() as connection:
             row = locked(connection, analysis_id)
             if row is None:
                 return None
-            if row.heatmaps != "none" or row.status != "succeeded":
+            drawn = face is not None and face in drawn_faces(json.loads(row.explanation or "[]"))
+            can_draw = row.heatmaps == "none" or (row.heatmaps != "queued" and face is not None and not drawn)
+            if not can_draw or row.status != "succeeded":
                 state: HeatMaps = row.heatmaps
                 return state
             connection.execute(
                 sa.update(ANALYSES).where(ANALYSES.c.id == analysis_id).values(heatmaps="queued")
             )
-            add_job(connection, analysis_id, "explain", owner=row.owner, priority=PRIORITIES["live"], now=now)
+            add_job(
+                connection,
+                analysis_id,
+                "explain",
+                owner=row.owner,
+                priority=HEATMAP_PRIORITY,
+                now=now,
+                face=face,
+            )
             return "queued"
 
     def events(self, analysis_id: str, *, after: int = 0) -> list[Event]:
@@ -229,10 +239,12 @@ class Analyses:
         new: NewAnalysis,
         idempotency: Idempotency | None,
         write: Callable[[sa.Connection, float], None],
+        *,
+        durable: bool,
     ) -> str:
         now = self._clock()
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(durable=durable) as connection:
                 if idempotency is not None:
                     if earlier := _known(connection, new.owner, idempotency, now):
                         return earlier
@@ -260,25 +272,25 @@ class Analyses:
             return earlier
         return new.id
 
-    def _insert(self, connection: sa.Connection, new: NewAnalysis, now: float) -> None:
-        connection.execute(
-            sa.insert(ANALYSES).values(
-                id=new.id,
-                owner=new.owner,
-                kind=new.kind,
-                status="queued",
-                priority=new.priority,
-                request_id=new.request_id,
-                created_at=now,
-                media_sha256=new.media_sha256,
-                media_bytes=new.media_bytes,
-                has_media=1,
-                frames_done=0,
-                heatmaps="queued" if new.heatmaps else "none",
-                webhook_url=new.webhook_url,
-                logged=0,
-            )
-        )
+    def _insert(self, connection: sa.Connection, new: NewAnalysis, now: float, **more: Any) -> None:
+        columns: dict[str, Any] = {
+            "id": new.id,
+            "owner": new.owner,
+            "kind": new.kind,
+            "status": "queued",
+            "priority": new.priority,
+            "request_id": new.request_id,
+            "created_at": now,
+            "media_sha256": new.media_sha256,
+            "media_bytes": new.media_bytes,
+            "has_media": 1,
+            "frames_done": 0,
+            "heatmaps": "queued" if new.heatmaps else "none",
+            "pictures": "wanted" if new.pictures else "none",
+            "webhook_url": new.webhook_url,
+            "logged": 0,
+        }
+        connection.execute(sa.insert(ANALYSES).values(**columns | more))
 
 
 def verdict_columns(verdict: Verdict) -> dict[str, Any]:
@@ -292,9 +304,15 @@ def verdict_columns(verdict: Verdict) -> dict[str, Any]:
         "model_version": verdict.model_version,
         "result": json.dumps(verdict.result),
         "timings_ms": json.dumps(verdict.timings_ms),
+        "pictures": "kept" if verdict.pictures else "none",
         # Where there is no face there is nothing to draw.
         **({} if scored else {"heatmaps": "failed"}),
     }
+
+
+def drawn_faces(explanation: Sequence[dict[str, Any]]) -> set[FaceKey]:
+    """Return the faces that have heat maps."""
+    return {(face["frame_index"], face["track_id"]) for face in explanation}
 
 
 def forget(connection: sa.Connection, analysis_id: str) -> None:

@@ -1,6 +1,7 @@
 """Where the media of analyses and the pictures made from them lie: a folder that all workers reach.
 
-A bucket is another implementation of `MediaStore`: objects named `ID/media` and `ID/heatmap-N.png`.
+A bucket is another implementation of `MediaStore`: objects named `ID/media`, `ID/heatmap-N.png` and
+`ID/picture-…`. What is called a picture is a copy of what the media show, and goes with them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from deepfakestream.host.process_place import is_running, process_name
 from deepfakestream.host.whole_files import replacing
 
 MEDIA = "media"
+_PICTURES = "picture-*"
 _INCOMING = "incoming"
 _ABANDONED_S = 24 * 3600.0
 """Age from which an upload of another machine is left over."""
@@ -30,8 +32,18 @@ class MediaStore(Protocol):
         """Return a path on this machine for an upload that arrives; nothing is there yet."""
         ...
 
-    def keep(self, analysis_id: str, upload: Path) -> None:
-        """Take a whole upload over as the media of an analysis; it is on disk when this returns."""
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give an empty folder on this machine; what is in it then is removed, after a kill by the sweep."""
+        ...
+
+    def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
+        """Take a whole upload over as the media of an analysis.
+
+        Args:
+            analysis_id: the analysis.
+            upload: the file, at a path that `incoming` gave.
+            durable: whether it must survive a power cut once this returns.
+        """
         ...
 
     def media(self, analysis_id: str) -> AbstractContextManager[Path]:
@@ -55,7 +67,7 @@ class MediaStore(Protocol):
         ...
 
     def remove_media(self, analysis_id: str) -> None:
-        """Remove the media of an analysis; what was made from them stays."""
+        """Remove the media of an analysis and their pictures; heat maps stay."""
         ...
 
     def remove(self, analysis_id: str) -> None:
@@ -67,7 +79,7 @@ class MediaStore(Protocol):
         ...
 
     def remove_partial_uploads(self) -> None:
-        """Remove uploads whose process was killed while they arrived."""
+        """Remove uploads and scratch folders whose process was killed."""
         ...
 
 
@@ -88,14 +100,26 @@ class FolderStore:
         """Return a path for an upload that arrives, on the file system of the folder."""
         return self._folder / _INCOMING / f"{process_name()}.{uuid.uuid4().hex}"
 
-    def keep(self, analysis_id: str, upload: Path) -> None:
-        """Move a whole upload to its place; it is on disk when this returns."""
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder next to the uploads that arrive."""
+        folder = self.incoming()
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
+        """Move a whole upload to its place."""
         folder = self._of(analysis_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with upload.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with upload.open("rb") as file:
+                os.fsync(file.fileno())
         upload.rename(folder / MEDIA)
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
 
     @contextmanager
     def media(self, analysis_id: str) -> Iterator[Path]:
@@ -116,8 +140,10 @@ class FolderStore:
         return (self._of(analysis_id) / name).read_bytes()
 
     def remove_media(self, analysis_id: str) -> None:
-        """Remove the media of an analysis."""
-        (self._of(analysis_id) / MEDIA).unlink(missing_ok=True)
+        """Remove the media of an analysis and their pictures."""
+        folder = self._of(analysis_id)
+        for path in (folder / MEDIA, *folder.glob(_PICTURES)):
+            path.unlink(missing_ok=True)
 
     def remove(self, analysis_id: str) -> None:
         """Remove the folder of an analysis."""
@@ -133,13 +159,16 @@ class FolderStore:
                     yield path.name
 
     def remove_partial_uploads(self) -> None:
-        """Remove uploads of processes that have ended; those of other machines after a day."""
+        """Remove what processes left that have ended; of other machines, after a day."""
         oldest = time.time() - _ABANDONED_S
         for path in (self._folder / _INCOMING).iterdir():
             running = is_running(path.name.rpartition(".")[0])
             with suppress(FileNotFoundError):
                 if running is False or (running is None and path.stat().st_mtime < oldest):
-                    path.unlink()
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
 
     def _of(self, analysis_id: str) -> Path:
         assert "/" not in analysis_id

@@ -19,7 +19,16 @@ from deepfakestream.host.database import Database
 from deepfakestream.jobs.analyses import Analyses, Clock, verdict_columns
 from deepfakestream.jobs.records import add_end, add_event, add_job, failure_text, locked
 from deepfakestream.jobs.tables import ANALYSES, JOBS, WORKERS
-from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Task, Verdict
+from deepfakestream.jobs.types import (
+    HEATMAP_PRIORITY,
+    Explanation,
+    FaceKey,
+    Failure,
+    Job,
+    Outcome,
+    Task,
+    Verdict,
+)
 from deepfakestream.jobs.usage import add_usage
 
 LEASE_S = 30.0
@@ -95,7 +104,7 @@ class JobQueue:
                 if row.attempts < MAX_ATTEMPTS:
                     return self._take(connection, row, worker, now)
                 connection.execute(sa.delete(JOBS).where(JOBS.c.id == row.id))
-                self._end(connection, row.task, row.analysis_id, WORKER_LOST, now)
+                self._end(connection, row.task, row.analysis_id, WORKER_LOST, now, _face(row))
 
     def renew(self, job: Job, *, stage: str = "", done: int = 0, total: int | None = None) -> bool:
         """Prolong the lease and note the progress; False where the job is no longer the caller's.
@@ -133,9 +142,11 @@ class JobQueue:
             Nothing is written then.
         """
         now = self._clock()
-        with self._database.writing() as connection:
+        with self._database.writing(durable=True) as connection:
             mine = connection.execute(sa.delete(JOBS).where(JOBS.c.id == job.id, JOBS.c.lease == job.lease))
-            return bool(mine.rowcount) and self._end(connection, job.task, job.analysis_id, outcome, now)
+            return bool(mine.rowcount) and self._end(
+                connection, job.task, job.analysis_id, outcome, now, job.face
+            )
 
     def give_back(self, job: Job) -> None:
         """Let another worker take the job now; for a worker that is asked to end."""
@@ -258,6 +269,9 @@ class JobQueue:
             kind=analysis.kind,
             attempts=row.attempts + 1,
             lease=lease,
+            pictures=analysis.pictures == "wanted" if row.task == "scan" else analysis.pictures != "kept",
+            face=_face(row),
+            num_explained=len(json.loads(analysis.explanation or "[]")),
         )
 
     def _requeued(self, connection: sa.Connection, analysis_id: str, now: float) -> None:
@@ -269,13 +283,19 @@ class JobQueue:
         add_event(connection, analysis_id, "status", {"status": "queued"}, now=now)
 
     def _end(
-        self, connection: sa.Connection, task: Task, analysis_id: str, outcome: Outcome, now: float
+        self,
+        connection: sa.Connection,
+        task: Task,
+        analysis_id: str,
+        outcome: Outcome,
+        now: float,
+        face: FaceKey | None,
     ) -> bool:
         row = locked(connection, analysis_id)
         if row is None:
             return False
         if task == "explain":
-            self._explained(connection, row, outcome, now)
+            self._explained(connection, row, outcome, now, face)
         elif isinstance(outcome, Verdict):
             self._succeeded(connection, row, outcome, now)
         elif isinstance(outcome, Failure):
@@ -300,14 +320,29 @@ class JobQueue:
         add_end(connection, row, "succeeded", now=now, verdict=verdict.verdict, p_fake=verdict.p_fake)
         add_usage(connection, row.owner, verdict, now=now)
         if row.heatmaps == "queued" and verdict.p_fake is not None:
-            add_job(connection, row.id, "explain", owner=row.owner, priority=row.priority, now=now)
+            add_job(connection, row.id, "explain", owner=row.owner, priority=HEATMAP_PRIORITY, now=now)
 
-    def _explained(self, connection: sa.Connection, row: sa.Row[Any], outcome: Outcome, now: float) -> None:
-        faces = outcome.faces if isinstance(outcome, Explanation) else ()
+    def _explained(
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        outcome: Outcome,
+        now: float,
+        face: FaceKey | None,
+    ) -> None:
+        faces = [] if face is None else json.loads(row.explanation or "[]")
+        columns: dict[str, Any] = {}
+        if isinstance(outcome, Explanation):
+            faces = [*faces, *outcome.faces]
+            columns = {"pictures": "kept"} if outcome.pictures else {}
         state = "ready" if faces else "failed"
         connection.execute(
             sa.update(ANALYSES)
             .where(ANALYSES.c.id == row.id)
-            .values(heatmaps=state, explanation=json.dumps(faces))
+            .values(heatmaps=state, explanation=json.dumps(faces), **columns)
         )
         add_event(connection, row.id, "heatmaps", {"heatmaps": state, "number": len(faces)}, now=now)
+
+
+def _face(row: sa.Row[Any]) -> FaceKey | None:
+    return None if row.frame is None else (row.frame, row.track)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from deepfakestream.jobs.tables import ANALYSES, DELIVERIES, EVENTS, JOBS
-from deepfakestream.jobs.types import Analysis, Failure, Task
+from deepfakestream.jobs.types import Analysis, FaceKey, Failure, Task
 
 
 def to_analysis(row: sa.Row[Any]) -> Analysis:
@@ -44,11 +44,18 @@ def locked(connection: sa.Connection, analysis_id: str) -> sa.Row[Any] | None:
 
 
 def add_event(
-    connection: sa.Connection, analysis_id: str, kind: str, data: dict[str, Any], *, now: float
+    connection: sa.Connection,
+    analysis_id: str,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    now: float,
+    seq: int | None = None,
 ) -> None:
-    """Append an event. The transaction must hold the analysis."""
-    last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.analysis_id == analysis_id)
-    seq = (connection.execute(last).scalar() or 0) + 1
+    """Append an event, or write the one of a given number. The transaction must hold the analysis."""
+    if seq is None:
+        last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.analysis_id == analysis_id)
+        seq = (connection.execute(last).scalar() or 0) + 1
     connection.execute(
         sa.insert(EVENTS).values(
             analysis_id=analysis_id, seq=seq, created_at=now, kind=kind, data=json.dumps(data)
@@ -57,9 +64,16 @@ def add_event(
 
 
 def add_job(
-    connection: sa.Connection, analysis_id: str, task: Task, *, owner: str, priority: int, now: float
+    connection: sa.Connection,
+    analysis_id: str,
+    task: Task,
+    *,
+    owner: str,
+    priority: int,
+    now: float,
+    face: FaceKey | None = None,
 ) -> None:
-    """Put work on an analysis into the queue."""
+    """Put work on an analysis, or on one face of it, into the queue."""
     connection.execute(
         sa.insert(JOBS).values(
             id=uuid.uuid4().hex,
@@ -69,6 +83,8 @@ def add_job(
             priority=priority,
             created_at=now,
             attempts=0,
+            frame=face and face[0],
+            track=face and face[1],
         )
     )
 

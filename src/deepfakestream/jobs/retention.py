@@ -112,6 +112,7 @@ _EMPTIED: dict[str, Any] = {
     "timings_ms": None,
     "error": None,
     "heatmaps": "none",
+    "pictures": "none",
     "explanation": json.dumps([]),
     "webhook_url": None,
 }

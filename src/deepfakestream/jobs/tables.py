@@ -114,7 +114,12 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_by_turn ON deliveries (state, next_at)
 """
-MIGRATIONS = (_LAYOUT_1,)
+_LAYOUT_2 = """
+ALTER TABLE analyses ADD COLUMN pictures TEXT NOT NULL DEFAULT 'none';
+ALTER TABLE jobs ADD COLUMN frame INTEGER;
+ALTER TABLE jobs ADD COLUMN track INTEGER
+"""
+MIGRATIONS = (_LAYOUT_1, _LAYOUT_2)
 
 _METADATA = sa.MetaData()
 
@@ -127,11 +132,11 @@ ANALYSES = _table(
     "analyses", "id", "owner", "kind", "status", "priority", "request_id", "created_at", "started_at",
     "finished_at", "media_until", "result_until", "media_sha256", "media_bytes", "has_media", "stage",
     "frames_done", "frames_total", "verdict", "p_fake", "model_version", "result", "timings_ms", "error",
-    "heatmaps", "explanation", "webhook_url", "logged",
+    "heatmaps", "explanation", "webhook_url", "logged", "pictures",
 )  # fmt: skip
 JOBS = _table(
     "jobs", "id", "analysis_id", "owner", "task", "priority", "created_at", "attempts", "lease",
-    "lease_until", "worker",
+    "lease_until", "worker", "frame", "track",
 )  # fmt: skip
 EVENTS = _table("events", "analysis_id", "seq", "created_at", "kind", "data")
 IDEMPOTENCY = _table("idempotency", "owner", "idempotency_key", "fingerprint", "analysis_id", "expires_at")

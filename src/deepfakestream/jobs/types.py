@@ -10,9 +10,15 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Task = Literal["scan", "explain"]
 HeatMaps = Literal["none", "queued", "ready", "failed"]
 """Whether the heat maps of an analysis are drawn: not asked for, asked for, there, or not to be had."""
+Pictures = Literal["none", "wanted", "kept"]
+"""Whether there are pictures of the searched frames and faces; they go with the media."""
+FaceKey = tuple[int, int]
+"""A face of an analysis: number of the searched frame, number of the person."""
 
 PRIORITIES: dict[str, int] = {"live": 0, "batch": 10}
 """Order of the queue: a person waits for `live`, nobody for `batch`. Lower is taken first."""
+HEATMAP_PRIORITY = 5
+"""Heat maps take a worker minutes: after the videos that a person waits for, before the others."""
 FINAL: tuple[Status, ...] = ("succeeded", "failed", "canceled", "expired")
 LOCAL_OWNER = "local"
 """Owner of everything where the service asks for no key."""
@@ -32,6 +38,8 @@ class NewAnalysis:
     webhook_url: str | None = None
     heatmaps: bool = False
     """Whether heat maps are drawn without being asked for again."""
+    pictures: bool = False
+    """Whether pictures of the searched frames and faces are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +66,8 @@ class Verdict:
     model_version: str
     media_s: float
     """Seconds of video that were analysed; 0 for an image."""
+    pictures: bool = False
+    """Whether pictures of the searched frames and faces lie in the media store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,8 @@ class Explanation:
     """Heat maps that were drawn: their records, in the order of their files."""
 
     faces: tuple[dict[str, Any], ...]
+    pictures: bool = False
+    """As for a verdict."""
 
 
 Outcome = Verdict | Explanation | Failure
@@ -107,6 +119,12 @@ class Analysis:
     failure: Failure | None
     heatmaps: HeatMaps
     explanation: tuple[dict[str, Any], ...]
+    pictures: Pictures
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether pictures of the searched frames and faces can be had."""
+        return self.pictures == "kept" and self.has_media
 
     @property
     def is_final(self) -> bool:
@@ -126,6 +144,12 @@ class Job:
     """Times that it was taken, this time included."""
     lease: str
     """Proof that the holder is the last who took it."""
+    pictures: bool = False
+    """Whether pictures of the searched frames and faces are to be kept."""
+    face: FaceKey | None = None
+    """The one face to explain; None for the most suspicious."""
+    num_explained: int = 0
+    """Faces that were explained before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from deepfakestream.telemetry import SWITCHES
 
 SERVICE = "bentos.service:DeepfakeStream"
 FLOWS_READY = "Your deployments are being served"
+WORKER_READY = "the worker takes jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class ServerSpec:
     address: str = ""
     """What a person opens."""
     environment: dict[str, str] = field(default_factory=dict)
+    starts_again: bool = False
+    """Whether it is started again when it ends by itself; the others' end is everybody's."""
     log_name: str = ""
     """Name of its log file without suffix, where that is not the server's."""
 
@@ -104,6 +107,22 @@ def service_server(settings: Settings) -> ServerSpec:
             "BENTOML_HOME": str((settings.work_dir / "bentoml" / str(settings.service_port)).resolve())
         },
         log_name=f"service-{settings.service_port}",
+    )
+
+
+def worker_server(number: int) -> ServerSpec:
+    """Return a worker that takes jobs from the service's queue.
+
+    Args:
+        number: which of the machine's workers this is, from 1.
+    """
+    return ServerSpec(
+        name=f"worker-{number}",
+        command=_python("deepfakestream.cli", "work"),
+        needs=("mlflow",),
+        ready_words=WORKER_READY,
+        address="the queue of the service",
+        starts_again=True,
     )
 
 

@@ -10,15 +10,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from deepfakestream.host.signals import stopped_by_signals
-from deepfakestream.local.catalogue import CATALOGUE, ServerSpec
+from deepfakestream.host.signals import signals_held, stopped_by_signals
+from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, worker_server
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import bypass_proxy
-from deepfakestream.local.starting import ended, start
+from deepfakestream.local.starting import ended, launch, start
 from deepfakestream.params import load_params
 from deepfakestream.registry.store import is_server, prepare_store
 from deepfakestream.settings import Settings
@@ -26,9 +26,11 @@ from deepfakestream.wiring import mlflow_store
 
 ALL = tuple(CATALOGUE)
 _WATCH_S = 0.5
+AGAIN_EVERY_S = 5.0
+"""Least time between two starts of a server that ends again and again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServers:
     """Servers that answer."""
 
@@ -36,17 +38,33 @@ class RunningServers:
     """The settings that reach them: with the address of the MLflow server, where one was started."""
     addresses: dict[str, str]
     """Server name to the address that a person opens."""
-    children: tuple[Child, ...]
+    children: list[Child]
+    """Those that run; the caller of `check` may find others later."""
+    specs: dict[str, ServerSpec]
+    """Server name to how it is started."""
+    listener: Listener
+    started_again: dict[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Do nothing while all of them run.
+        """Do nothing while all of them run; start those again that may end, once in `AGAIN_EVERY_S` seconds.
 
         Raises:
-            ServerError: one has ended; the message has its last lines.
+            ServerError: another one has ended; the message has its last lines.
         """
-        for child in self.children:
-            if error := ended(child):
+        now = time.monotonic()
+        for index, child in enumerate(self.children):
+            error = ended(child)
+            if error is None:
+                continue
+            if not self.specs[child.name].starts_again:
                 raise error
+            if now - self.started_again.get(child.name, 0.0) < AGAIN_EVERY_S:
+                continue
+            self.listener(child.name, f"{error}\nstarting it again")
+            child.stop()  # nothing of it may be left
+            self.started_again[child.name] = now
+            with signals_held():
+                self.children[index] = launch(self.specs[child.name], self.settings, self.listener)
 
 
 def up(settings: Settings) -> None:
@@ -96,7 +114,13 @@ def running(
     children: list[Child] = []
     try:
         start(specs, served, listener, children)
-        yield RunningServers(served, {spec.name: spec.address for spec in specs}, tuple(children))
+        yield RunningServers(
+            settings=served,
+            addresses={spec.name: spec.address for spec in specs},
+            children=children,
+            specs={spec.name: spec for spec in specs},
+            listener=listener,
+        )
     finally:
         for child in reversed(children):
             child.stop()
@@ -124,12 +148,15 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
     ]
     update = {"tracking_uri": settings.mlflow_url} if "mlflow" in names else {}
     # MLflow itself opens the store, so it alone is made from the settings as they were.
-    return [CATALOGUE[name](settings) for name in names], settings.model_copy(update=update)
+    specs = [CATALOGUE[name](settings) for name in names]
+    if "service" in names:
+        specs += [worker_server(number) for number in range(1, settings.job_workers + 1)]
+    return specs, settings.model_copy(update=update)
 
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
     load_params(settings.params_file)  # elsewhere nothing is started, and no stores are made
-    console = Console(ALL, sys.stdout)
+    console = Console([spec.name for spec in _choose(settings, ALL)[0]], sys.stdout)
     with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
         for name, address in servers.addresses.items():
             console.line(f"{name:8} is ready: {address}")

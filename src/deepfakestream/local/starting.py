@@ -47,7 +47,7 @@ def start(specs: Sequence[ServerSpec], settings: Settings, listener: Listener, c
         ]:
             waiting.remove(spec)
             with signals_held():
-                children.append(_launch(spec, settings, listener))
+                children.append(launch(spec, settings, listener))
             started[spec.name] = _Starting(spec, children[-1], time.monotonic() + START_TIMEOUT_S)
         for one in started.values():
             one.ready = one.ready or _answers(one.spec, one.child)
@@ -65,7 +65,14 @@ def ended(child: Child) -> ServerError | None:
     )
 
 
-def _launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:
+def launch(spec: ServerSpec, settings: Settings, listener: Listener) -> Child:
+    """Start a server and return at once.
+
+    Args:
+        spec: what to run.
+        settings: of the workspace.
+        listener: is called with each line that it writes.
+    """
     return Child(
         spec.name,
         spec.command,

@@ -82,7 +82,7 @@ class PieceReader:
         self._pictures: deque[Any] = deque()
         self._before: Any | None = None
         self._last_fed = -1
-        self._begin_at = 0
+        self._begin_at = self._part = 0
         self._count = 0
         self._reached = -1
         self._ranks = np.full(piece.timeline.num_packets + 1, -1, dtype=np.int64)
@@ -113,8 +113,10 @@ class PieceReader:
             if self._reached >= position:
                 continue
             start = int(self._piece.timeline.starting_points[position])
-            if start - self._last_fed > MIN_SKIPPED_FRAMES:
-                self._begin_at = start
+            part = int(self._piece.timeline.parts[position])
+            # nothing of a recording that was joined may be decoded with what another one left behind
+            if start - self._last_fed > MIN_SKIPPED_FRAMES or (part != self._part and start > self._last_fed):
+                self._begin_at, self._part = start, part
                 self._pictures.clear()
             picture = self._advance_to(position)
             if picture is None:
@@ -174,7 +176,7 @@ class PieceReader:
             if ordinal >= 0:
                 if ordinal < self._begin_at:
                     continue
-                if ordinal > self._last_fed + 1:
+                if ordinal == self._begin_at > 0:
                     self._start_again(ordinal)
                 self._last_fed = ordinal
                 if packet.is_discard and self._ranks[ordinal] >= 0:

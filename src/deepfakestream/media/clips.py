@@ -22,7 +22,6 @@ from deepfakestream.media.video_frames import picture_orientation, square_size, 
 _ALLOWED_SHORTFALL_S = 1.0
 _ALLOWED_SHORTFALL_SHARE = 0.15
 _ALLOWED_UNDECODABLE_SHARE = 0.1
-_ALLOWED_UNDECODABLE_S = 2.0
 
 
 class Clip:
@@ -144,7 +143,7 @@ class Clip:
         for timeline in timelines:
             lost = timeline.num_undecodable
             share = lost / max(1, len(timeline.ordinals) + lost)
-            if share > _ALLOWED_UNDECODABLE_SHARE and lost * timeline.unit_s > 0 and lost > 1:
+            if share > _ALLOWED_UNDECODABLE_SHARE:
                 self._record.add(
                     NoteCode.PART_SKIPPED,
                     f"{lost} frames before the first keyframe cannot be decoded",
@@ -236,7 +235,7 @@ def _camera_streams(
 ) -> list[IndexedStream]:
     """Return the streams that are searched, the main one first; the record says which are not, and why.
 
-    Players choose by the mark "default", then by size; a single picture beside moving ones is a preview.
+    Players choose by the mark "default", then by size; a single picture next to moving ones is a preview.
 
     Raises:
         MediaError: there is none.

@@ -104,7 +104,7 @@ class Layout:
     demuxer: str | None = None
     """FFmpeg's name of the format, where its own guess may fail; None where it decides."""
     encryption: str | None = None
-    """How its pictures are encrypted; None where they are not, or it cannot be told."""
+    """How its pictures are encrypted; None where they are not, or that is unknown."""
     is_joined: bool = False
     """Whether a second file follows the first that no player shows."""
     lacks_header: bool = False
@@ -166,10 +166,16 @@ def _found_later(file: IO[bytes], start: re.Pattern[bytes]) -> bool:
 def packet_layout(head: bytes) -> tuple[int, int] | None:
     """Return length and first sync byte of a transport stream's packets; None for other files."""
     for length, first in ((188, 0), (192, 4), (204, 0)):
-        syncs = head[first::length][:3]
-        if len(syncs) == 3 and set(syncs) == {0x47}:
+        packets = [head[at : at + 4] for at in range(first, len(head) - 3, length)][:3]
+        if len(packets) == 3 and all(_is_packet(each) for each in packets):
             return length, first
     return None
+
+
+def _is_packet(header: bytes) -> bool:
+    """Tell whether bytes begin a transport packet: its sync byte, no error, and content of some kind."""
+    has_content = header[3] & 0x30 > 0 and header[3] >> 6 != 1
+    return header[0] == 0x47 and not header[1] & 0x80 and has_content
 
 
 def read_transport(file: IO[bytes], length: int, first: int) -> tuple[list[int], bool]:

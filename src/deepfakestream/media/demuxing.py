@@ -31,6 +31,8 @@ DECODERS = (
     "msmpeg4v2,msmpeg4,h263,h263i,flv,vp6,vp6a,vp6f,theora,wmv1,wmv2,wmv3,vc1,mjpeg,prores,dnxhd,dvvideo,ffv1,"
     "huffyuv,ffvhuff,utvideo,magicyuv,rawvideo,v210,r210,png,qtrle,cfhd,jpeg2000,libopenjpeg,svq1,svq3,cinepak"
 )
+_ENDS_STATED = frozenset({"matroska", "flv", "avi"})
+"""Formats whose stated length is the time of the end, wherever the film begins."""
 MAX_PACKETS = 2_000_000
 MAX_STREAMS = 64
 """Streams of any kind in a container."""
@@ -241,8 +243,13 @@ def _timeline(container: Any, stream: Any, packets: Packets, rate: Fraction | No
 
 
 def _stated_s(container: Any, stream: Any) -> float | None:
+    """Return the length by the header; None where it does not say, or may mean another stream."""
     if stream.duration and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
-    if len(container.streams) == 1 and container.duration and container.duration > 0:
-        return float(container.duration / av.time_base)
-    return None
+        length, begins_at, unit_s = stream.duration, stream.start_time, stream.time_base
+    elif len(container.streams) == 1 and container.duration and container.duration > 0:
+        length, begins_at, unit_s = container.duration, container.start_time, Fraction(1, av.time_base)
+    else:
+        return None
+    if container.format.name.split(",")[0] in _ENDS_STATED:
+        length -= max(0, begins_at or 0)
+    return float(length * unit_s) if length > 0 else None

@@ -72,7 +72,7 @@ def find_media(paths: Sequence[Path]) -> list[Path]:
     searched to any depth, in sorted order, for files that carry a media suffix or begin like media; hidden
     files and folders are skipped. A link to a folder is followed, unless that folder is searched anyway or
     contains the searched one. A folder in it that cannot be read is kept like a file that was named, so that
-    whoever opens it says so.
+    opening it gives the error.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -120,7 +120,7 @@ def _may_enter(path: Path, entered: set[_FolderId]) -> bool:
     try:
         here = _folder_id(path)
     except OSError:
-        return True  # whoever lists it says why it cannot be read
+        return True  # listing it gives the error
     is_new = here not in entered
     entered.add(here)
     return is_new or not path.is_symlink()
@@ -136,7 +136,7 @@ def _is_candidate(path: Path) -> bool:
         if not path.is_file():
             return False
     except OSError:
-        return True  # whoever opens it says why it cannot be read
+        return True  # opening it gives the error
     if path.suffix.lower() in MEDIA_SUFFIXES:
         return True
     try:

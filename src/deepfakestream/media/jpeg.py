@@ -24,6 +24,8 @@ MAX_REDUCED_PIXELS = 256_000_000
 """Pixels of a picture that is decoded at a smaller size: the largest phone cameras have 200 million."""
 MAX_COEFFICIENT_BYTES = 800_000_000
 """What libjpeg may keep in memory of a picture that is coded in several scans."""
+MAX_FILE_BYTES = 512_000_000
+"""A JPEG is read as a whole; the largest photographs have a tenth of this."""
 DAMAGED_JPEG = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ArithmeticError)
 
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -147,14 +149,18 @@ def read_coding(data: bytes) -> Coding | None:
 class Jpeg:
     """A JPEG in memory: Pillow's view of its header, and the decoding."""
 
-    def __init__(self, path: Path, data: bytes, budget: MediaBudget) -> None:
-        """Read the header.
+    def __init__(self, path: Path, budget: MediaBudget) -> None:
+        """Read the file and its header.
 
         Raises:
             MediaError: it is damaged, coded in a way that is not read, or over the budget.
         """
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise MediaError(
+                Reason.TOO_MANY_PIXELS, f"{path.name}: more than 512 MB; save the picture again, smaller"
+            )
         self._path = path
-        self._data = data
+        self._data = data = path.read_bytes()
         coding = read_coding(data)
         try:
             self.header = JpegImagePlugin.JpegImageFile(io.BytesIO(data))

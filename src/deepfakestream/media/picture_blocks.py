@@ -24,7 +24,11 @@ MAX_CHUNKS = 100_000
 """Encoders write one for every 8 kB or more."""
 MAX_TEXT_BYTES = 1_000_000
 """Longer texts are passed over: Pillow would refuse the whole picture."""
+MAX_CHUNK_BYTES = 64 * MAX_TEXT_BYTES
+"""Of anything but pixels."""
+MAX_TEXTS_BYTES = 16 * MAX_TEXT_BYTES
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_PIXELS = (b"IDAT", b"fdAT")
 
 
 @dataclass(slots=True)
@@ -35,14 +39,21 @@ class PngFile:
     animation: Animation | None = None
     needless: list[tuple[int, int]] = field(default_factory=list)
     """Start and end of chunks that Pillow would stumble over."""
+    has_damaged_pixels: bool = False
+    """Whether a check sum of pixels does not match; Pillow does not look."""
 
     def open(self, path: Path) -> IO[bytes]:
         """Return the file, without the needless chunks where there are any."""
         if not self.needless:
             return path.open("rb")
-        data = path.read_bytes()
-        bounds = [0, *(edge for chunk in self.needless for edge in chunk), len(data)]
-        return io.BytesIO(b"".join(data[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)))
+        bounds = [0, *(edge for chunk in self.needless for edge in chunk), path.stat().st_size]
+        kept = io.BytesIO()
+        with path.open("rb") as file:
+            for start, end in zip(bounds[::2], bounds[1::2], strict=True):
+                file.seek(start)
+                kept.write(file.read(end - start))
+        kept.seek(0)
+        return kept
 
 
 def read_png(path: Path) -> PngFile:
@@ -65,16 +76,14 @@ def read_png(path: Path) -> PngFile:
         if name == b"fcTL" and len(content) >= 24:
             times.append(struct.unpack_from(">HH", content, 20))
             is_first_shown = is_first_shown or b"IDAT" not in names
-        elif name in _TEXTS:
-            length = _text_length(name, content)
-            text_bytes += length
-            is_whole = is_whole and length <= MAX_TEXT_BYTES and text_bytes <= 16 * MAX_TEXT_BYTES
-        elif name == b"iCCP":
-            is_whole = is_whole and not _is_large_profile(result.colours, content)
+        elif name in _PIXELS:
+            result.has_damaged_pixels |= not is_whole
         else:
+            text_bytes += _text_length(name, content) if name in _TEXTS else 0
+            is_long = text_bytes > MAX_TEXTS_BYTES or _is_too_long(result.colours, name, content)
             _read_colours(result.colours, name, content)
-        if name[:1].islower() and not is_whole:
-            result.needless.append((start, end))
+            if name[:1].islower() and (is_long or not is_whole):
+                result.needless.append((start, end))
         names.add(name)
     if b"acTL" in names and times:
         durations = tuple(1000 * numerator / (denominator or 100) for numerator, denominator in times)
@@ -87,8 +96,14 @@ def read_png(path: Path) -> PngFile:
     return result
 
 
+def _is_too_long(colours: Colours, name: bytes, content: bytes) -> bool:
+    if name == b"iCCP":
+        return _is_large_profile(colours, content)
+    return name in _TEXTS and _text_length(name, content) > MAX_TEXT_BYTES
+
+
 def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes, int, int, bool]]:
-    """Yield name, content, start, end and whether the check sum is right; of pictures no content is read."""
+    """Yield name, content (none of pixels and of what is too long), start, end and whether it is whole."""
     size = path.stat().st_size
     with path.open("rb") as file:
         position = 8
@@ -98,10 +113,15 @@ def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes, int, int, bool]]:
             end = position + 12 + length
             if end > size:
                 return
-            content, is_whole = b"", True
-            if name not in (b"IDAT", b"fdAT"):
+            content, checksum = b"", zlib.crc32(name)
+            if name not in _PIXELS and length <= MAX_CHUNK_BYTES:
                 content = file.read(length)
-                is_whole = zlib.crc32(name + content).to_bytes(4, "big") == file.read(4)
+                checksum = zlib.crc32(content, checksum)
+            else:
+                for done in range(0, length, 1 << 20):
+                    checksum = zlib.crc32(file.read(min(1 << 20, length - done)), checksum)
+            is_whole = checksum.to_bytes(4, "big") == file.read(4)
+            is_whole = is_whole and (name in _PIXELS or length <= MAX_CHUNK_BYTES)
             yield name, content, position, end, is_whole
             if name == b"IEND":
                 return

@@ -90,13 +90,16 @@ class PictureFile:
         self.colours = colours
 
 
-def open_picture(path: Path, head: bytes, budget: MediaBudget, files: ExitStack) -> PictureFile | None:
+def open_picture(
+    path: Path, head: bytes, budget: MediaBudget, record: Record, files: ExitStack
+) -> PictureFile | None:
     """Open a picture by its content; None where no allowed format recognises the file.
 
     Args:
         path: the file.
         head: its first bytes.
         budget: what decoding may cost.
+        record: takes note of damage that Pillow does not see.
         files: closes the picture in the end.
 
     Raises:
@@ -113,6 +116,10 @@ def open_picture(path: Path, head: bytes, budget: MediaBudget, files: ExitStack)
     except DAMAGED:
         return None
     budget.check_pixels(path, picture.size)
+    if png and png.has_damaged_pixels:
+        record.add(
+            NoteCode.PART_SKIPPED, "check sums of its pixels do not match: it is damaged", Reason.TRUNCATED
+        )
     animation, colours = (png.animation, png.colours) if png else _blocks(path, picture.format, budget)
     if animation is not None and len(animation.durations_ms) < 2 and animation.is_whole:
         animation = None

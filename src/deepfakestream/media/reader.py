@@ -119,8 +119,8 @@ def sample_frames(path: Path, *, num_frames: int, budget: MediaBudget) -> FrameS
 
 def _open(path: Path, head: bytes, budget: MediaBudget, record: Record, files: ExitStack) -> _Source:
     if head.startswith(JPEG_START):
-        return Still(path, Jpeg(path, path.read_bytes(), budget), budget, record)
-    opened = open_picture(path, head, budget, files)
+        return Still(path, Jpeg(path, budget), budget, record)
+    opened = open_picture(path, head, budget, record, files)
     if opened is None:
         return Clip(path, head, budget, record, files)
     if opened.animation is not None:

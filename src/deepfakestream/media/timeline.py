@@ -65,7 +65,7 @@ class Timeline:
     num_leaps: int
 
     num_undecodable: int
-    """Frames before the first keyframe: no player can show them."""
+    """Frames before the first keyframe, of the film or of a part: no player can show them."""
 
     @property
     def starts_s(self) -> Floats:
@@ -121,35 +121,35 @@ def build_timeline(
         min(len(candidates), distinct) < MIN_TIMED_SHARE * num_shown
         or _each_lasts_as_long_as_all(times[candidates], unit_s, stated_s)
     )
-    keys = np.flatnonzero(packets.is_key)
-    first_key = int(keys[0]) if len(keys) else 0
-    if is_counted or not len(candidates):
-        is_counted = True
-        ordinals = np.flatnonzero(is_shown)
-        ordinals = ordinals[ordinals >= first_key]
-        durations = np.ones(len(ordinals))
-        starting = _starting_points(ordinals, keys, None)
+    is_counted = is_counted or not len(candidates)
+    if is_counted:
+        candidates = np.flatnonzero(is_shown)
+        times, parts = np.arange(len(packets.shown)), np.zeros_like(parts)
+        num_restarts = num_leaps = 0
         unit_s = _counted_unit_s(packets, unit_s, usual_s, stated_s)
+    starting, is_reachable = _starting_points(candidates, np.flatnonzero(packets.is_key), times, parts)
+    order = np.lexsort((times[candidates], parts[candidates]))
+    order = order[is_reachable[order]]
+    ordinals = candidates[order]
+    if is_counted:
+        durations = np.ones(len(ordinals))
     else:
-        reachable = candidates[(candidates >= first_key) & (times[candidates] >= times[first_key])]
-        ordinals = reachable[np.lexsort((times[reachable], parts[reachable]))]
         gaps = np.diff(times[ordinals]).astype(np.float64)
         usual = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else usual_s / unit_s
         last_held = packets.held[ordinals[-1]] if len(ordinals) else 0
         held = np.where(gaps > 0, gaps, usual)
         durations = np.append(held, max(usual, last_held))[: len(ordinals)]
-        starting = _starting_points(ordinals, keys, times)
     return Timeline(
         ordinals=ordinals,
         parts=parts[ordinals],
         durations=durations,
         unit_s=unit_s,
-        starting_points=starting,
+        starting_points=starting[order],
         num_packets=len(packets.shown),
         is_counted=is_counted,
         num_restarts=num_restarts,
         num_leaps=num_leaps,
-        num_undecodable=num_shown - len(ordinals) if is_counted else len(candidates) - len(ordinals),
+        num_undecodable=len(candidates) - len(ordinals),
     )
 
 
@@ -282,15 +282,14 @@ def _is_plausible(rate: float) -> bool:
     return 1 <= rate <= MAX_RATE
 
 
-def _starting_points(ordinals: Ints, keys: Ints, times: Ints | None) -> Ints:
-    """Return the keyframe at which decoding must begin for each frame.
+def _starting_points(ordinals: Ints, keys: Ints, times: Ints, parts: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the keyframe at which decoding must begin for each frame, and whether there is one in its part.
 
     A frame that is decoded after a keyframe but shown before it needs the keyframe before that.
     """
     if not len(keys):
-        return np.zeros(len(ordinals), dtype=np.int64)
-    nearest = np.maximum(np.searchsorted(keys, ordinals, side="right") - 1, 0)
-    if times is not None:
-        is_leading = times[ordinals] < times[keys[nearest]]
-        nearest = np.where(is_leading, np.maximum(nearest - 1, 0), nearest)
-    return keys[nearest]
+        return np.zeros(len(ordinals), dtype=np.int64), np.ones(len(ordinals), dtype=bool)
+    nearest = np.searchsorted(keys, ordinals, side="right") - 1
+    nearest -= (nearest >= 0) & (times[ordinals] < times[keys[np.maximum(nearest, 0)]])
+    starting = keys[np.maximum(nearest, 0)]
+    return starting, (nearest >= 0) & (parts[starting] == parts[ordinals])

@@ -10,9 +10,10 @@ import av.error
 import av.filter
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
+from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.colour import is_hdr, needs_conversion, to_srgb
+from deepfakestream.media.colour import is_hdr, needs_conversion, profile_to_srgb, to_srgb
 from deepfakestream.media.types import MediaBudget, NoteCode, Record, RGBImage
 
 SQUARE_TOLERANCE = 0.015
@@ -133,6 +134,11 @@ def viewed_rgb(
     if is_converted:
         record.colour_converted(is_hdr=is_hdr(transfer))
         pixels = to_srgb(pixels, transfer=transfer, primaries=primaries, is_video=True)
+    elif (profile := _profile(picture)) is not None:
+        converted = profile_to_srgb(Image.fromarray(pixels), profile)
+        if converted is not None:
+            pixels = np.asarray(converted)
+            record.add(NoteCode.COLOUR_CONVERTED, "its colour profile was converted to sRGB")
     if size_px != (picture.width, picture.height):
         record.add(
             NoteCode.STRETCHED,
@@ -142,6 +148,13 @@ def viewed_rgb(
         how = " and ".join(["mirrored"] * is_mirrored + [f"turned by {90 * turns} degrees"] * (turns > 0))
         record.add(NoteCode.TURNED, f"the picture was {how}, as its display matrix says")
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if is_mirrored else pixels, turns))
+
+
+def _profile(picture: Any) -> bytes | None:
+    for data in picture.side_data:
+        if data.type == SideData.ICC_PROFILE:
+            return bytes(data)
+    return None
 
 
 def _rgb(picture: Any, size_px: tuple[int, int], pixel_format: str) -> Any:

@@ -39,8 +39,11 @@ class ModelInfo(Frozen):
     """Which model spoke."""
 
     name: str
+    """Name in the registry."""
     version: str
+    """Version in the registry; 0 is the model inside the package."""
     weights_sha256: str
+    """SHA-256 of the weights."""
 
 
 class Scorer(Protocol):

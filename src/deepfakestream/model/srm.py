@@ -1,10 +1,4 @@
-"""Steganalysis rich model (SRM) residuals: what is left of a face when its content is predicted away.
-
-The three 5x5 kernels of Zhou et al. (CVPR 2018, "Learning Rich Features for Image Manipulation Detection")
-after Fridrich and Kodovsky (2012), in the order KB, KV, H, each summed over the colour channels. They run on
-grey levels (0-255) and are truncated at +-3, as in steganalysis; on a 0-1 scale the truncation would never
-act.
-"""
+"""The layer of SRM residuals: what is left of a face when its content is predicted away (`model.noise`)."""
 
 from __future__ import annotations
 
@@ -12,17 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TRUNCATION = 3.0
-
-_KB = ((0, 0, 0, 0, 0), (0, -1, 2, -1, 0), (0, 2, -4, 2, 0), (0, -1, 2, -1, 0), (0, 0, 0, 0, 0))
-_KV = ((-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2), (2, -6, 8, -6, 2), (-1, 2, -2, 2, -1))
-_H = ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0))
+from deepfakestream.model.noise import KERNELS, TRUNCATION
 
 
 def srm_kernels() -> Tensor:
     """Return the kernels as convolution weights of shape `(3 out, 3 in, 5, 5)`; every filter sums to 0."""
-    kernels = torch.stack([torch.tensor(_KB) / 4.0, torch.tensor(_KV) / 12.0, torch.tensor(_H) / 2.0])
-    return kernels[:, None].repeat(1, 3, 1, 1)
+    return torch.from_numpy(KERNELS)[:, None].repeat(1, 3, 1, 1)
 
 
 class SRM(nn.Module):

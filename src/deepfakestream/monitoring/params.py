@@ -16,6 +16,7 @@ class DriftParams(Section):
     min_window: Positive = 30
     num_threshold: float = Field(0.2, gt=0.0)
     share_threshold: Share = 0.15
+    max_client_share: Share = 0.5
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

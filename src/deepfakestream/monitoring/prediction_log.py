@@ -39,9 +39,11 @@ CREATE TABLE IF NOT EXISTS predictions (
 );
 CREATE INDEX IF NOT EXISTS predictions_by_version ON predictions (model_version, sequence);
 """
+_WITH_CLIENT = "ALTER TABLE predictions ADD COLUMN client TEXT"
 _COLUMNS = (
     "prediction_id", "created_at", "channel", "media_sha256", "kind", "verdict", "p_fake", "reasons",
     "operating_point", "threshold", "model_name", "model_version", "weights_sha256", "features",
+    "client",
 )  # fmt: skip
 
 
@@ -54,37 +56,55 @@ class PredictionLog:
         Raises:
             DataError: the file is no prediction log of this schema, or its folder cannot be written.
         """
-        self._file = SqliteFile(path, what="prediction log", migrations=[_SCHEMA])
+        self._file = SqliteFile(path, what="prediction log", migrations=[_SCHEMA, _WITH_CLIENT])
 
-    def append(self, result: ScanResult, *, prediction_id: str, channel: str) -> None:
-        """Add one prediction; it is on disk when this returns.
+    def append(
+        self, result: ScanResult, *, prediction_id: str, channel: str, client: str | None = None
+    ) -> None:
+        """Add one prediction, or replace that of the same id; it is on disk when this returns.
 
         Args:
             result: what was answered. Its file name is not stored.
             prediction_id: the id that the caller was given; unique.
             channel: how it came in, e.g. `http`.
+            client: who sent it: the name of an API key.
         """
         marks = ", ".join("?" for _ in _COLUMNS)
-        statement = f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+        statement = (
+            f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - constants
+            f"ON CONFLICT (prediction_id) DO UPDATE SET {updates}"
+        )
         with self._file.connection() as connection:
-            connection.execute(statement, _row(result, prediction_id, channel))
+            connection.execute(statement, _row(result, prediction_id, channel, client))
 
-    def newest(self, n: int, *, model_version: str | None = None) -> pd.DataFrame:
+    def newest(
+        self, n: int, *, model_version: str | None = None, max_client_share: float = 1.0
+    ) -> pd.DataFrame:
         """Return the newest `n` predictions, oldest first, optionally of one model version only.
 
         Args:
             n: how many at most.
-            model_version: None: of all versions.
+            model_version: of which version; None takes all.
+            max_client_share: share of `n` that one client may have, where there are several: nobody alone
+                decides what the predictions of today look like.
 
         Returns:
             One row a prediction: the columns of the log (without `features`), then one float column for each
             of `FEATURES`, NaN where the file had no such number; `created_at` as UTC timestamps.
         """
         where = "" if model_version is None else "WHERE model_version = ?"
-        arguments = (n,) if model_version is None else (model_version, n)
-        query = f"SELECT {', '.join(_COLUMNS)} FROM predictions {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608
+        version = () if model_version is None else (model_version,)
+        count = f"SELECT COUNT(DISTINCT COALESCE(client, '')) FROM predictions {where}"  # noqa: S608 - constants
+        query = (
+            f"SELECT {', '.join(_COLUMNS)} FROM (SELECT *, ROW_NUMBER() OVER "  # noqa: S608 - constants
+            f"(PARTITION BY client ORDER BY sequence DESC) AS place FROM predictions {where}) "
+            "WHERE place <= ? ORDER BY sequence DESC LIMIT ?"
+        )
         with self._file.connection() as connection:
-            rows = connection.execute(query, arguments).fetchall()
+            several = max_client_share < 1.0 and connection.execute(count, version).fetchone()[0] > 1
+            most = max(1, int(n * max_client_share)) if several else n
+            rows = connection.execute(query, (*version, most, n)).fetchall()
         return _frame(rows[::-1])
 
     def count(self) -> int:
@@ -93,7 +113,7 @@ class PredictionLog:
             return int(connection.execute("SELECT COUNT(*) FROM predictions").fetchone()[0])
 
 
-def _row(result: ScanResult, prediction_id: str, channel: str) -> tuple[object, ...]:
+def _row(result: ScanResult, prediction_id: str, channel: str, client: str | None) -> tuple[object, ...]:
     media = result.media
     return (
         prediction_id,
@@ -110,6 +130,7 @@ def _row(result: ScanResult, prediction_id: str, channel: str) -> tuple[object, 
         result.model.version,
         result.model.weights_sha256,
         json.dumps(result.features),
+        client,
     )
 
 

@@ -46,7 +46,9 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
 
 def _check(params: DriftParams, settings: Settings, champion: Champion) -> DriftReport:
     version = champion.version
-    current = PredictionLog(settings.prediction_log_db).newest(params.window_size, model_version=version)
+    current = PredictionLog(settings.prediction_log_db).newest(
+        params.window_size, model_version=version, max_client_share=params.max_client_share
+    )
     governor = RetrainGovernor(settings.governor_db)
     report = check(
         current,

@@ -75,7 +75,8 @@ def track_results(
             num_frames=len(members),
             median_face_px=median(crop.face_px for crop, _ in members),
             faces=tuple(
-                FaceScore(time_s=crop.time_s, box_xyxy=crop.box_xyxy, p_fake=p) for crop, p in members
+                FaceScore(time_s=crop.time_s, box_xyxy=crop.box_xyxy, p_fake=p, frame=crop.frame_index)
+                for crop, p in members
             ),
         )
         for track_id, members in _by_track(crops, face_p_fake)

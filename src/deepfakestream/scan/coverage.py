@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractedFaces
-from deepfakestream.scan.result import Coverage, NotScored
+from deepfakestream.scan.result import Coverage, NotScored, SearchedFrame
 
 _CUT_SHORT = (Reason.TRUNCATED, Reason.TIME_BUDGET)
 _LEFT_OUT = (Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF, Reason.PICTURE_OF_FACE)
@@ -15,8 +16,13 @@ _LEFT_OUT = (Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF, Reason.PICTURE_OF_FACE)
 
 def coverage_of(faces: ExtractedFaces) -> Coverage:
     """Return what of a file was searched and scored."""
-    times = faces.frame_times_s
+    times = [frame.time_s for frame in faces.frames if frame.stream == 0]
     scored_at = {crop.time_s for crop in faces.crops if crop.stream == 0}
+    num_faces = Counter(crop.frame_index for crop in faces.crops)
+    frames = tuple(
+        SearchedFrame(time_s=frame.time_s, stream=frame.stream, num_faces=num_faces[number])
+        for number, frame in enumerate(faces.frames)
+    )
     duration_s = faces.info.duration_s
     if not times or duration_s is None:
         return Coverage(
@@ -26,6 +32,7 @@ def coverage_of(faces: ExtractedFaces) -> Coverage:
             scored_s=0.0,
             not_scored_s=0.0,
             not_scored=(),
+            frames=frames,
         )
     missing = _missing(times, [time in scored_at for time in times], duration_s, faces.notes)
     not_scored_s = sum(each.end_s - each.start_s for each in missing)
@@ -36,6 +43,7 @@ def coverage_of(faces: ExtractedFaces) -> Coverage:
         scored_s=max(0.0, duration_s - not_scored_s),
         not_scored_s=not_scored_s,
         not_scored=missing,
+        frames=frames,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
 from deepfakestream.scan.coverage import coverage_of
+from deepfakestream.scan.pictures import Pictures
 from deepfakestream.scan.result import MediaFacts, ScanResult, Verdict
 from deepfakestream.scan.wording import message_for
 
@@ -59,6 +60,8 @@ class ScanEngine:
         name: str | None = None,
         times: StageTimes | None = None,
         kind: MediaKind | None = None,
+        on_searched: Callable[[int], None] | None = None,
+        pictures: Pictures | None = None,
     ) -> ScanResult:
         """Return the verdict on one file; what is wrong with the file is in its reasons, never an exception.
 
@@ -67,6 +70,8 @@ class ScanEngine:
             name: what the result calls it; default: the path.
             times: filled with the seconds that each stage took.
             kind: what the caller takes; None takes both.
+            on_searched: is called with how many frames were searched for faces so far.
+            pictures: gets pictures of the searched frames and of the faces.
 
         Raises:
             WrongKindError: the file is of the other kind; nothing was searched.
@@ -76,7 +81,7 @@ class ScanEngine:
         times = times if times is not None else {}
         try:
             with _timed(times, "extract"):
-                faces = self._extract(path, kind)
+                faces = self._extract(path, kind, on_searched, pictures)
             with _timed(times, "hash"):
                 sha256 = sha256_file(path)
         except MediaError as error:
@@ -87,11 +92,27 @@ class ScanEngine:
         with _timed(times, "score"):
             return self._verdict(file, sha256, faces)
 
-    def _extract(self, path: Path, kind: MediaKind | None) -> ExtractedFaces:
+    def _extract(
+        self,
+        path: Path,
+        kind: MediaKind | None,
+        on_searched: Callable[[int], None] | None,
+        pictures: Pictures | None,
+    ) -> ExtractedFaces:
         with open_media(path, self._budget) as media:
             if kind is not None and media.kind != kind:
                 raise WrongKindError(found=media.kind, expected=kind)
-            return faces_of(media, self.detector, self.scorer.spec.extraction)
+            spec = self.scorer.spec
+            faces = faces_of(
+                media,
+                self.detector,
+                spec.extraction,
+                on_searched=on_searched,
+                on_frame=pictures.add_frame if pictures else None,
+            )
+        if pictures is not None:
+            pictures.add_faces(faces, spec.network)
+        return faces
 
     def _verdict(self, file: str, sha256: str, faces: ExtractedFaces) -> ScanResult:
         media = media_facts(faces, sha256=sha256)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from deepfakestream.errors import Reason
+from deepfakestream.host.counted import counted
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.scan.result import ScanResult, Verdict
+
+MIN_DIGITS, MAX_DIGITS = 2, 6
+"""Digits of a score in a sentence: what is measured supports two; more only tell it from a threshold."""
 
 VERDICT_WORDS: dict[Verdict, str] = {
     "likely_fake": "likely fake",
@@ -24,11 +30,12 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.TIME_BUDGET: "decoding took longer than allowed, the rest was not searched",
     Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
     Reason.PART_NOT_SEARCHED: "a part of the file was not searched",
-    Reason.HDR_CONVERTED: "the film is HDR and was converted, for which the model was not measured",
+    Reason.HDR_CONVERTED: "it is HDR and was converted, and the model was not measured on such media",
     Reason.NO_FACE: "no face was found",
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
     Reason.FACE_CUT_OFF: "faces that the picture's border cuts off were not scored",
     Reason.TOO_MANY_FACES: "more faces than the limit, the smallest were not scored",
+    Reason.DECODER_CRASHED: "reading the file ended the program that read it",
     Reason.PICTURE_OF_FACE: "a face that never moves, such as a poster or a drawing, was not scored",
 }
 
@@ -45,23 +52,97 @@ def explain_reason(result: ScanResult, reason: Reason) -> str:
 
 
 def message_for(result: ScanResult) -> str:
-    """Return a sentence that says what the verdict rests on, and another on what was not looked at."""
+    """Return a sentence that says the verdict and what its score means, and others on what limits it."""
     limits = "; ".join(explain_reason(result, reason) for reason in result.reasons)
     if result.p_fake is None:
         frames = result.media.frames_searched if result.media else 0
-        return f"There is no score: {limits} (searched {frames} frame{'' if frames == 1 else 's'})."
-    return f"{_judged(result, result.p_fake)} But {limits}." if limits else _judged(result, result.p_fake)
+        return f"There is no score: {limits} (searched {counted(frames, 'frame')})."
+    sentences = [_judged(result, result.p_fake), _disagreement(result), f"But {limits}." if limits else ""]
+    return " ".join(filter(None, sentences))
+
+
+def limits_of(result: ScanResult) -> list[str]:
+    """Return sentences on what limits a verdict: what was left out, not looked at, or is not certain."""
+    limits = [f"{explain_reason(result, reason)}." for reason in result.reasons]
+    limits.append(_disagreement(result))
+    coverage = result.coverage
+    if coverage is not None and coverage.seconds_between_frames is not None:
+        limits.append(
+            f"{counted(coverage.frames_searched, 'frame')} searched, one each "
+            f"{coverage.seconds_between_frames:.1f} s; what lies between them was not looked at."
+        )
+        limits += [
+            f"{each.start_s:.1f} to {each.end_s:.1f} s has no score: {reason_words(each.reason)}."
+            for each in coverage.not_scored
+        ]
+    return [f"{text[0].upper()}{text[1:]}" for text in limits if text]
+
+
+def rates_of(point: OperatingPoint) -> str:
+    """Return a sentence on how often a threshold was right and wrong where the model was measured."""
+    if point.fpr is None or point.tpr is None:
+        return f"How often this threshold is wrong was not measured ({point.measured_on})."
+    return (
+        f"Where the model was measured, {_of_many(point.fpr)} genuine and {_of_many(point.tpr)} fake samples "
+        f"reached this threshold ({point.measured_on})."
+    )
 
 
 def _judged(result: ScanResult, p_fake: float) -> str:
     """Return the verdict, the score, and what the score means at the threshold in force, in one sentence."""
-    point, name = result.threshold, result.operating_point
-    score = f"the score is {p_fake:.3f} on a scale from 0 (real) to 1 (fake)"
-    fake = f"from {point.threshold:.3f} on it counts as likely fake"
-    real = f"below {point.inconclusive_from:.3f} as likely real"
+    point = result.threshold
+    digits = _digits(p_fake, (point.threshold, point.inconclusive_from))
+    verdict = VERDICT_WORDS[result.verdict].capitalize()
+    head = f"{verdict}: the score is {_score(p_fake, digits)} on a scale from 0 (real) to 1 (fake)"
+    fake = f"likely fake from {point.threshold:.{digits}f} on"
+    real = f"likely real below {point.inconclusive_from:.{digits}f}"
+    if result.verdict == "inconclusive":
+        return f"{head}; this model calls a file {fake}, and {real}."
+    return f"{head}, and this model calls a file {fake if result.verdict == 'likely_fake' else real}."
+
+
+def _disagreement(result: ScanResult) -> str:
+    """Return a sentence where the frames do not agree on the verdict, else nothing."""
+    if result.interval is None or result.p_fake is None:
+        return ""
+    low, high = result.interval
+    bounds = (result.threshold.threshold, result.threshold.inconclusive_from)
+    crossed = [bound for bound in bounds if low < bound <= high]
+    if not crossed:
+        return ""
+    digits = max(_digits(low, crossed), _digits(high, crossed))
+    between = " and ".join(f"{bound:.{digits}f}" for bound in sorted(crossed))
     return (
-        f"{VERDICT_WORDS[result.verdict].capitalize()}: {score}; {fake}, {real} (operating point '{name}')."
+        "The frames do not agree: with others of them the score could be "
+        f"{_score(low, digits)} to {_score(high, digits)}, on both sides of {between}."
     )
+
+
+def _digits(value: float, bounds: Sequence[float]) -> int:
+    """Return how many digits show on which side of the bounds a value lies: two, or a few more."""
+
+    def tell(digits: int, bound: float) -> bool:
+        shown = round(bound, digits)
+        return 0 < shown < 1 and (value >= bound or round(value, digits) < shown)
+
+    enough = (n for n in range(MIN_DIGITS, MAX_DIGITS) if all(tell(n, bound) for bound in bounds))
+    return next(enough, MAX_DIGITS)
+
+
+def _score(value: float, digits: int) -> str:
+    """Return a score; never 0 or 1, which would claim certainty."""
+    smallest = 10.0**-digits
+    if round(value, digits) >= 1:
+        return f"above {1 - smallest:.{digits}f}"
+    if round(value, digits) <= 0:
+        return f"below {smallest:.{digits}f}"
+    return f"{value:.{digits}f}"
+
+
+def _of_many(share: float) -> str:
+    many = 1000 if share < 0.01 else 100
+    count = round(share * many)
+    return f"about {count} of {many:,}" if count else f"fewer than 1 of {many:,}"
 
 
 def describe_point(name: str, point: OperatingPoint) -> str:

@@ -1,29 +1,41 @@
-"""The door of the service: decides before a body is read, counts while it is read, and words every refusal.
+"""Decides before a body is read, counts while it is read, and words every refusal.
 
 BentoML and FastAPI read a body of any size, queue without bound, and answer failures in three formats. This
-ASGI middleware wraps them: an upload is refused by its headers (kind, length), by the number already in
-work, or as soon as it has sent too much or too slowly; and whatever fails behind it leaves as a problem
-document with a request id.
+ASGI middleware wraps them: a request is refused by its headers (host, site, key, kind, length), by what is
+already in work, or as soon as it has sent too much or too slowly; and whatever fails behind it leaves as a
+problem document with a request id.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deepfakestream.access.rates import PERIOD_S
+from deepfakestream.errors import ServerError
 from deepfakestream.service import problems
-from deepfakestream.service.problems import Problem
+from deepfakestream.service.callers import Caller
+from deepfakestream.service.places import UploadPlaces, WorkPlace
+from deepfakestream.service.problems import Problem, Refused
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _WITHOUT_BODY = {"GET", "HEAD"}
+_FILE_TYPE = re.compile(r"(image|video)/[a-z0-9.+-]+|application/octet-stream")
+_FORM = "multipart/form-data"
+MAX_IDLE_S = 20.0
+"""Longest time without a byte of a body that is not complete."""
+GRACE_S = 10.0
+"""Time from the headers in which a body may come as slowly as it likes."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -35,122 +47,163 @@ class Policy:
     """Most bytes of a request body, by path of each endpoint that takes a file."""
     other_bytes: int = 65_536
     """Most bytes of a body sent anywhere else."""
-    max_concurrency: int
-    """Uploads in work at a time; more are turned away."""
-    upload_timeout_s: float = 120.0
-    """Longest time from a request's headers to the end of its body."""
-    retry_after_s: int = 2
+    max_uploads: int
+    """Uploads of a kind that arrive at a time; more are turned away."""
+    max_uploads_per_client: int
+    """Of these, uploads of one caller."""
+    min_bytes_s: int
+    """Slowest mean rate of an upload."""
+    max_idle_s: float = MAX_IDLE_S
+    grace_s: float = GRACE_S
+    retry_after_s: float = 2.0
 
 
-class UploadSlots:
-    """Counts the uploads in work. Used from the event loop alone."""
+class Host(Protocol):
+    """What stands behind the middleware: `deepfakestream.service.runtime.Runtime`."""
 
-    def __init__(self) -> None:
-        self.in_work = 0
+    @property
+    def policy(self) -> Policy:
+        """What may come in."""
+        ...
 
-    def enter(self, capacity: int) -> bool:
-        """Take a place; False where all are taken."""
-        if self.in_work >= capacity:
-            return False
-        self.in_work += 1
-        return True
+    async def identify(self, scope: Scope, headers: Headers) -> Caller:
+        """Return who sends a request.
 
-    def hold(self) -> None:
-        """Take a place for work that goes on after its request was answered."""
-        self.in_work += 1
+        Raises:
+            Refused: host, site, key or rate forbid it.
+        """
+        ...
 
-    def leave(self) -> None:
-        """Give a place back."""
-        self.in_work -= 1
+    async def make_room(self, path: str, caller: Caller) -> WorkPlace | None:
+        """Return the place of an upload, or None where it needs none.
+
+        Raises:
+            Refused: there is no model yet, no place, or the caller's quota is used up.
+        """
+        ...
+
+    def refused(self, kind: str) -> None:
+        """Count a problem that the middleware itself raised, by its type."""
+        ...
+
+    def answered(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        ...
 
 
 class Admission:
     """ASGI middleware; see the module."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        policy: Callable[[], Policy],
-        slots: UploadSlots,
-        ready: Callable[[], bool],
-        on_refusal: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: the application.
-            policy: gives the limits; asked at every request.
-            slots: counts the uploads in work.
-            ready: whether uploads can be answered.
-            on_refusal: called with the type of each problem that this middleware itself raised.
-        """
+    def __init__(self, app: ASGIApp, *, host: Host) -> None:
+        """Wrap an application."""
         self._app = app
-        self._policy = policy
-        self._slots = slots
-        self._ready = ready
-        self._on_refusal = on_refusal
+        self._host = host
+        self._uploads = UploadPlaces()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = self._policy()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         exchange = _Exchange(
             receive=receive,
             send=send,
-            policy=policy,
+            policy=self._host.policy,
             request_id=request_id,
             method=scope["method"],
             path=scope["path"],
         )
-        scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
-        refusal = self._refusal(headers, exchange)
-        if refusal is not None:
-            exchange.refusal = refusal
-            await exchange.refuse(refusal)
-        else:
-            await self._pass_on(scope, exchange)
+        place = None
+        try:
+            caller = await self._host.identify(scope, headers)
+            exchange.caller = caller
+            place = await self._admit(headers, exchange, caller)
+        except Refused as refused:
+            exchange.refusal = refused.problem
+        except ServerError:
+            _LOG.exception("request %s: the store does not answer", exchange.request_id)
+            exchange.refusal = problems.store_unavailable()
+        state = {"request_id": exchange.request_id, "caller": exchange.caller, "place": place}
+        scope["state"] = {**scope.get("state", {}), **state}
         if exchange.refusal is not None:
-            self._on_refusal(exchange.refusal.type)
+            await exchange.refuse(exchange.refusal)
+        else:
+            await self._pass_on(scope, exchange, place)
+        if exchange.refusal is not None:
+            self._host.refused(exchange.refusal.type)
+        self._host.answered(exchange.method, exchange.path, exchange.status, exchange.seconds)
 
-    def _refusal(self, headers: Headers, exchange: _Exchange) -> Problem | None:
-        """Return what the headers alone forbid; takes a place where they forbid nothing."""
-        length = headers.get("content-length", "0")
-        if not length.isdecimal():
-            return problems.of_status(400, "Content-Length is not a number.")
-        if int(length) > exchange.max_bytes:
-            return exchange.too_much()
-        is_form = _media_type(headers) == "multipart/form-data"
+    async def _admit(self, headers: Headers, exchange: _Exchange, caller: Caller) -> WorkPlace | None:
+        """Take the places that an upload needs.
+
+        Raises:
+            Refused: the headers forbid it, or there is no room.
+        """
+        _check_headers(headers, exchange)
         if not exchange.is_upload:
-            return exchange.misplaced() if is_form and exchange.method not in _WITHOUT_BODY else None
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            return problems.not_an_upload("Compressed request bodies are not taken; send the file as it is.")
-        if not is_form:
-            return problems.not_an_upload("Send multipart/form-data with the media file in the field 'file'.")
-        policy = exchange.policy
-        if not self._ready():
-            return problems.not_ready(policy.retry_after_s)
-        return (
-            None if self._slots.enter(policy.max_concurrency) else problems.overloaded(policy.retry_after_s)
-        )
+            return None
+        policy, path, client = exchange.policy, exchange.path, caller.client
+        if not self._uploads.has_room(path, policy.max_uploads):
+            raise Refused(
+                problems.overloaded(
+                    policy.retry_after_s, capacity=policy.max_uploads, what="uploads that arrive"
+                )
+            )
+        limit = policy.max_uploads_per_client
+        if client and self._uploads.num_of(client) >= limit:
+            raise Refused(problems.too_many_at_once(policy.retry_after_s, limit=limit, what="uploads"))
+        # Taken before the question below waits, or several requests would see the same free place.
+        self._uploads.enter(path, client)
+        exchange.on_body_end = lambda: self._uploads.leave(path, client)
+        try:
+            return await self._host.make_room(path, caller)
+        except BaseException:
+            exchange.end_body()
+            raise
 
-    async def _pass_on(self, scope: Scope, exchange: _Exchange) -> None:
+    async def _pass_on(self, scope: Scope, exchange: _Exchange, place: WorkPlace | None) -> None:
+        if place is not None:
+            place.lend_while_uploading()
         try:
             await self._app(scope, exchange.receive_counted, exchange.send_worded)
         except _BodyRefused:
             if exchange.refusal is not None:
                 await exchange.refuse(exchange.refusal)
-        except Exception:  # noqa: BLE001 - whatever fails behind the door leaves as a problem
+        except Exception:  # noqa: BLE001 - whatever fails behind the middleware leaves as a problem
             _LOG.exception("request %s failed", exchange.request_id)
             await exchange.refuse(problems.internal())
         finally:
-            if exchange.is_upload:
-                self._slots.leave()
+            exchange.end_body()
+            if place is not None:
+                place.release()
+
+
+def _check_headers(headers: Headers, exchange: _Exchange) -> None:
+    """Do nothing where a request could be what its path takes.
+
+    Raises:
+        Refused: its length or its type forbid it.
+    """
+    length = headers.get("content-length", "0")
+    if not length.isdecimal():
+        raise Refused(problems.of_status(400, "Content-Length is not a number."))
+    if int(length) > exchange.max_bytes:
+        raise Refused(exchange.too_much())
+    media_type = _media_type(headers)
+    is_file = media_type == _FORM or _FILE_TYPE.fullmatch(media_type) is not None
+    if not exchange.is_upload:
+        if is_file and exchange.method not in _WITHOUT_BODY:
+            raise Refused(exchange.misplaced())
+        return
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        text = "Compressed request bodies are not taken; send the file as it is."
+        raise Refused(problems.not_an_upload(text))
+    if not is_file:
+        text = "Send the file as the body with its type, e.g. image/jpeg, or in the field 'file' of a form."
+        raise Refused(problems.not_an_upload(text))
 
 
 class _BodyRefused(Exception):  # noqa: N818 - carries control, not an error
@@ -167,15 +220,19 @@ class _Exchange:
     request_id: str
     method: str
     path: str
+    caller: Caller | None = None
     refusal: Problem | None = None
+    on_body_end: Callable[[], None] | None = None
+    """Is called once, when the body is complete or will not be read any more."""
     _num_bytes: int = 0
     _body_ended: bool = False
+    status: int = 499
+    """Of the answer; where none was sent, the client was gone."""
+    seconds: float = 0.0
+    """From the headers to the begin of the answer."""
     _started: bool = False
     _muted: bool = False
-    _deadline: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._deadline = time.monotonic() + self.policy.upload_timeout_s
+    _began_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_upload(self) -> bool:
@@ -197,20 +254,32 @@ class _Exchange:
             return problems.method_not_allowed()
         return problems.no_upload_here(self.policy.upload_bytes)
 
+    def end_body(self) -> None:
+        """Note that no more of the body will be read."""
+        self._body_ended = True
+        if self.on_body_end is not None:
+            self.on_body_end()
+            self.on_body_end = None
+
     async def receive_counted(self) -> Message:
-        """Pass the next message on; refuse the request once its body is too large or too late."""
+        """Pass the next message on; refuse the request once its body is too large or too slow."""
         if self._body_ended:
             return await self.receive()
         try:
-            async with asyncio.timeout(self._deadline - time.monotonic()):
+            async with asyncio.timeout(self.policy.max_idle_s):
                 message = await self.receive()
         except TimeoutError as error:
-            self.refusal = problems.slow_upload(self.policy.upload_timeout_s)
+            self.refusal = problems.slow_upload(self.policy.min_bytes_s)
             raise _BodyRefused from error
         self._num_bytes += len(message.get("body", b""))
-        self._body_ended = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self.end_body()
         if self._num_bytes > self.max_bytes:
             self.refusal = self.too_much()
+            raise _BodyRefused
+        late_s = time.monotonic() - self._began_at - self.policy.grace_s
+        if not self._body_ended and self._num_bytes < late_s * self.policy.min_bytes_s:
+            self.refusal = problems.slow_upload(self.policy.min_bytes_s)
             raise _BodyRefused
         return message
 
@@ -227,7 +296,7 @@ class _Exchange:
                 await self.refuse(problems.of_status(message["status"]), keep=headers)
                 return
             self._decorate(headers)
-            self._started = True
+            self._begin(message["status"])
         await self.send(message)
 
     async def refuse(self, problem: Problem, keep: Headers | None = None) -> None:
@@ -235,7 +304,7 @@ class _Exchange:
         self._muted = True
         if self._started:
             return
-        self._started = True
+        self._begin(problem.status)
         body = problem.body(self.request_id)
         headers = MutableHeaders({"content-type": problems.MEDIA_TYPE, "content-length": str(len(body))})
         headers.update({name: keep[name] for name in ("allow", "retry-after") if keep and name in keep})
@@ -244,10 +313,18 @@ class _Exchange:
         await self.send({"type": "http.response.start", "status": problem.status, "headers": headers.raw})
         await self.send({"type": "http.response.body", "body": body})
 
+    def _begin(self, status: int) -> None:
+        self._started, self.status = True, status
+        self.seconds = time.monotonic() - self._began_at
+
     def _decorate(self, headers: MutableHeaders) -> None:
         headers["x-request-id"] = self.request_id
         headers["x-content-type-options"] = "nosniff"
         headers.setdefault("cache-control", "no-store")
+        rate = self.caller.rate if self.caller else None
+        if rate is not None and "ratelimit" not in headers:
+            headers["ratelimit-policy"] = f'"requests";q={rate.limit};w={PERIOD_S}'
+            headers["ratelimit"] = f'"requests";r={rate.remaining};t={math.ceil(rate.seconds_to_next)}'
 
 
 def _media_type(headers: Headers) -> str:

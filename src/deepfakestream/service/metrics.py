@@ -1,22 +1,51 @@
-"""What the service counts, for `/metrics`; the names are listed in docs/MONITORING.md."""
+"""What the service counts, for `/metrics`; the names are listed in docs/MONITORING.md.
+
+BentoML's own numbers have every path that anybody asks for as a label, so that strangers decide how many
+there are. Ours have the paths of the endpoints, and one more for all others.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
 
+from deepfakestream.jobs.queue import QueueState
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.scan.result import ScanResult
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 class ServiceMetrics:
-    """The service's own Prometheus metrics, next to BentoML's `bentoml_service_*`."""
+    """The service's Prometheus metrics."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         """Register the metrics; once a registry."""
+        self._registry = registry
+        self._requests = Counter(
+            "deepfakestream_requests",
+            "Requests that were answered",
+            ["method", "endpoint", "status"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "deepfakestream_request_seconds",
+            "Time from a request's headers to the begin of its answer",
+            ["endpoint"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
         self._predictions = Counter(
             "deepfakestream_predictions",
             "Predictions that were made, late ones too",
@@ -54,6 +83,19 @@ class ServiceMetrics:
             multiprocess_mode="livemostrecent",  # a worker that died in a load has left its 1 behind
             registry=registry,
         )
+        self._queue = Gauge(
+            "deepfakestream_jobs",
+            "Videos in the job store by state: queued, running",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self._workers = Gauge(
+            "deepfakestream_job_workers",
+            "Workers that were seen within half a minute",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self._model = Gauge(
             "deepfakestream_model_info",
             "1 for the model that answers, 0 for models that did",
@@ -70,6 +112,33 @@ class ServiceMetrics:
             self._p_fake.observe(result.p_fake)
         for stage, seconds in times_s.items():
             self._stages.labels(stage).observe(seconds)
+
+    def render(self) -> bytes:
+        """Return all numbers as Prometheus reads them: of every process, where BentoML runs several."""
+        if self._registry is REGISTRY and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            together = CollectorRegistry()
+            multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            return generate_latest(together)
+        return generate_latest(self._registry)
+
+    def answered(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """Count an answer.
+
+        Args:
+            method: of the request; those that HTTP does not know count as one.
+            endpoint: path of an endpoint as documented, or `other`.
+            status: of the answer.
+            seconds: from the headers of the request to the begin of the answer.
+        """
+        known = method if method in _METHODS else "other"
+        self._requests.labels(known, endpoint, str(status)).inc()
+        self._request_seconds.labels(endpoint).observe(seconds)
+
+    def queue(self, state: QueueState) -> None:
+        """Record how much waits and who works."""
+        self._queue.labels("queued").set(state.num_queued)
+        self._queue.labels("running").set(state.num_running)
+        self._workers.set(state.num_workers)
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused before its file was looked at."""

@@ -18,3 +18,11 @@ class ServeParams(Section):
     max_duration_s: float = Field(600.0, gt=0.0)
     max_pixels: Positive = 40_000_000
     max_concurrency: Positive = 8
+    max_uploads: Positive = 32
+    max_uploads_per_client: Positive = 8
+    min_upload_bytes_s: Positive = 16_384
+    max_queued: Positive = 200
+    max_queued_per_client: Positive = 50
+    job_timeout_s: float = Field(900.0, gt=0.0)
+    media_kept_h: float = Field(24.0, ge=0.0)
+    result_kept_h: float = Field(720.0, gt=0.0)

@@ -1,16 +1,15 @@
-"""One upload to one answer: checked, scanned, logged, counted. Runs in a worker thread."""
+"""One image to one answer: checked, scanned, logged, counted. Runs in a worker thread."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import time
-import uuid
 from pathlib import Path
 
 from deepfakestream.errors import WeightsError, WrongKindError
-from deepfakestream.media.types import MediaKind
 from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.scan.pictures import Pictures
 from deepfakestream.service import problems
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.models import ServedModel
@@ -31,26 +30,36 @@ class Predictor:
         self._metrics = metrics
 
     def predict(
-        self, path: Path, *, kind: MediaKind, model: ServedModel, request_id: str, accepted_at: float
+        self,
+        path: Path,
+        *,
+        analysis_id: str,
+        owner: str,
+        model: ServedModel,
+        request_id: str,
+        accepted_at: float,
+        pictures: Pictures | None = None,
     ) -> Prediction:
-        """Return the answer for one file, after it was appended to the prediction log.
+        """Return the answer for one image, after it was appended to the prediction log.
 
         Args:
             path: the upload.
-            kind: what the endpoint takes.
+            analysis_id: id of the answer.
+            owner: who sent the image.
             model: the model that answers.
             request_id: id of the request.
             accepted_at: `time.perf_counter()` when the upload was complete.
+            pictures: gets pictures of the image and its faces.
 
         Raises:
-            Refused: the file is not of the kind or cannot be scanned, or the model failed.
+            Refused: the file is no image or cannot be scanned, or the model failed.
         """
         times = {"queue": time.perf_counter() - accepted_at}
         try:
-            result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind=kind)
+            result = model.engine.scan(path, name=UPLOAD_NAME, times=times, kind="image", pictures=pictures)
         except WrongKindError as error:
             self._metrics.refused("content_mismatch")
-            raise Refused(problems.content_mismatch(found=error.found, expected=kind)) from error
+            raise Refused(problems.content_mismatch(found=error.found, expected="image")) from error
         except WeightsError as error:
             self._metrics.not_a_number()
             _LOG.error("request %s: %s", request_id, error)
@@ -62,12 +71,13 @@ class Predictor:
         times["total"] = time.perf_counter() - accepted_at
         prediction = Prediction(
             **dict(result),
-            prediction_id=uuid.uuid4().hex,
+            id=analysis_id,
+            prediction_id=analysis_id,
             request_id=request_id,
             timings_ms={stage: round(1000 * seconds, 2) for stage, seconds in times.items()},
         )
         try:
-            self._log.append(prediction, prediction_id=prediction.prediction_id, channel=CHANNEL)
+            self._log.append(prediction, prediction_id=prediction.id, channel=CHANNEL, client=owner)
         except sqlite3.Error as error:
             _LOG.exception("request %s: the prediction log cannot be written", request_id)
             raise Refused(problems.internal()) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -56,6 +57,7 @@ _BY_REASON = {
     Reason.TOO_MANY_PIXELS: ("too-many-pixels", 422, "The picture is too large"),
     Reason.TOO_LONG: ("duration-exceeded", 422, "The video is too long"),
     Reason.TIME_BUDGET: ("decoder-timeout", 422, "The file takes too long to decode"),
+    Reason.DECODER_CRASHED: ("decoder-crashed", 422, "Reading the file ended the program that read it"),
     Reason.TRUNCATED: ("truncated-media", 422, "The file ends before its first picture"),
 }
 
@@ -64,6 +66,11 @@ def unusable_media(reason: Reason, detail: str) -> Problem:
     """Return the problem of a file that arrived whole but cannot be scanned."""
     kind, status, title = _BY_REASON.get(reason, ("unusable-media", 422, "The file cannot be scanned"))
     return Problem(type=kind, status=status, title=title, detail=detail, extensions={"reason": str(reason)})
+
+
+def empty_file() -> Problem:
+    """Return the problem of a file without bytes, before anybody has tried to read it."""
+    return unusable_media(Reason.EMPTY_FILE, "upload: the file is empty; get a whole copy")
 
 
 def content_mismatch(*, found: str, expected: str) -> Problem:
@@ -136,36 +143,240 @@ def too_large(max_bytes: int) -> Problem:
     )
 
 
-def slow_upload(seconds: float) -> Problem:
-    """Return the problem of a body that did not arrive in time."""
+def slow_upload(min_bytes_s: int) -> Problem:
+    """Return the problem of a body that comes too slowly or stopped coming."""
     return Problem(
         type="slow-upload",
         status=408,
-        title="The upload took too long",
-        detail=f"The request body did not arrive within {seconds:g} seconds; send it again.",
+        title="The upload is too slow",
+        detail=f"The request body must arrive at {min_bytes_s} bytes a second or more; send it again.",
         headers={"Connection": "close"},
     )
 
 
-def overloaded(retry_after_s: int) -> Problem:
-    """Return the problem of a service that already works on as much as it may."""
+def _later(seconds: float) -> dict[str, str]:
+    """Return Retry-After for a moment that is at least a second away."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def overloaded(retry_after_s: float, *, capacity: int, what: str) -> Problem:
+    """Return the problem of a service that already works on as much as it may.
+
+    Args:
+        retry_after_s: when a place is likely to be free.
+        capacity: how many places there are.
+        what: what they are for, e.g. `images in work`.
+    """
+    wait = _later(retry_after_s)
     return Problem(
         type="overloaded",
         status=503,
         title="The service is busy",
-        detail=f"All places are taken; try again in {retry_after_s} seconds.",
-        headers={"Retry-After": str(retry_after_s)},
+        detail=f"All {capacity} places for {what} are taken; try again in {wait['Retry-After']} seconds.",
+        headers={
+            **wait,
+            "RateLimit-Policy": f'"capacity";q={capacity}',
+            "RateLimit": f'"capacity";r=0;t={wait["Retry-After"]}',
+        },
     )
 
 
-def not_ready(retry_after_s: int) -> Problem:
+def storage_full() -> Problem:
+    """Return the problem of an upload that there is no room for."""
+    return Problem(
+        type="storage-full",
+        status=503,
+        title="There is no room for the file",
+        detail="The storage of the service is full; try again later, or tell who runs it.",
+        headers=_later(60),
+    )
+
+
+def store_unavailable() -> Problem:
+    """Return the problem of a job store that does not answer."""
+    return Problem(
+        type="store-unavailable",
+        status=503,
+        title="The job store does not answer",
+        detail="The database of the service does not answer; try again soon.",
+        headers=_later(5),
+    )
+
+
+def unauthorized(detail: str) -> Problem:
+    """Return the problem of a request without a key that opens anything."""
+    return Problem(
+        type="unauthorized",
+        status=401,
+        title="A valid API key is required",
+        detail=f"{detail} Send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
+        headers={"WWW-Authenticate": 'Bearer realm="deepfakestream"', "Connection": "close"},
+    )
+
+
+def forbidden(scope: str) -> Problem:
+    """Return the problem of a key that does not open this."""
+    return Problem(
+        type="forbidden",
+        status=403,
+        title="The API key does not allow this",
+        detail=f"This needs the scope '{scope}', which the key does not have; use a key that has it.",
+        headers={"Connection": "close"},
+    )
+
+
+def keys_required() -> Problem:
+    """Return the problem of a service without keys that is reached from another machine."""
+    return Problem(
+        type="keys-required",
+        status=403,
+        title="The service needs API keys",
+        detail="The service is reached by an address other than this machine's own and asks for no keys; set "
+        "DEEPFAKESTREAM_ACCESS=keys, or =open where something in front of it knows the callers.",
+        headers={"Connection": "close"},
+    )
+
+
+def host_not_allowed() -> Problem:
+    """Return the problem of a request for a name that is not this service's."""
+    return Problem(
+        type="host-not-allowed",
+        status=421,
+        title="The host name is not served here",
+        detail="The Host header names another service; add the name to DEEPFAKESTREAM_ALLOWED_HOSTS.",
+        headers={"Connection": "close"},
+    )
+
+
+def cross_site() -> Problem:
+    """Return the problem of a page elsewhere that makes its visitor's browser send something here."""
+    return Problem(
+        type="cross-site",
+        status=403,
+        title="Pages of other sites may not send here",
+        detail="A web page of another site sent this; send it from a program or this service's own page.",
+        headers={"Connection": "close"},
+    )
+
+
+def rate_limited(retry_after_s: float, *, per_minute: int) -> Problem:
+    """Return the problem of a caller who asks too often."""
+    wait = _later(retry_after_s)
+    return Problem(
+        type="rate-limited",
+        status=429,
+        title="Too many requests",
+        detail=f"The key allows {per_minute} requests a minute; try again in {wait['Retry-After']} seconds.",
+        headers={
+            **wait,
+            "RateLimit-Policy": f'"requests";q={per_minute};w=60',
+            "RateLimit": f'"requests";r=0;t={wait["Retry-After"]}',
+        },
+    )
+
+
+def quota_exceeded(retry_after_s: float, *, quota: int, what: str) -> Problem:
+    """Return the problem of a caller who has used up the day."""
+    return Problem(
+        type="quota-exceeded",
+        status=429,
+        title="The quota of the day is used up",
+        detail=f"The key allows {quota} {what} a day (UTC); try again tomorrow, or ask for a larger quota.",
+        headers={**_later(retry_after_s), "Connection": "close"},
+    )
+
+
+def too_many_at_once(retry_after_s: float, *, limit: int, what: str) -> Problem:
+    """Return the problem of a caller who has too much in work at the same time."""
+    wait = _later(retry_after_s)
+    return Problem(
+        type="too-many-at-once",
+        status=429,
+        title="Too much at the same time",
+        detail=f"One caller may have {limit} {what}; try again in {wait['Retry-After']} seconds.",
+        headers={**wait, "Connection": "close"},
+    )
+
+
+def no_analysis() -> Problem:
+    """Return the problem of an id that this caller has no analysis of."""
+    return Problem(
+        type="not-found",
+        status=404,
+        title="There is no such analysis",
+        detail="There is no analysis of this id, or it belongs to another key, or it was removed.",
+    )
+
+
+def no_part(detail: str) -> Problem:
+    """Return the problem of a part that the analysis does not have."""
+    return Problem(type="not-found", status=404, title="There is no such part", detail=detail)
+
+
+def not_finished(status: str, retry_after_s: float) -> Problem:
+    """Return the problem of an analysis that has no result yet."""
+    return Problem(
+        type="not-ready",
+        status=409,
+        title="The analysis has no result yet",
+        detail=f"The analysis is {status}; ask again later, or read its events.",
+        headers=_later(retry_after_s),
+    )
+
+
+def no_result(status: str) -> Problem:
+    """Return the problem of an analysis that will have no result."""
+    return Problem(
+        type="canceled",
+        status=409,
+        title="The analysis has no result",
+        detail=f"The analysis is {status}; send the file again.",
+    )
+
+
+def expired(detail: str) -> Problem:
+    """Return the problem of something that was kept for a while and is gone."""
+    return Problem(type="expired", status=410, title="It is no longer kept", detail=detail)
+
+
+def key_reused() -> Problem:
+    """Return the problem of an idempotency key that came with another request."""
+    return Problem(
+        type="idempotency-mismatch",
+        status=422,
+        title="The idempotency key stands for another request",
+        detail="This Idempotency-Key was used for another file or other options; make up a new key.",
+    )
+
+
+def bad_parameter(detail: str) -> Problem:
+    """Return the problem of a parameter, header or body that is not as described."""
+    return Problem(type="bad-parameter", status=422, title="A parameter is not allowed", detail=detail)
+
+
+def unsafe_url(detail: str) -> Problem:
+    """Return the problem of an address that nothing is sent to."""
+    return Problem(type="unsafe-url", status=422, title="The address is not allowed", detail=detail)
+
+
+def feedback_conflict(label: str) -> Problem:
+    """Return the problem of a source that said the opposite before."""
+    return Problem(
+        type="feedback-conflict",
+        status=409,
+        title="This source gave another label",
+        detail=f"This source called the prediction {label}; a label is given once a source.",
+    )
+
+
+def not_ready(retry_after_s: float) -> Problem:
     """Return the problem of a service that has no model yet."""
     return Problem(
         type="model-not-ready",
         status=503,
         title="The model is not loaded yet",
-        detail=f"The service is starting; try again in {retry_after_s} seconds.",
-        headers={"Retry-After": str(retry_after_s)},
+        detail=f"The service is starting; try again in {retry_after_s:g} seconds.",
+        headers=_later(retry_after_s),
     )
 
 

@@ -25,7 +25,7 @@ from deepfakestream.faces.types import ExtractionSpec, FaceCrop
 from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import remove_partials, replacing
 
-ALGORITHM_VERSION = 7
+ALGORITHM_VERSION = 8
 """Raise it when the same media, spec and weights would give other crops than before."""
 
 _FACE_COLUMNS = (

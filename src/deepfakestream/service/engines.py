@@ -1,0 +1,36 @@
+"""How the service and its workers open a model: budgets and operating point from `params.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepfakestream.media.types import MediaBudget
+from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.service.models import EngineFactory
+from deepfakestream.service.params import ServeParams
+from deepfakestream.settings import Settings
+
+DECODE_BUDGET_S = 60.0
+
+
+def media_budget(params: ServeParams) -> MediaBudget:
+    """Return what decoding one file may cost."""
+    return MediaBudget(
+        max_pixels=params.max_pixels, max_duration_s=params.max_duration_s, max_wall_s=DECODE_BUDGET_S
+    )
+
+
+def engine_factory(settings: Settings, params: ServeParams) -> EngineFactory:
+    """Return what opens the engine of a model folder and version."""
+
+    def open_one(directory: Path, version: str) -> ScanEngine:
+        return open_engine(
+            directory,
+            version,
+            operating_point=params.operating_point,
+            device=settings.device,
+            detector_weights=settings.retinaface_r50_weights,
+            budget=media_budget(params),
+        )
+
+    return open_one

@@ -1,0 +1,88 @@
+"""Places that are limited: uploads that arrive, by kind and caller, and images in work.
+
+An upload takes little but time, and a slow one much of it; work takes the processor. So they are counted
+apart, and slow uploads keep nobody from work. Used from the event loop alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+FAST_UPLOAD_S = 2.0
+"""An upload that takes longer does not keep its place for work until it is complete."""
+
+
+class WorkPlaces:
+    """Places for images in work."""
+
+    def __init__(self) -> None:
+        self.in_work = 0
+
+    def enter(self, capacity: int) -> WorkPlace | None:
+        """Take a place, or None where all are taken."""
+        if self.in_work >= capacity:
+            return None
+        return WorkPlace(self, capacity)
+
+
+class WorkPlace:
+    """One place: given back when an upload turns out slow, taken again when it is complete."""
+
+    def __init__(self, places: WorkPlaces, capacity: int) -> None:
+        self._places = places
+        self._capacity = capacity
+        self._held = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._take()
+
+    def lend_while_uploading(self) -> None:
+        """Keep the place for a fast upload only."""
+        self._timer = asyncio.get_running_loop().call_later(FAST_UPLOAD_S, self.release)
+
+    def upload_complete(self) -> bool:
+        """Hold the place from now on; False where it was given back and all are taken."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._held and self._places.in_work < self._capacity:
+            self._take()
+        return self._held
+
+    def release(self) -> None:
+        """Give the place back, if it is held."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._places.in_work -= self._held
+        self._held = False
+
+    def _take(self) -> None:
+        self._places.in_work += 1
+        self._held = True
+
+
+class UploadPlaces:
+    """Places for uploads that arrive: so many of each kind, so many of each caller."""
+
+    def __init__(self) -> None:
+        self._by_kind: Counter[str] = Counter()
+        self._by_client: Counter[str] = Counter()
+
+    def has_room(self, kind: str, capacity: int) -> bool:
+        """Whether another upload of a kind may come."""
+        return self._by_kind[kind] < capacity
+
+    def num_of(self, client: str) -> int:
+        """Return how many uploads of a caller arrive now."""
+        return self._by_client[client]
+
+    def enter(self, kind: str, client: str) -> None:
+        """Take a place."""
+        self._by_kind[kind] += 1
+        self._by_client[client] += 1
+
+    def leave(self, kind: str, client: str) -> None:
+        """Give a place back."""
+        self._by_kind[kind] -= 1
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
