@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -60,14 +61,21 @@ def faces_of(
     *,
     on_searched: Callable[[int], None] | None = None,
     on_frame: Callable[[Frame], None] | None = None,
+    wide_scale: float | None = None,
 ) -> ExtractedFaces:
     """Return the face crops of an opened file, stream by stream in order of time, a frame's largest first.
 
     Track ids count the people from 0 in order of first appearance. `notes` says why there is no crop
     (`NO_FACE`, `FACE_TOO_SMALL`, `FACE_CUT_OFF`), which faces were left out (those, `TOO_MANY_FACES`,
     `PICTURE_OF_FACE`) and what was not searched (`TRUNCATED`, `TIME_BUDGET`, `PART_NOT_SEARCHED`).
-    `on_searched` is called with the number of frames that were searched so far, `on_frame` with each
-    searched frame.
+
+    Args:
+        media: the opened file.
+        detector: finds the faces.
+        spec: how frames are chosen and faces are cut.
+        on_searched: called with the number of frames that were searched so far.
+        on_frame: called with each searched frame.
+        wide_scale: side of a second, wider crop over the longer side of the box; None: none is cut.
 
     Raises:
         MediaError: not a single frame can be decoded, or one is over the budget.
@@ -95,7 +103,7 @@ def faces_of(
             if on_frame is not None:
                 on_frame(frame)
             frames_seen.append(((frame.stream, frame.part), [face for face, _ in seen]))
-            crops.append([_cut(frame, face, spec, turns) for face, turns in seen])
+            crops.append([_cut(frame, face, spec, turns, wide_scale) for face, turns in seen])
         if on_searched is not None:
             on_searched(len(crops))
     if not found_any:
@@ -204,16 +212,19 @@ def _tracks(frames: Sequence[tuple[tuple[int, int], list[Detection]]]) -> list[l
     return result
 
 
-def _cut(frame: Frame, face: Detection, spec: ExtractionSpec, quarter_turns: int) -> FaceCrop:
-    rgb = crop_face(
+def _cut(
+    frame: Frame, face: Detection, spec: ExtractionSpec, quarter_turns: int, wide_scale: float | None
+) -> FaceCrop:
+    cut = partial(
+        crop_face,
         frame.rgb,
         face.box_xyxy,
-        scale=spec.crop_scale,
         size_px=spec.crop_size_px,
         shift_y=spec.crop_shift_y,
         quarter_turns=quarter_turns,
     )
-    return _describe(frame, face, rgb, head_pose(face.landmarks_xy))
+    crop = _describe(frame, face, cut(scale=spec.crop_scale), head_pose(face.landmarks_xy))
+    return crop if wide_scale is None else replace(crop, wide_rgb=cut(scale=wide_scale))
 
 
 def _describe(frame: Frame, face: Detection, rgb: RGBImage, pose: HeadPose | None) -> FaceCrop:

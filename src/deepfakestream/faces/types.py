@@ -62,6 +62,8 @@ class FaceCrop:
 
     rgb: RGBImage
     """`(crop_size_px, crop_size_px, 3)`."""
+    wide_rgb: RGBImage | None = None
+    """The same face cut wider, of the same size, where the caller asks for it."""
     frame_index: int
     """Position of its frame in `ExtractedFaces.frames`."""
     time_s: float

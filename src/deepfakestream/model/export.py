@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import onnxscript.optimizer
 import torch
+from torch import nn
 
 from deepfakestream.model.half_graph import store_weights_in_half
 from deepfakestream.model.network import DetectorNetwork
@@ -26,6 +27,21 @@ def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
         path: file to write.
         size_px: side of the pictures.
     """
+    model = to_onnx(network, size_px=size_px, fold_constants=True)
+    store_weights_in_half(model)
+    forget_origin(model)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def to_onnx(network: nn.Module, *, size_px: int, fold_constants: bool) -> onnx.ModelProto:
+    """Return the graph of a network from `pixels` (N, 3, S, S) to `logits` (N,), for any N.
+
+    Args:
+        network: to export; it is left in evaluation mode.
+        size_px: side of the pictures.
+        fold_constants: whether weights may be stored transposed, under names of the exporter's.
+    """
     example = torch.zeros(2, 3, size_px, size_px)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
@@ -40,13 +56,11 @@ def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
             verbose=False,
         )
     assert program is not None
-    onnxscript.optimizer.fold_constants(program.model)
+    if fold_constants:
+        onnxscript.optimizer.fold_constants(program.model)
     onnxscript.optimizer.remove_unused_nodes(program.model)
-    model = program.model_proto
-    store_weights_in_half(model)
-    forget_origin(model)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    model: onnx.ModelProto = program.model_proto
+    return model
 
 
 def forget_origin(model: onnx.ModelProto) -> None:

@@ -12,10 +12,14 @@ from deepfakestream.model.spec import SPEC_FILE
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 CARD_FILE = "MODEL_CARD.md"
+TUNED_FILE = "expert.safetensors"
+TOWER_GRAPH_FILE = "expert.onnx"
 
 REQUIRED = (WEIGHTS_FILE, ONNX_FILE, SPEC_FILE)
 """What decides a score; the digest covers exactly these."""
-OPTIONAL = (CARD_FILE, "history.json")
+EXPERT = (TUNED_FILE, TOWER_GRAPH_FILE)
+"""What the accurate detector needs besides, but for the tower itself; the digest covers these, too."""
+OPTIONAL = (*EXPERT, CARD_FILE, "history.json")
 
 
 def weights_sha256(directory: Path) -> str:
@@ -59,6 +63,6 @@ def model_sha256(directory: Path) -> str:
     """
     files = model_files(directory)
     digest = hashlib.sha256()
-    for name in REQUIRED:
+    for name in (*REQUIRED, *(name for name in EXPERT if name in files)):
         digest.update(f"{name}:{sha256_file(files[name])}\n".encode())
     return digest.hexdigest()

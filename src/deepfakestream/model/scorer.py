@@ -6,14 +6,16 @@ memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.faces.types import FaceCrop
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.device import resolve_device
 from deepfakestream.host.onnx_session import open_session
@@ -44,6 +46,8 @@ class ModelInfo(Frozen):
     """Version in the registry; 0 is the model inside the package."""
     weights_sha256: str
     """SHA-256 of the weights."""
+    detector: Literal["fast", "accurate"] = "fast"
+    """`fast`: the network alone; `accurate`: fused with a tuned image tower."""
 
 
 class Scorer(Protocol):
@@ -59,8 +63,17 @@ class Scorer(Protocol):
         """Which model this is; version `0` is the one inside the package."""
         ...
 
+    @property
+    def wide_scale(self) -> float | None:
+        """Side of the wider crops that it needs over the longer side of the box; None: it needs none."""
+        ...
+
+    def face_logits(self, crops: Sequence[FaceCrop], /) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""
+        ...
+
     def logits(self, crops: Crops, /) -> Logits:
-        """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0."""
+        """Return the network's own logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`."""
         ...
 
 
@@ -71,6 +84,13 @@ class FaceScorer:
     spec: DetectorSpec
     info: ModelInfo
     runtime: Runtime
+    wide_scale: None = None
+
+    def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""
+        if not crops:
+            return np.empty(0, dtype=np.float32)
+        return self.logits(np.stack([crop.rgb for crop in crops]))
 
     def logits(self, crops: Crops) -> Logits:
         """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0.

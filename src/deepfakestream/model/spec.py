@@ -107,6 +107,36 @@ class OperatingPoint(Strict):
     """Data, split and number of files the rates were measured on."""
 
 
+class Standardisation(Strict):
+    """Mean and standard deviation of a model's logits over genuine and forged clips alike."""
+
+    mean: float
+    std: float
+
+
+class ExpertSpec(Strict):
+    """A tuned image tower next to the network; both together are the accurate detector.
+
+    A face's logit is the weighted mean of both standardised logits. Calibration and operating points are
+    those of the two together.
+    """
+
+    tower: str
+    """Public name of the tower."""
+    wide_scale: float
+    """Side of the square that the tower sees, over the longer side of the face's box."""
+    max_faces: int
+    """Faces of a track that the tower scores, evenly spaced; between them its logit is interpolated."""
+    network_weight: float
+    """Share of the network's standardised logit; the rest is the tower's."""
+    network_logits: Standardisation
+    tower_logits: Standardisation
+    calibration: CalibrationSpec
+    operating_points: dict[str, OperatingPoint]
+    tuned_on: str
+    """Data of the tuning, and what its terms ask of a user."""
+
+
 class DetectorSpec(Strict):
     """Everything besides weights that decides a verdict."""
 
@@ -119,6 +149,8 @@ class DetectorSpec(Strict):
     operating_points: dict[str, OperatingPoint]
     trained_on: str
     """Data, and what its terms ask of a user of the weights."""
+    expert: ExpertSpec | None = None
+    """What makes the accurate detector of this model; None: the model has the fast one only."""
 
 
 def write_spec(spec: DetectorSpec, directory: Path) -> Path:

@@ -108,6 +108,7 @@ class ScanEngine:
                 self.detector,
                 spec.extraction,
                 on_searched=on_searched,
+                wide_scale=self.scorer.wide_scale,
                 on_frame=pictures.add_frame if pictures else None,
             )
         if pictures is not None:
@@ -142,7 +143,7 @@ class ScanEngine:
         return result.model_copy(update={"message": message_for(result)})
 
     def _logits(self, faces: ExtractedFaces) -> NDArray[np.float32]:
-        logits = self.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+        logits = self.scorer.face_logits(faces.crops)
         if not np.isfinite(logits).all():
             raise WeightsError(
                 f"model {self.model.name} version {self.model.version} gave a score that is not a number; "

@@ -1,0 +1,159 @@
+"""The accurate detector: the network and a tuned image tower, their logits standardised and averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from deepfakestream.errors import WeightsError
+from deepfakestream.faces.types import FaceCrop
+from deepfakestream.host.device import resolve_device
+from deepfakestream.host.onnx_session import open_session
+from deepfakestream.model.folder import TOWER_GRAPH_FILE, TUNED_FILE
+from deepfakestream.model.scorer import Crops, FaceScorer, Logits, ModelInfo, Runtime, open_scorer
+from deepfakestream.model.spec import DetectorSpec, ExpertSpec, Standardisation
+from deepfakestream.model.tower.sources import read_tower
+
+TOWER_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedScorer:
+    """A loaded accurate detector. Its spec has the calibration and operating points of both together."""
+
+    network: FaceScorer
+    tower: Runtime
+    spec: DetectorSpec
+    info: ModelInfo
+    expert: ExpertSpec
+
+    @property
+    def wide_scale(self) -> float:
+        """Side of the wider crops that the tower sees, over the longer side of the box."""
+        return self.expert.wide_scale
+
+    def logits(self, crops: Crops) -> Logits:
+        """Return the network's own logits `(N,)`, without the tower's."""
+        return self.network.logits(crops)
+
+    def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0.
+
+        Raises:
+            ValueError: a face has no wide crop.
+        """
+        if not crops:
+            return np.empty(0, dtype=np.float32)
+        network = _standardised(self.network.face_logits(crops), self.expert.network_logits)
+        tower = _standardised(self._tower_logits(crops), self.expert.tower_logits)
+        share = self.expert.network_weight
+        return (share * network + (1.0 - share) * tower).astype(np.float32)
+
+    def _tower_logits(self, crops: Sequence[FaceCrop]) -> NDArray[np.float64]:
+        """Return the tower's logit of each face: scored, or interpolated between scored ones of its track."""
+        tracks = np.array([crop.track_id for crop in crops])
+        members_of = {track: np.flatnonzero(tracks == track) for track in np.unique(tracks)}
+        chosen = {
+            track: np.unique(np.linspace(0, len(members) - 1, self.expert.max_faces).round().astype(int))
+            if len(members) > self.expert.max_faces
+            else np.arange(len(members))
+            for track, members in members_of.items()
+        }
+        scored = np.concatenate([members_of[track][chosen[track]] for track in members_of])
+        logits = np.full(len(crops), np.nan)
+        logits[scored] = self._run_tower([crops[index] for index in scored])
+        for track, members in members_of.items():
+            known = chosen[track]
+            logits[members] = np.interp(np.arange(len(members)), known, logits[members[known]])
+        return logits
+
+    def _run_tower(self, crops: Sequence[FaceCrop]) -> Logits:
+        wide = [crop.wide_rgb for crop in crops]
+        if any(each is None for each in wide):
+            raise ValueError("a face has no wide crop; extract faces with the scorer's wide_scale")
+        pixels = np.ascontiguousarray(np.stack(wide).transpose(0, 3, 1, 2), np.float32)  # type: ignore[arg-type]
+        starts = range(0, len(pixels), TOWER_BATCH_SIZE)
+        return np.concatenate([self.tower(pixels[start : start + TOWER_BATCH_SIZE]) for start in starts])
+
+
+def open_fused_scorer(
+    directory: Path, tower: Path, *, device: str = "auto", version: str = "0"
+) -> FusedScorer:
+    """Return the accurate detector of a model folder, ready to score.
+
+    Args:
+        directory: model folder.
+        tower: file with the tower's weights, as `fetch_tower` makes it.
+        device: auto, cpu or cuda.
+        version: what results call the model's version.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the model has no accurate detector.
+        ParamsError: a GPU was asked for and there is none.
+    """
+    network = open_scorer(directory, device=device, version=version)
+    expert = network.spec.expert
+    if expert is None:
+        raise WeightsError(f"{directory}: this model has no accurate detector; use the fast one")
+    opened = _torch_tower if resolve_device(device) == "cuda" else _onnx_tower
+    update = {"calibration": expert.calibration, "operating_points": expert.operating_points}
+    return FusedScorer(
+        network=network,
+        tower=opened(directory, tower),
+        spec=network.spec.model_copy(update=update),
+        info=network.info.model_copy(update={"detector": "accurate"}),
+        expert=expert,
+    )
+
+
+def _standardised(logits: NDArray[np.floating], spec: Standardisation) -> NDArray[np.float64]:
+    return (np.asarray(logits, dtype=np.float64) - spec.mean) / spec.std
+
+
+def _tuned(directory: Path) -> dict[str, NDArray[np.float32]]:
+    path = directory / TUNED_FILE
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise WeightsError(
+            f"{path}: missing or damaged ({type(error).__name__}); install the package again, or use the fast "
+            "detector"
+        ) from error
+
+
+def _onnx_tower(directory: Path, tower: Path) -> Runtime:
+    weights = {f"tower.{name}": each for name, each in read_tower(tower).items()} | _tuned(directory)
+    path = directory / TOWER_GRAPH_FILE
+    try:
+        session = open_session(path.read_bytes(), weights=weights)
+    except Exception as error:
+        raise WeightsError(
+            f"{path}: not a graph that ONNX Runtime can load with this tower ({type(error).__name__}); install "
+            "the package again, or use the fast detector"
+        ) from error
+
+    def run(pixels: NDArray[np.float32]) -> Logits:
+        outputs: Logits = session.run(None, {"pixels": pixels})[0]
+        return outputs
+
+    return run
+
+
+def _torch_tower(directory: Path, tower: Path) -> Runtime:
+    import torch
+
+    from deepfakestream.model.tower.network import load_tower_network
+
+    network = load_tower_network(read_tower(tower), _tuned(directory)).cuda()
+
+    def run(pixels: NDArray[np.float32]) -> Logits:
+        with torch.inference_mode():
+            logits: Logits = network(torch.from_numpy(pixels).cuda()).float().cpu().numpy()
+        return logits
+
+    return run
