@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     retinaface_r50_weights: Path | None = Field(
         None, description="RetinaFace ResNet-50 checkpoint, if at hand"
     )
+    detector: Literal["auto", "fast", "accurate"] = Field(
+        "auto", description="fast network alone, or fused with the image tower; auto: where it was fetched"
+    )
+    cache_dir: Path | None = Field(None, description="folder of fetched weights; default the user's cache")
     host: str = Field("127.0.0.1", description="address that the local servers listen on")
     mlflow_port: Port = 5000
     prefect_port: Port = 4200
@@ -78,8 +82,8 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "tracking_uri", "ray_address", "retinaface_r50_weights", "alert_webhook_url", "job_store_url",
-        "media_dir", "allowed_hosts", mode="before",
+        "tracking_uri", "ray_address", "retinaface_r50_weights", "cache_dir", "alert_webhook_url",
+        "job_store_url", "media_dir", "allowed_hosts", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_not_set(cls, value: object) -> object:

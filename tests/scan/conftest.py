@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deepfakestream.faces.types import Detection, ExtractionSpec
+from deepfakestream.faces.types import Detection, ExtractionSpec, FaceCrop
 from deepfakestream.media.types import MediaBudget, RGBImage
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import (
@@ -76,6 +76,14 @@ class RednessScorer:
 
     spec = make_spec()
     info = ModelInfo(name="redness", version="7", weights_sha256="ff")
+    wide_scale: float | None = None
+
+    @property
+    def fast(self) -> RednessScorer:
+        return self
+
+    def face_logits(self, crops: Sequence[FaceCrop], /) -> NDArray[np.float32]:
+        return self.logits(np.stack([crop.rgb for crop in crops]))
 
     def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
         pixels = crops.astype(np.float32).mean(axis=(1, 2)) / 255

@@ -72,6 +72,11 @@ class StubScorer:
 
     version: str
     spec: DetectorSpec = SPEC
+    wide_scale: None = None
+
+    @property
+    def fast(self) -> StubScorer:
+        return self
 
     def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
         if self.version == GIVES_NAN:

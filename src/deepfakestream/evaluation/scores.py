@@ -24,7 +24,7 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
-from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.scan.features import FEATURE_NAMES, media_features
 
@@ -42,7 +42,7 @@ SCORED_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma
 
 
 def score_crops(
-    scorer: Scorer, images: Iterable[RGBImage], *, total: int, description: str
+    scorer: CropScorer, images: Iterable[RGBImage], *, total: int, description: str
 ) -> NDArray[np.float32]:
     """Return the logits `(total,)` of face crops, in their order; a bar shows the progress.
 
@@ -176,7 +176,7 @@ def read_items(data_dir: Path, *, split: str = TEST_SPLIT) -> pd.DataFrame:
 
 
 def score_from_store(
-    items: pd.DataFrame, scorer: Scorer, extract_dir: Path, *, description: str = "score"
+    items: pd.DataFrame, scorer: CropScorer, extract_dir: Path, *, description: str = "score"
 ) -> pd.DataFrame:
     """Return the scores of items from `artifacts/extract`; the columns are those of `score_media`.
 
@@ -196,7 +196,7 @@ def score_from_store(
 
 
 def score_stored_faces(
-    items: pd.DataFrame, scorer: Scorer, extract_dir: Path, *, description: str = "score"
+    items: pd.DataFrame, scorer: CropScorer, extract_dir: Path, *, description: str = "score"
 ) -> pd.DataFrame:
     """Return the crop table's rows of items, each with its `logit` and `ita_deg`.
 
@@ -233,7 +233,7 @@ def _noting_tones(images: Iterable[RGBImage], tones: list[float]) -> Iterator[RG
 
 def score_items(
     items: pd.DataFrame,
-    scorer: Scorer,
+    scorer: CropScorer,
     extract_dir: Path,
     *,
     extract: Callable[[pd.DataFrame, ExtractionSpec], Mapping[str, Path]],

@@ -135,10 +135,11 @@ def draw_faces(
         DataError: nothing can be written to the folder.
     """
     network, _ = load_network(model_dir)
-    explainer = Explainer(network=network, scorer=engine.scorer, mesh=FaceMesh())
-    logits = engine.scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+    scorer = engine.scorer.fast
+    explainer = Explainer(network=network, scorer=scorer, mesh=FaceMesh())
+    logits = scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
     tracks = np.array([crop.track_id for crop in faces.crops])
-    score = aggregate(logits, tracks, engine.scorer.spec)
+    score = aggregate(logits, tracks, scorer.spec)
     records = []
     chosen = most_suspicious(logits, tracks, score, wanted.num_faces)
     if wanted.face is not None:

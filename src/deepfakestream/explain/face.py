@@ -26,7 +26,7 @@ from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate, probability
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.scorer import CropScorer
 
 JPEG_QUALITY = 70
 MIN_STABILITY = 0.5
@@ -101,7 +101,7 @@ class Explainer:
     """A model opened for explaining."""
 
     network: DetectorNetwork
-    scorer: Scorer
+    scorer: CropScorer
     mesh: FaceMesh
 
     def explain(self, face: FaceCrop, *, compare: bool = False) -> FaceExplanation:

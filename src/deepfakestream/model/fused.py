@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,19 @@ from deepfakestream.faces.types import FaceCrop
 from deepfakestream.host.device import resolve_device
 from deepfakestream.host.onnx_session import open_session
 from deepfakestream.model.folder import TOWER_GRAPH_FILE, TUNED_FILE
-from deepfakestream.model.scorer import Crops, FaceScorer, Logits, ModelInfo, Runtime, open_scorer
-from deepfakestream.model.spec import DetectorSpec, ExpertSpec, Standardisation
-from deepfakestream.model.tower.sources import read_tower
+from deepfakestream.model.scorer import FaceScorer, Logits, ModelInfo, Runtime, open_scorer
+from deepfakestream.model.spec import DetectorSpec, ExpertSpec, Standardisation, read_spec
+from deepfakestream.model.tower.sources import find_tower, read_tower, tower_path
 
 TOWER_BATCH_SIZE = 8
+DetectorChoice = Literal["auto", "fast", "accurate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedScorer:
     """A loaded accurate detector. Its spec has the calibration and operating points of both together."""
 
-    network: FaceScorer
+    fast: FaceScorer
     tower: Runtime
     spec: DetectorSpec
     info: ModelInfo
@@ -37,10 +39,6 @@ class FusedScorer:
         """Side of the wider crops that the tower sees, over the longer side of the box."""
         return self.expert.wide_scale
 
-    def logits(self, crops: Crops) -> Logits:
-        """Return the network's own logits `(N,)`, without the tower's."""
-        return self.network.logits(crops)
-
     def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
         """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0.
 
@@ -49,7 +47,7 @@ class FusedScorer:
         """
         if not crops:
             return np.empty(0, dtype=np.float32)
-        network = _standardised(self.network.face_logits(crops), self.expert.network_logits)
+        network = _standardised(self.fast.face_logits(crops), self.expert.network_logits)
         tower = _standardised(self._tower_logits(crops), self.expert.tower_logits)
         share = self.expert.network_weight
         return (share * network + (1.0 - share) * tower).astype(np.float32)
@@ -81,6 +79,30 @@ class FusedScorer:
         return np.concatenate([self.tower(pixels[start : start + TOWER_BATCH_SIZE]) for start in starts])
 
 
+def tower_to_use(directory: Path, choice: DetectorChoice, cache_dir: Path | None) -> Path | None:
+    """Return the tower's file where the accurate detector answers, or None for the fast one.
+
+    Args:
+        directory: model folder.
+        choice: `auto` takes the accurate detector where the model has one and its tower was fetched.
+        cache_dir: folder that the tower was fetched to; None: the user's cache folder.
+
+    Raises:
+        WeightsError: the accurate detector was asked for and is not to be had.
+    """
+    if choice == "fast":
+        return None
+    tower = find_tower(cache_dir)
+    has_expert = read_spec(directory).expert is not None
+    if choice == "accurate" and not has_expert:
+        raise WeightsError(f"{directory}: this model has no accurate detector; use --model fast")
+    if choice == "accurate" and tower is None:
+        raise WeightsError(
+            f"{tower_path(cache_dir)}: missing; run 'deepfakestream model fetch accurate' or use --model fast"
+        )
+    return tower if has_expert else None
+
+
 def open_fused_scorer(
     directory: Path, tower: Path, *, device: str = "auto", version: str = "0"
 ) -> FusedScorer:
@@ -103,7 +125,7 @@ def open_fused_scorer(
     opened = _torch_tower if resolve_device(device) == "cuda" else _onnx_tower
     update = {"calibration": expert.calibration, "operating_points": expert.operating_points}
     return FusedScorer(
-        network=network,
+        fast=network,
         tower=opened(directory, tower),
         spec=network.spec.model_copy(update=update),
         info=network.info.model_copy(update={"detector": "accurate"}),
@@ -121,8 +143,8 @@ def _tuned(directory: Path) -> dict[str, NDArray[np.float32]]:
         return load_file(path)
     except Exception as error:
         raise WeightsError(
-            f"{path}: missing or damaged ({type(error).__name__}); install the package again, or use the fast "
-            "detector"
+            f"{path}: missing or damaged ({type(error).__name__}); install the package again, or use "
+            "the fast detector"
         ) from error
 
 
@@ -133,8 +155,8 @@ def _onnx_tower(directory: Path, tower: Path) -> Runtime:
         session = open_session(path.read_bytes(), weights=weights)
     except Exception as error:
         raise WeightsError(
-            f"{path}: not a graph that ONNX Runtime can load with this tower ({type(error).__name__}); install "
-            "the package again, or use the fast detector"
+            f"{path}: not a graph that ONNX Runtime can load with this tower ({type(error).__name__}); "
+            "install the package again, or use the fast detector"
         ) from error
 
     def run(pixels: NDArray[np.float32]) -> Logits:

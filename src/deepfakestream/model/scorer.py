@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,26 @@ class ModelInfo(Frozen):
     """`fast`: the network alone; `accurate`: fused with a tuned image tower."""
 
 
+class CropScorer(Protocol):
+    """Scores crops alone: the fast detector, and what evaluation and explanations work with."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """Everything besides weights that decides a verdict."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is; version `0` is the one inside the package."""
+        ...
+
+    def logits(self, crops: Crops, /) -> Logits:
+        """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0."""
+        ...
+
+
 class Scorer(Protocol):
-    """A loaded model: scores crops, and carries the spec that says how to make and read them."""
+    """A loaded detector, fast or accurate: scores the faces of a file, and says how to find and read them."""
 
     @property
     def spec(self) -> DetectorSpec:
@@ -64,16 +82,17 @@ class Scorer(Protocol):
         ...
 
     @property
+    def fast(self) -> CropScorer:
+        """The network alone, with its own calibration: what explanations draw."""
+        ...
+
+    @property
     def wide_scale(self) -> float | None:
         """Side of the wider crops that it needs over the longer side of the box; None: it needs none."""
         ...
 
     def face_logits(self, crops: Sequence[FaceCrop], /) -> Logits:
         """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""
-        ...
-
-    def logits(self, crops: Crops, /) -> Logits:
-        """Return the network's own logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`."""
         ...
 
 
@@ -85,6 +104,11 @@ class FaceScorer:
     info: ModelInfo
     runtime: Runtime
     wide_scale: None = None
+
+    @property
+    def fast(self) -> Self:
+        """This scorer itself."""
+        return self
 
     def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
         """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""

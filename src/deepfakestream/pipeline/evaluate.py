@@ -33,7 +33,7 @@ from deepfakestream.evaluation.scores import (
 )
 from deepfakestream.evaluation.slices import measure_gaps, measure_slices, worst_slices
 from deepfakestream.model.folder import model_sha256
-from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
@@ -140,7 +140,7 @@ def _training_facts(path: Path, *, kind: type) -> Any:
 
 
 def _robustness(
-    crops: pd.DataFrame, scorer: Scorer, params: EvaluateParams, settings: Settings
+    crops: pd.DataFrame, scorer: CropScorer, params: EvaluateParams, settings: Settings
 ) -> RobustnessCard:
     threshold = _main_threshold(scorer.spec)
     if params.robustness_faces == 0:

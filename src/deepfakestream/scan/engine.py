@@ -191,6 +191,7 @@ def open_engine(
     device: str = "auto",
     detector_weights: Path | None = None,
     budget: MediaBudget | None = None,
+    tower: Path | None = None,
 ) -> ScanEngine:
     """Return an engine for the model of a folder, with the face detector that its spec names.
 
@@ -201,15 +202,21 @@ def open_engine(
         device: auto, cpu or cuda.
         detector_weights: checkpoint of RetinaFace ResNet-50, where the model asks for that detector.
         budget: how much of a file is read at most.
+        tower: file of the image tower; then the model's accurate detector answers, else its fast one.
 
     Raises:
         WeightsError: weights of the model or of the detector are missing or damaged.
         ParamsError: the operating point is unknown, or a GPU was asked for and there is none.
     """
     from deepfakestream.faces.detectors import open_detector
+    from deepfakestream.model.fused import open_fused_scorer
     from deepfakestream.model.scorer import open_scorer
 
-    scorer = open_scorer(model_dir, device=device, version=version)
+    scorer: Scorer
+    if tower is None:
+        scorer = open_scorer(model_dir, device=device, version=version)
+    else:
+        scorer = open_fused_scorer(model_dir, tower, device=device, version=version)
     detector = open_detector(scorer.spec.extraction.detector, weights=detector_weights, device=device)
     return ScanEngine(detector, scorer, budget=budget or MediaBudget(), operating_point=operating_point)
 

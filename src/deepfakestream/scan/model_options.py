@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.media.types import MediaBudget
+from deepfakestream.model.fused import DetectorChoice, tower_to_use
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scan.engine import ScanEngine, open_engine
 
@@ -18,6 +19,10 @@ CUSTOM_VERSION = "unregistered"
 class ModelOptions:
     """Options of the commands that score files."""
 
+    detector: DetectorChoice = "fast"
+    """`accurate` needs the tower; `auto` is `accurate` where the tower was fetched, else `fast`."""
+    cache_dir: Path | None = None
+    """Folder that the tower was fetched to; None: the user's cache folder."""
     model_dir: Path | None = None
     """Model folder; None: the model inside the package."""
     operating_point: str = "balanced"
@@ -52,5 +57,6 @@ class ModelOptions:
             device=self.device,
             detector_weights=self.detector_weights,
             budget=self.budget,
+            tower=tower_to_use(directory, self.detector, self.cache_dir),
         )
         return directory, engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepfakestream.media.types import MediaBudget
+from deepfakestream.model.fused import tower_to_use
 from deepfakestream.scan.engine import ScanEngine, open_engine
 from deepfakestream.service.models import EngineFactory
 from deepfakestream.service.params import ServeParams
@@ -31,6 +32,7 @@ def engine_factory(settings: Settings, params: ServeParams) -> EngineFactory:
             device=settings.device,
             detector_weights=settings.retinaface_r50_weights,
             budget=media_budget(params),
+            tower=tower_to_use(directory, settings.detector, settings.cache_dir),
         )
 
     return open_one

@@ -136,8 +136,8 @@ def run_canary(engine: ScanEngine) -> None:
     version = engine.model.version
     size_px = engine.scorer.spec.extraction.crop_size_px
     crops = np.random.default_rng(0).integers(0, 256, (3, size_px, size_px, 3), dtype=np.uint8)
-    together = engine.scorer.logits(crops)
-    alone = engine.scorer.logits(crops[:1])
+    together = engine.scorer.fast.logits(crops)
+    alone = engine.scorer.fast.logits(crops[:1])
     if together.shape != (3,) or not np.isfinite(together).all():
         raise WeightsError(
             f"model version {version}: the canary's scores are not numbers; promote another version"

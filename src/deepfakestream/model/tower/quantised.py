@@ -53,7 +53,9 @@ class _Quantised:
             weight = self.plain[node.input[1]].astype(np.float32)
             zero = np.float32(self.plain[node.input[3]]) if len(node.input) > 3 and node.input[3] else 0.0
             rescale = users[users[node.output[0]][0].output[0]][0]
-            scales = next(maker[name] for name in rescale.input if name in maker and maker[name].op_type == "Mul")
+            scales = next(
+                maker[name] for name in rescale.input if name in maker and maker[name].op_type == "Mul"
+            )
             step = np.float32(self.plain[next(name for name in scales.input if name in self.plain)])
             added = [user for user in users[rescale.output[0]] if user.op_type == "Add"]
             bias = [name for user in added for name in user.input if name in self.plain]

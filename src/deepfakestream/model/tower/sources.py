@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
+from platformdirs import user_cache_path
 from safetensors.numpy import load_file, save_file
 
 from deepfakestream.errors import WeightsError
@@ -61,13 +62,21 @@ QUANTISED = TowerSource(
 SOURCES = (ORIGINAL, QUANTISED)
 
 
-def tower_path(cache_dir: Path) -> Path:
-    """Return where a cache folder keeps the tower; the file need not be there."""
-    return cache_dir / "towers" / _FILE
+def tower_path(cache_dir: Path | None) -> Path:
+    """Return where a cache folder keeps the tower; the file need not be there.
+
+    Args:
+        cache_dir: None: the user's cache folder of this operating system.
+    """
+    return (cache_dir or user_cache_path("deepfakestream")) / "towers" / _FILE
 
 
-def find_tower(cache_dir: Path) -> Path | None:
-    """Return the tower's file in a cache folder, or None where it was not fetched."""
+def find_tower(cache_dir: Path | None) -> Path | None:
+    """Return the tower's file in a cache folder, or None where it was not fetched.
+
+    Args:
+        cache_dir: None: the user's cache folder of this operating system.
+    """
     path = tower_path(cache_dir)
     return path if path.is_file() else None
 
@@ -93,12 +102,15 @@ def read_tower(path: Path) -> Tensors:
     return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
-def fetch_tower(cache_dir: Path, *, source_file: Path | None = None) -> Path:
+def fetch_tower(
+    cache_dir: Path | None, *, source_file: Path | None = None, download: TowerSource = ORIGINAL
+) -> Path:
     """Put the tower into a cache folder and return its path; a tower that is there is kept.
 
     Args:
-        cache_dir: the user's cache folder.
-        source_file: a file at hand, one of `SOURCES`; None: download the original.
+        cache_dir: None: the user's cache folder of this operating system.
+        source_file: a file at hand, one of `SOURCES`; None: download.
+        download: what is downloaded.
 
     Raises:
         WeightsError: the file is not one of the known ones, the download failed, or it cannot be written.
@@ -110,8 +122,8 @@ def fetch_tower(cache_dir: Path, *, source_file: Path | None = None) -> Path:
     try:
         if source_file is not None:
             return _install(source_file, _source_of(source_file), target)
-        with _downloaded(ORIGINAL, target.with_name("ViT-B-16.pt")) as archive:
-            return _install(archive, ORIGINAL, target)
+        with _downloaded(download, target.with_suffix(".download")) as archive:
+            return _install(archive, download, target)
     except OSError as error:
         raise WeightsError(
             f"{error.filename or target}: cannot be read or written ({error.strerror or error}); free some "
@@ -140,24 +152,23 @@ def _install(path: Path, source: TowerSource, target: Path) -> Path:
 @contextmanager
 def _downloaded(source: TowerSource, path: Path) -> Iterator[Path]:
     """Yield the downloaded file; it is removed afterwards."""
-    assert source.url is not None, "only a source with an address is downloaded"
     sys.stderr.write(f"downloading {source.name}, {source.size_mb} MB, from {source.url}\n")
-    with replacing(path) as partial:
-        try:
-            digest = _download(source, partial)
-        except requests.RequestException as error:
-            raise WeightsError(
-                f"{source.url}: cannot be downloaded ({type(error).__name__}); try again, or fetch the file on "
-                "another machine and give it with --from"
-            ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        digest = _download(source, path)
         if digest != source.sha256:
             raise WeightsError(
                 f"{source.url}: answered with the digest {digest} instead of {source.sha256}; nothing was "
                 "kept: try again later"
             )
-        yield partial
-        partial.replace(path)
-    path.unlink(missing_ok=True)
+        yield path
+    except requests.RequestException as error:
+        raise WeightsError(
+            f"{source.url}: cannot be downloaded ({type(error).__name__}); try again, or get the file on "
+            "another machine and name it with --from"
+        ) from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _download(source: TowerSource, path: Path) -> str:

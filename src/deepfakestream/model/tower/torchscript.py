@@ -1,7 +1,7 @@
-"""CLIP's image tower from OpenAI's TorchScript archive, without PyTorch and without running its code.
+"""CLIP's image tower from OpenAI's TorchScript archive, without PyTorch and its code.
 
-The archive is a zip file: `data.pkl` names the tensors, `data/N` holds their numbers. The pickle is read by an
-unpickler that knows tensors and plain containers only.
+The archive is a zip file: `data.pkl` names the tensors, `data/N` holds their numbers. The pickle is
+read by an unpickler that knows tensors and plain containers only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ import numpy as np
 
 from deepfakestream.errors import WeightsError
 
-_DTYPES = {"HalfStorage": np.float16, "FloatStorage": np.float32, "LongStorage": np.int64, "IntStorage": np.int32}
+_DTYPES = {
+    "HalfStorage": np.float16,
+    "FloatStorage": np.float32,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+}
 _BLOCK = {
     "attn.in_proj_weight": "attn.qkv.weight",
     "attn.in_proj_bias": "attn.qkv.bias",
@@ -92,7 +97,7 @@ class _Reader(pickle.Unpickler):
         return np.frombuffer(self._archive.read(f"{self._root}/data/{key}"), dtype=dtype)
 
 
-def _tensor(  # noqa: PLR0913 - the signature is PyTorch's
+def _tensor(
     storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> np.ndarray:
     strides = tuple(step * storage.itemsize for step in stride)
