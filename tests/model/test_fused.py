@@ -20,6 +20,7 @@ from deepfakestream.model.spec import (
     write_spec,
 )
 from deepfakestream.model.tower.sources import tower_path
+
 from .conftest import make_spec
 
 SIZE_PX = 32

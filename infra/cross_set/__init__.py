@@ -1,0 +1,1 @@
+"""Measures detectors on clips of many generators: `make cross-set DATA=folder`."""
