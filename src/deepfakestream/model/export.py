@@ -11,13 +11,12 @@ import torch
 from torch import nn
 
 from deepfakestream.model.half_graph import store_weights_in_half
-from deepfakestream.model.network import DetectorNetwork
 
 INPUT_NAME = "pixels"
 OUTPUT_NAME = "logits"
 
 
-def export_onnx(network: DetectorNetwork, path: Path, *, size_px: int) -> None:
+def export_onnx(network: nn.Module, path: Path, *, size_px: int) -> None:
     """Write the network as an ONNX graph: `pixels` (N, 3, S, S) float 0-255 to `logits` (N,).
 
     Large weights are stored in half precision and computed in single; the network is left in evaluation mode.

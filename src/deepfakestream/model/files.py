@@ -18,6 +18,8 @@ from deepfakestream.model.export import export_onnx
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE
 from deepfakestream.model.half_graph import MAX_HALF, MIN_HALF_SIZE
 from deepfakestream.model.network import DetectorNetwork, create_network
+from deepfakestream.model.tower.network import export_tower_graph, load_tower_weights, tuned_tensors
+from deepfakestream.model.tower.sources import read_tower, tower_path
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSpec, read_spec, write_spec
 
 
@@ -30,30 +32,42 @@ def save_model(network: DetectorNetwork, spec: DetectorSpec, directory: Path) ->
         directory: folder to write to.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    write_spec(spec, directory)
+    size_px = spec.extraction.crop_size_px
+    if spec.network.variant == "tower":
+        save_file(tuned_tensors(network.eval().float().cpu()), directory / WEIGHTS_FILE)
+        export_tower_graph(network, directory / ONNX_FILE, size_px=size_px)
+        return
     round_to_half(network)
     tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
     save_file(tensors, directory / WEIGHTS_FILE)
-    write_spec(spec, directory)
-    export_onnx(network, directory / ONNX_FILE, size_px=spec.extraction.crop_size_px)
+    export_onnx(network, directory / ONNX_FILE, size_px=size_px)
 
 
-def load_network(directory: Path) -> tuple[DetectorNetwork, DetectorSpec]:
+def load_network(directory: Path, *, tower: Path | None = None) -> tuple[DetectorNetwork, DetectorSpec]:
     """Return the network of a model folder in evaluation mode, and its spec.
+
+    Args:
+        directory: model folder.
+        tower: file with the image tower's weights, for the variant that has one.
 
     Raises:
         WeightsError: a file is missing, damaged, or of another network than the spec describes.
     """
     spec = read_spec(directory)
-    return load_weights(directory / WEIGHTS_FILE, spec.network, spec.normalisation), spec
+    return load_weights(directory / WEIGHTS_FILE, spec.network, spec.normalisation, tower=tower), spec
 
 
-def load_weights(path: Path, spec: NetworkSpec, normalisation: NormalisationSpec) -> DetectorNetwork:
+def load_weights(
+    path: Path, spec: NetworkSpec, normalisation: NormalisationSpec, *, tower: Path | None = None
+) -> DetectorNetwork:
     """Return the network of the spec with the weights of a safetensors file, in evaluation mode.
 
     Args:
         path: safetensors file.
         spec: how the network is built.
         normalisation: channel statistics of its input.
+        tower: file with the image tower's weights, for the variant that has one.
 
     Raises:
         WeightsError: the file is missing, damaged or of another network.
@@ -61,6 +75,9 @@ def load_weights(path: Path, spec: NetworkSpec, normalisation: NormalisationSpec
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         network = create_network(spec, normalisation=normalisation)
+        if spec.variant == "tower":
+            load_tower_weights(network, read_tower(tower or tower_path(None)))
+            tensors = {**network.state_dict(), **tensors}
         network.load_state_dict(tensors, strict=True)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: missing; a model folder holds {WEIGHTS_FILE} and spec.json") from error

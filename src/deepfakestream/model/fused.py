@@ -9,15 +9,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import FaceCrop
 from deepfakestream.host.device import resolve_device
-from deepfakestream.host.onnx_session import open_session
 from deepfakestream.model.folder import TOWER_GRAPH_FILE, TUNED_FILE
 from deepfakestream.model.scorer import FaceScorer, Logits, ModelInfo, Runtime, open_scorer
-from deepfakestream.model.spec import DetectorSpec, ExpertSpec, Standardisation, read_spec
+from deepfakestream.model.spec import DetectorSpec, ExpertSpec, NetworkSpec, Standardisation, read_spec
+from deepfakestream.model.tower.runtime import open_tower
 from deepfakestream.model.tower.sources import find_tower, read_tower, tower_path
 
 TOWER_BATCH_SIZE = 8
@@ -122,11 +121,14 @@ def open_fused_scorer(
     expert = network.spec.expert
     if expert is None:
         raise WeightsError(f"{directory}: this model has no accurate detector; use the fast one")
-    opened = _torch_tower if resolve_device(device) == "cuda" else _onnx_tower
+    if resolve_device(device) == "cuda":
+        runtime = _torch_tower(directory, tower)
+    else:
+        runtime = open_tower(directory / TOWER_GRAPH_FILE, directory / TUNED_FILE, tower)
     update = {"calibration": expert.calibration, "operating_points": expert.operating_points}
     return FusedScorer(
         fast=network,
-        tower=opened(directory, tower),
+        tower=runtime,
         spec=network.spec.model_copy(update=update),
         info=network.info.model_copy(update={"detector": "accurate"}),
         expert=expert,
@@ -137,41 +139,19 @@ def _standardised(logits: NDArray[np.floating], spec: Standardisation) -> NDArra
     return (np.asarray(logits, dtype=np.float64) - spec.mean) / spec.std
 
 
-def _tuned(directory: Path) -> dict[str, NDArray[np.float32]]:
-    path = directory / TUNED_FILE
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: missing or damaged ({type(error).__name__}); install the package again, or use "
-            "the fast detector"
-        ) from error
-
-
-def _onnx_tower(directory: Path, tower: Path) -> Runtime:
-    weights = {f"tower.{name}": each for name, each in read_tower(tower).items()} | _tuned(directory)
-    path = directory / TOWER_GRAPH_FILE
-    try:
-        session = open_session(path.read_bytes(), weights=weights)
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: not a graph that ONNX Runtime can load with this tower ({type(error).__name__}); "
-            "install the package again, or use the fast detector"
-        ) from error
-
-    def run(pixels: NDArray[np.float32]) -> Logits:
-        outputs: Logits = session.run(None, {"pixels": pixels})[0]
-        return outputs
-
-    return run
-
-
 def _torch_tower(directory: Path, tower: Path) -> Runtime:
     import torch
+    from safetensors.torch import load_file
 
-    from deepfakestream.model.tower.network import load_tower_network
+    from deepfakestream.model.network import create_network
+    from deepfakestream.model.tower.network import BACKBONE, load_tower_weights
 
-    network = load_tower_network(read_tower(tower), _tuned(directory)).cuda()
+    network = create_network(
+        NetworkSpec(variant="tower", backbone=BACKBONE, global_pool="avg", drop_rate=0.0)
+    )
+    load_tower_weights(network, read_tower(tower))
+    network.load_state_dict(load_file(directory / TUNED_FILE), strict=False)
+    network = network.eval().cuda()
 
     def run(pixels: NDArray[np.float32]) -> Logits:
         with torch.inference_mode():

@@ -18,6 +18,7 @@ from deepfakestream.model.imagenet import create_backbone
 from deepfakestream.model.pooling import create_pooling
 from deepfakestream.model.spec import NetworkSpec, NormalisationSpec, Variant
 from deepfakestream.model.srm import SRM
+from deepfakestream.model.tower import network as tower
 
 NORMALISATION = NormalisationSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 STREAMS: Mapping[Variant, tuple[Variant, ...]] = {
@@ -26,6 +27,7 @@ STREAMS: Mapping[Variant, tuple[Variant, ...]] = {
     "stacked": ("stacked",),
     "dual": ("rgb", "srm"),
     "ensemble": ("rgb", "stacked"),
+    "tower": ("tower",),
 }
 """The streams of each variant; a stream is named after the variant that it is alone."""
 
@@ -129,6 +131,8 @@ def create_network(
         ParamsError: timm knows no such backbone.
         WeightsError: ImageNet weights were asked for and cannot be had.
     """
+    if spec.variant == "tower":
+        return _create_tower(spec)
     rgb, srm = Normalise(normalisation), SRM()
     views: dict[str, nn.Module] = {"rgb": rgb, "srm": srm, "stacked": Stacked(rgb, srm)}
     streams: dict[str, Stream] = {}
@@ -141,6 +145,17 @@ def create_network(
         pooling = create_pooling(spec.global_pool, int(backbone.num_features))  # type: ignore[arg-type]
         streams[name] = Stream(view, backbone, pooling)
     return DetectorNetwork(streams, drop_rate=spec.drop_rate, flip_tta=spec.flip_tta)
+
+
+def _create_tower(spec: NetworkSpec) -> DetectorNetwork:
+    """Return a network with a tower of random weights, of which only layer norms and head can be trained."""
+    view = Normalise(tower.NORMALISATION)
+    stream = Stream(view, tower.Tokens(spec.backbone), tower.TokenPooling())
+    network = DetectorNetwork({"tower": stream}, drop_rate=spec.drop_rate, flip_tta=spec.flip_tta)
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
+    tower.freeze_all_but_norms(network)
+    return network
 
 
 def join_networks(parts: Mapping[Variant, DetectorNetwork], spec: NetworkSpec) -> DetectorNetwork:

@@ -19,8 +19,10 @@ from deepfakestream.faces.types import FaceCrop
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.device import resolve_device
 from deepfakestream.host.onnx_session import open_session
-from deepfakestream.model.folder import ONNX_FILE, weights_sha256
+from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.spec import DetectorSpec, read_spec
+from deepfakestream.model.tower.runtime import open_tower
+from deepfakestream.model.tower.sources import tower_path
 
 MODEL_NAME = "deepfakestream-detector"
 BATCH_SIZE = 16
@@ -134,13 +136,16 @@ class FaceScorer:
         return np.concatenate(batches) if batches else np.empty(0, dtype=np.float32)
 
 
-def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") -> FaceScorer:
+def open_scorer(
+    directory: Path, *, device: str = "auto", version: str = "0", tower: Path | None = None
+) -> FaceScorer:
     """Return the model of a folder, ready to score.
 
     Args:
         directory: model folder.
         device: auto, cpu or cuda.
         version: what results call the model's version.
+        tower: file with the image tower's weights, for the variant that is one; None: in the user's cache.
 
     Raises:
         WeightsError: a file of the folder is missing or damaged.
@@ -149,7 +154,10 @@ def open_scorer(directory: Path, *, device: str = "auto", version: str = "0") ->
     spec = read_spec(directory)
     identity = ModelInfo(name=MODEL_NAME, version=version, weights_sha256=weights_sha256(directory))
     if resolve_device(device) == "cuda":
-        return FaceScorer(spec=spec, info=identity, runtime=_torch_runtime(directory))
+        return FaceScorer(spec=spec, info=identity, runtime=_torch_runtime(directory, tower))
+    if spec.network.variant == "tower":
+        files = (directory / ONNX_FILE, directory / WEIGHTS_FILE, tower or tower_path(None))
+        return FaceScorer(spec=spec, info=identity, runtime=open_tower(*files))
     runtime = _onnx_runtime(directory / ONNX_FILE, size_px=spec.extraction.crop_size_px)
     return FaceScorer(spec=spec, info=identity, runtime=runtime)
 
@@ -185,12 +193,12 @@ def _open_graph(path: Path) -> Any:
         ) from error
 
 
-def _torch_runtime(directory: Path) -> Runtime:
+def _torch_runtime(directory: Path, tower: Path | None) -> Runtime:
     import torch
 
     from deepfakestream.model.files import load_network
 
-    network, _ = load_network(directory)
+    network, _ = load_network(directory, tower=tower)
     network = network.cuda().to(memory_format=torch.channels_last)
 
     def run(pixels: NDArray[np.float32]) -> Logits:

@@ -18,8 +18,8 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.frozen import Strict
 
 SPEC_FILE = "spec.json"
-Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble"]
-"""What the network sees, and through how many backbones."""
+Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble", "tower"]
+"""What the network sees, and through how many backbones; `tower` is a public one whose layer norms are tuned."""
 
 
 _EARLIER_NAMES = {"pooling": "global_pool", "dropout": "drop_rate", "mirrored": "flip_tta"}

@@ -35,6 +35,7 @@ from deepfakestream.evaluation.slices import measure_gaps, measure_slices, worst
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
+from deepfakestream.model.tower.sources import find_tower
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -73,7 +74,9 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     )  # read first: scoring takes long, and the file may be damaged
     with resume_run(mlflow_store(settings), run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings.data_dir, split=split)
-        scorer = open_scorer(train_dir, device=settings.device, version="candidate")
+        scorer = open_scorer(
+            train_dir, device=settings.device, version="candidate", tower=find_tower(settings.cache_dir)
+        )
         crops = score_stored_faces(items, scorer, settings.extract_dir)
         logits = crops["logit"].to_numpy()
         tables = {

@@ -162,9 +162,11 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
 def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) -> pd.DataFrame:
     """Score the champion on the test files of today: what it was measured on may be another split."""
     from deepfakestream.model.scorer import open_scorer
+    from deepfakestream.model.tower.sources import find_tower
 
     directory = versions.fetch(mlflow_store(settings), champion)
-    scorer = open_scorer(directory, device=settings.device, version=str(champion))
+    tower = find_tower(settings.cache_dir)
+    scorer = open_scorer(directory, device=settings.device, version=str(champion), tower=tower)
     scores = score_items(
         read_items(settings.data_dir),
         scorer,

@@ -100,7 +100,7 @@ def _lead(
         with open_job(
             table,
             params.train,
-            CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+            _folders(settings),
             extraction=params.extract.spec,
             seed=params.seed,
             context=context,
@@ -126,7 +126,7 @@ def _follow(table: pd.DataFrame, params: Params, settings: Settings, context: Di
     with open_job(
         table,
         params.train,
-        CropFolders(extract_dir=settings.extract_dir, faces_dir=settings.faces_dir),
+        _folders(settings),
         extraction=params.extract.spec,
         seed=params.seed,
         context=context,
@@ -167,6 +167,12 @@ def _report(
         best=detector.fit.history[detector.fit.best_epoch],
         directory=settings.train_dir,
         run_id=tracked.run_id,
+    )
+
+
+def _folders(settings: Settings) -> CropFolders:
+    return CropFolders(
+        extract_dir=settings.extract_dir, faces_dir=settings.faces_dir, cache_dir=settings.cache_dir
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class TrainingJob:
     context: DistributedContext
     trained_on: str
     """Goes into the spec: data, and what its terms ask of a user of the weights."""
+    cache_dir: Path | None = None
+    """Folder that an image tower was fetched to; None: the user's cache folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,7 @@ def fit_network(
     pairs = training_pairs(job)
     torch.manual_seed(job.seed)  # the head starts random
     teacher = open_teacher(job.params.extra.distill, job.extraction, job.context.device)
-    network = start_network(job.params)
+    network = start_network(job.params, job.cache_dir)
     trainer = Trainer(network, pairs, job.params, seed=job.seed, context=job.context, teacher=teacher)
     result = trainer.fit(validation, checkpoints, on_epoch)
     if not job.params.extra.refit_head_pairs:

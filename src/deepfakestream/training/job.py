@@ -16,6 +16,7 @@ from deepfakestream.errors import DataError
 from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.model.packaged import named_model_dir
 from deepfakestream.model.spec import read_spec
+from deepfakestream.model.tower.sources import TOWER_NAME
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.distributed import DistributedContext, processes_here
 from deepfakestream.training.heap import keep_freed_memory
@@ -29,6 +30,8 @@ class CropFolders:
 
     extract_dir: Path
     faces_dir: Path
+    cache_dir: Path | None = None
+    """Folder that an image tower was fetched to; None: the user's cache folder."""
 
 
 @contextmanager
@@ -83,6 +86,7 @@ def open_job(
             extraction=extraction,
             seed=seed,
             context=context,
+            cache_dir=folders.cache_dir,
             trained_on=f"{sources} (data {digest[:12]}), {_ancestry(params)}",
         )
 
@@ -90,6 +94,8 @@ def open_job(
 def _ancestry(params: TrainParams) -> str:
     """Return what the weights owe to others, with what those were trained on: their terms are inherited."""
     start = params.network.start_from
+    if params.network.variant == "tower":
+        return f"layer norms tuned of {TOWER_NAME}"
     origin = "ImageNet" if start == "imagenet" else f"{start} ({_trained_on(start)})"
     taught_by = params.extra.distill.teacher
     taught = f", taught by {taught_by} ({_trained_on(taught_by)})" if taught_by else ""

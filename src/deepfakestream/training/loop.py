@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepfakestream.errors import DivergedError, ParamsError
 from deepfakestream.host.progress import progress_bar
@@ -147,14 +147,14 @@ class Trainer:
             progress.history.append(metrics)
             if metrics["val_auc"] > progress.best_auc:
                 progress.best_auc, progress.best_epoch = metrics["val_auc"], progress.epoch
-                progress.best_weights = copy.deepcopy(self._averaged.state_dict())
+                progress.best_weights = copy.deepcopy(_trained_state(self._averaged, self._network))
             on_epoch(progress.epoch, metrics)
             progress.epoch += 1
             if self._context.is_main:
                 checkpoints.save(self._state(progress))
         assert progress.best_weights is not None
         best = self._averaged
-        best.load_state_dict(progress.best_weights)
+        best.load_state_dict(progress.best_weights, strict=False)
         return FitResult(network=best, best_epoch=progress.best_epoch, history=tuple(progress.history))
 
     @property
@@ -209,8 +209,8 @@ class Trainer:
 
     def _state(self, progress: _Progress) -> dict[str, Any]:
         return {
-            "network": self._network.state_dict(),
-            "averaged": self._ema.module.state_dict(),
+            "network": _trained_state(self._network, self._network),
+            "averaged": _trained_state(self._ema.module, self._network),
             "optimizer": self._optimizer.state_dict(),
             "precision": self._precision.state_dict(),
             "progress": {name: getattr(progress, name) for name in progress.__slots__},
@@ -220,8 +220,14 @@ class Trainer:
         state = checkpoints.load()
         if state is None:
             return _Progress(history=[])
-        self._network.load_state_dict(state["network"])
-        self._ema.module.load_state_dict(state["averaged"])
+        self._network.load_state_dict(state["network"], strict=False)
+        self._ema.module.load_state_dict(state["averaged"], strict=False)
         self._optimizer.load_state_dict(state["optimizer"])
         self._precision.load_state_dict(state["precision"])
         return _Progress(**state["progress"])
+
+
+def _trained_state(network: nn.Module, trained: nn.Module) -> dict[str, Tensor]:
+    """Return the network's state without what training leaves as it was: a tower is 2,000 times larger."""
+    frozen = {name for name, each in trained.named_parameters() if not each.requires_grad}
+    return {name: each for name, each in network.state_dict().items() if name not in frozen}

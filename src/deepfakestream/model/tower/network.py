@@ -1,4 +1,4 @@
-"""The tower as a PyTorch module: for tuning it, for a GPU, and for the export of its graph."""
+"""The tower as a stream of the detector's network: for tuning it, for a GPU, and for the export of its graph."""
 
 from __future__ import annotations
 
@@ -6,85 +6,96 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from deepfakestream.model.network import Normalise
+from deepfakestream.errors import WeightsError
+from deepfakestream.model.export import forget_origin, to_onnx
 from deepfakestream.model.spec import NormalisationSpec
+from deepfakestream.model.tower.runtime import WEIGHTS_PREFIX
 
 BACKBONE = "vit_base_patch16_clip_quickgelu_224"
-SIZE_PX = 224
 NORMALISATION = NormalisationSpec(
     mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
 )
-FEATURE_SCALE = 10.0
-"""Length of each half of the features; of length 1 they would ask for a head of very large weights."""
+FEATURE_SCALE = 50.0
+"""Length of each half of the features, so that the head learns at the learning rate of the layer norms."""
 
 
-class TowerNetwork(nn.Module):
-    """The tower and a linear head: `(N, 3, 224, 224)` pixels, float 0-255, to logits `(N,)`.
+class Tokens(nn.Module):
+    """A vision transformer without its head: `(N, 3, S, S)` normalised pixels to tokens `(N, 1 + P, C)`."""
 
-    The head sees the class token and the mean of the patch tokens after the last layer norm, each of unit
-    length, as in GenD (Yermakov et al., 2025, https://arxiv.org/abs/2508.06248).
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.normalise = Normalise(NORMALISATION)
-        self.tower = timm.create_model(BACKBONE, pretrained=False, num_classes=0)
-        self.head = nn.Linear(2 * int(self.tower.num_features), 1)  # type: ignore[arg-type]
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def features(self, pixels: Tensor) -> Tensor:
-        """Return what the head sees before it is scaled, `(N, 1536)`."""
-        tokens = self.tower.forward_features(self.normalise(pixels))  # type: ignore[operator]
-        halves = (tokens[:, 0], tokens[:, 1:].mean(dim=1))
-        return torch.cat([normalize(half, dim=1) for half in halves], dim=1)
+        self.vit = timm.create_model(name, pretrained=False, num_classes=0)
+        self.num_features = 2 * int(self.vit.num_features)  # type: ignore[arg-type]
+        """Of the pooled vector: class token and mean patch token side by side."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return one logit a picture, `(N,)`."""
-        logits: Tensor = self.head(FEATURE_SCALE * self.features(pixels)).squeeze(1)
-        return logits
-
-    def tuned(self) -> dict[str, nn.Parameter]:
-        """Return what tuning moves: layer norms and head, 41,473 parameters; all else is frozen."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_("norm" in name or name.startswith("head."))
-        return {name: each for name, each in self.named_parameters() if each.requires_grad}
+        """Return the tokens after the last layer norm."""
+        tokens: Tensor = self.vit.forward_features(pixels)  # type: ignore[operator]
+        return tokens
 
 
-def load_tower_network(
-    tower: Mapping[str, np.ndarray], tuned: Mapping[str, np.ndarray] | None = None
-) -> TowerNetwork:
-    """Return the network with the tower's weights, in evaluation mode.
+class TokenPooling(nn.Module):
+    """Class token and mean patch token, each of unit length before scaling: `(N, 1 + P, C)` to `(N, 2 C)`.
+
+    After GenD (Yermakov et al., 2025, https://arxiv.org/abs/2508.06248), where the unit length matters.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the pooled features."""
+        halves = (tokens[:, 0], tokens[:, 1:].mean(dim=1))
+        return FEATURE_SCALE * torch.cat([normalize(half, dim=1) for half in halves], dim=1)
+
+
+def freeze_all_but_norms(network: nn.Module) -> None:
+    """Let training move layer norms and head of a network with a tower, 41,473 parameters, and nothing else."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_is_tuned(name))
+
+
+def tuned_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return what tuning moves, by name in the network's state dict."""
+    return {name: each.detach() for name, each in network.named_parameters() if _is_tuned(name)}
+
+
+def _is_tuned(name: str) -> bool:
+    return "norm" in name or not name.startswith(WEIGHTS_PREFIX)
+
+
+def load_tower_weights(network: nn.Module, tower: Mapping[str, np.ndarray]) -> None:
+    """Give a network the weights of its tower.
 
     Args:
+        network: with a stream `tower`.
         tower: weights by timm's names, as `read_tower` returns them.
-        tuned: layer norms and head; None: the tower's own norms and a head of zeros.
+
+    Raises:
+        WeightsError: the weights are of another tower.
     """
-    network = TowerNetwork()
-    network.tower.load_state_dict({name: torch.from_numpy(each) for name, each in tower.items()})
-    if tuned is not None:
-        state = {name: torch.from_numpy(each) for name, each in tuned.items()}
-        network.load_state_dict(state, strict=False)
-    return network.eval()
+    weights = {f"{WEIGHTS_PREFIX}{name}": torch.from_numpy(each) for name, each in tower.items()}
+    own = {name for name in network.state_dict() if name.startswith(WEIGHTS_PREFIX)}
+    if set(weights) != own:
+        raise WeightsError(
+            f"train.network.backbone: the tower that was fetched has other weights ({len(weights)} tensors instead "
+            f"of {len(own)}); set it to {BACKBONE}"
+        )
+    network.load_state_dict(weights, strict=False)
 
 
-def export_tower_graph(network: TowerNetwork, path: Path) -> None:
+def export_tower_graph(network: nn.Module, path: Path, *, size_px: int) -> None:
     """Write the network's graph with every weight left out, to be given when a session is opened.
 
     Args:
-        network: with any weights.
+        network: with a stream `tower`.
         path: file to write.
+        size_px: side of the pictures.
     """
-    import onnx
-
-    from deepfakestream.model.export import forget_origin, to_onnx
-
-    model = to_onnx(network, size_px=SIZE_PX, fold_constants=False)
+    model = to_onnx(network, size_px=size_px, fold_constants=False)
     names = {name for name, _ in network.named_parameters()}
     for initializer in model.graph.initializer:
         if initializer.name not in names:

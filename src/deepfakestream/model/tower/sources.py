@@ -85,20 +85,19 @@ def read_tower(path: Path) -> Tensors:
     """Return the tower's weights in single precision, by timm's names.
 
     Raises:
-        WeightsError: the file is damaged or something else.
+        WeightsError: the file is missing or damaged.
     """
     try:
         tensors = load_file(path)
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path}: missing; run 'deepfakestream model fetch accurate' once, or use the fast detector"
+        ) from error
     except Exception as error:
         raise WeightsError(
             f"{path}: not a tower file ({type(error).__name__}); remove it and run 'deepfakestream model "
             "fetch accurate' again"
         ) from error
-    if len(tensors) != NUM_TENSORS - 1:
-        raise WeightsError(
-            f"{path}: holds {len(tensors)} tensors instead of {NUM_TENSORS - 1}; remove it and run "
-            "'deepfakestream model fetch accurate' again"
-        )
     return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
