@@ -1,7 +1,8 @@
 """Scan the clips of a cross-set with several detectors and print one table.
 
 The folder holds `manifest.csv` with the columns file, label, method, family, person, pair, repo,
-source_identity and trust. Each scan is written down at once, so that a second call goes on where the first was stopped.
+source_identity and trust. Each scan is written down at once: a second call goes on where the first was
+stopped.
 """
 
 from __future__ import annotations

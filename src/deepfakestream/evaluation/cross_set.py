@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from deepfakestream.arrays import BoolArray, FloatArray
+from deepfakestream.arrays import BoolArray, FloatArray, IntArray
 from deepfakestream.evaluation.curves import RankedScores
 from deepfakestream.evaluation.estimate import Estimate, resampled_counts, share
 from deepfakestream.frozen import Frozen
@@ -135,7 +135,7 @@ def _is_counted(forged: BoolArray, covered: BoolArray) -> bool:
     return int(forged.sum()) >= MIN_CLIPS and bool(covered[forged].all())
 
 
-def _aucs(is_fake: BoolArray, scores: FloatArray, mask: BoolArray, draws: Sequence[FloatArray]) -> FloatArray:
+def _aucs(is_fake: BoolArray, scores: FloatArray, mask: BoolArray, draws: Sequence[IntArray]) -> FloatArray:
     """Return the AUC on all clips of the mask, then on each resample (NaN where a class is missing)."""
     ranked = RankedScores(is_fake[mask], scores[mask])
     return np.array([ranked.auc(), *(ranked.auc(counts[mask]) for counts in draws)])

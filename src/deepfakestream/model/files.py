@@ -18,9 +18,9 @@ from deepfakestream.model.export import export_onnx
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE
 from deepfakestream.model.half_graph import MAX_HALF, MIN_HALF_SIZE
 from deepfakestream.model.network import DetectorNetwork, create_network
+from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSpec, read_spec, write_spec
 from deepfakestream.model.tower.network import export_tower_graph, load_tower_weights, tuned_tensors
 from deepfakestream.model.tower.sources import read_tower, tower_path
-from deepfakestream.model.spec import DetectorSpec, NetworkSpec, NormalisationSpec, read_spec, write_spec
 
 
 def save_model(network: DetectorNetwork, spec: DetectorSpec, directory: Path) -> None:

@@ -34,7 +34,7 @@ Crops = NDArray[np.uint8]
 class Runtime(Protocol):
     """Maps pixels `(N, 3, S, S)`, float32, 0-255, to logits `(N,)`."""
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Logits:
+    def __call__(self, pixels: NDArray[np.float32], /) -> Logits:
         """Return the logits."""
         ...
 

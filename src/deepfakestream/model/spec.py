@@ -19,7 +19,7 @@ from deepfakestream.frozen import Strict
 
 SPEC_FILE = "spec.json"
 Variant = Literal["rgb", "srm", "stacked", "dual", "ensemble", "tower"]
-"""What the network sees, and through how many backbones; `tower` is a public one whose layer norms are tuned."""
+"""What the network sees, and through how many backbones; of a `tower` only the layer norms are tuned."""
 
 
 _EARLIER_NAMES = {"pooling": "global_pool", "dropout": "drop_rate", "mirrored": "flip_tta"}

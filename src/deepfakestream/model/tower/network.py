@@ -1,4 +1,4 @@
-"""The tower as a stream of the detector's network: for tuning it, for a GPU, and for the export of its graph."""
+"""The tower as a stream of the detector's network: to tune it, to run it on a GPU, to export its graph."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TokenPooling(nn.Module):
 
 
 def freeze_all_but_norms(network: nn.Module) -> None:
-    """Let training move layer norms and head of a network with a tower, 41,473 parameters, and nothing else."""
+    """Let training move layer norms and head of a network with a tower, and nothing else."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(_is_tuned(name))
 
@@ -81,8 +81,8 @@ def load_tower_weights(network: nn.Module, tower: Mapping[str, np.ndarray]) -> N
     own = {name for name in network.state_dict() if name.startswith(WEIGHTS_PREFIX)}
     if set(weights) != own:
         raise WeightsError(
-            f"train.network.backbone: the tower that was fetched has other weights ({len(weights)} tensors instead "
-            f"of {len(own)}); set it to {BACKBONE}"
+            f"train.network.backbone: the fetched tower has {len(weights)} tensors, this network {len(own)}; "
+            f"set it to {BACKBONE}"
         )
     network.load_state_dict(weights, strict=False)
 
