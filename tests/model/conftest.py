@@ -46,6 +46,11 @@ def make_spec(variant: str = "stacked", *, pooling: str = "avg", size_px: int = 
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_spec() -> DetectorSpec:
+    return make_spec()
+
+
 def make_network(spec: DetectorSpec, *, seed: int = 0) -> DetectorNetwork:
     """Return a network whose batch norms have statistics of their own, as after training."""
     torch.manual_seed(seed)

@@ -34,12 +34,13 @@ HOSTS = {
         "doi.org",
         "github.com",
         "keepachangelog.com",
+        "openaipublic.azureedge.net",
         "semver.org",
         "www.apache.org",
         "www.w3.org",
     ),
 }
-"""This machine, services of compose.yaml, and public pages that a reader needs."""
+"""This machine, services of compose.yaml, and public pages and files that a reader needs."""
 
 
 def repository_files() -> list[Path]:

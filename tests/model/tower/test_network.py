@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,15 @@ from deepfakestream.model.scorer import open_scorer
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec
 from deepfakestream.model.tower.network import FEATURE_SCALE, load_tower_weights, tuned_tensors
 from deepfakestream.model.tower.sources import read_tower, tower_path
-from tests.model.conftest import make_spec
 
 from .conftest import BACKBONE, SIZE_PX
 
 
 @pytest.fixture(scope="module")
-def spec() -> DetectorSpec:
+def spec(tiny_spec: DetectorSpec) -> DetectorSpec:
     network = NetworkSpec(variant="tower", backbone=BACKBONE, global_pool="avg", drop_rate=0.0)
-    return make_spec(size_px=SIZE_PX).model_copy(update={"network": network})
+    extraction = replace(tiny_spec.extraction, crop_size_px=SIZE_PX)
+    return tiny_spec.model_copy(update={"network": network, "extraction": extraction})
 
 
 @pytest.fixture(scope="module")
