@@ -67,8 +67,9 @@ version-0: setup ## train the packaged model anew: make version-0 DATA=folder (h
 	@test -n "$(DATA)" || { echo "make: name the folder with dfdc-faces/ and portraits/: make version-0 DATA=..." >&2; exit 1; }
 	$(BIN)/python infra/version_0/reproduce.py build/version-0 "$(DATA)"
 
-lock:            ## resolve pyproject.toml anew into requirements.lock
+lock:            ## resolve pyproject.toml again into requirements.lock and infra/locks
 	@test -x build/lock/bin/python || $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet packaging
 	@build/lock/bin/python infra/install/relax_wheel.py build/wheels
 	@build/lock/bin/python infra/install/lock.py
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 import bentoml
 
 from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.host.device import resolve_device
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
 from deepfakestream.service.runtime import Runtime
@@ -31,9 +32,7 @@ def _resources(device: str) -> dict[str, Any]:
     """Return one GPU where the settings allow one and the machine has one; a CPU needs no request."""
     if device == "cpu" or not any(Path("/dev").glob("nvidia[0-9]*")):
         return {}
-    import torch  # a machine without a device file is spared this import
-
-    return {"gpu": 1} if torch.cuda.is_available() else {}
+    return {"gpu": 1} if resolve_device("auto") == "cuda" else {}
 
 
 @bentoml.service(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from deepfakestream.evaluation.cross_set import describe_cross_set, measure_cross_set
 from deepfakestream.host.progress import progress_bar
-from deepfakestream.scan.model_options import ModelOptions
+from deepfakestream.scanning.model_options import ModelOptions
 from infra.cross_set.held_out import is_held_out
 
 TRUSTED = frozenset("AB")

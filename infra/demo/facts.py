@@ -14,7 +14,7 @@ from deepfakestream.frozen import Frozen
 from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.promotion.ledger import LEDGER_FILE, read_entries
-from deepfakestream.scan.result import Verdict
+from deepfakestream.scanning.result import Verdict
 from deepfakestream.settings import Settings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.scan.wording import VERDICT_WORDS
+from deepfakestream.scanning.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
 from infra.demo.console import WIDTH
 from infra.demo.facts import Answer, Facts, GateDecision, Retraining

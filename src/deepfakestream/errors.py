@@ -8,6 +8,7 @@ DeepfakeStreamError
 ├── DataError            a source, manifest or artifact is missing, or contradicts itself
 ├── WeightsError         model or detector weights are missing or have another digest
 ├── GateError            a gate said no: validation or promotion
+├── MissingExtraError    a command needs packages of an extra that is not installed
 └── ServerError          a port is taken, or a server does not answer
 
 A message is one sentence that names the field or file and the rule, then the remedy. `MediaError` becomes a
@@ -89,6 +90,18 @@ class WeightsError(DeepfakeStreamError):
 
 class GateError(DeepfakeStreamError):
     """A gate refused to let the pipeline go on; the message says which rule and what to do."""
+
+
+class MissingExtraError(DeepfakeStreamError):
+    """A package that comes with an extra of ours is not installed."""
+
+    def __init__(self, module: str, extras: tuple[str, ...]) -> None:
+        names = ",".join(extras)
+        super().__init__(
+            f"this needs '{module}', which is not installed; run pip install 'deepfakestream[{names}]'"
+        )
+        self.module = module
+        self.extras = extras
 
 
 class ServerError(DeepfakeStreamError):

@@ -20,7 +20,7 @@ from deepfakestream.forge.picture import Kind, find_face, forge_picture
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine, open_engine
 from infra.demo.people import PEOPLE, read_square
 
 SEEDS = (0, 1, 2)

@@ -11,7 +11,7 @@ import pytest
 
 from deepfakestream.faces.boxes import longer_side
 from deepfakestream.faces.crop import crop_face
-from deepfakestream.scan.engine import verdict_of
+from deepfakestream.scanning.engine import verdict_of
 
 MAX_MEAN_CHANGE = 0.10
 """In p_fake: what a person would call the same score."""

@@ -13,7 +13,7 @@ from deepfakestream.faces.crop import crop_face, is_cut_off
 from deepfakestream.media.reader import sample_frames
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.scan.engine import open_engine
+from deepfakestream.scanning.engine import open_engine
 from deepfakestream.settings import Settings
 
 NUM_PORTRAITS = 120

@@ -28,8 +28,8 @@ from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.registry.versions import CHAMPION, register, set_alias
-from deepfakestream.scan.command import scan_paths
-from deepfakestream.scan.model_options import ModelOptions
+from deepfakestream.scanning.command import scan_paths
+from deepfakestream.scanning.model_options import ModelOptions
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 

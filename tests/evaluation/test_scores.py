@@ -15,7 +15,7 @@ from deepfakestream.model.spec import (
     NetworkSpec,
     NormalisationSpec,
 )
-from deepfakestream.scan.features import FEATURE_NAMES
+from deepfakestream.scanning.features import FEATURE_NAMES
 
 SPEC = DetectorSpec(
     network=NetworkSpec(variant="rgb", backbone="none", global_pool="avg", drop_rate=0.0),

@@ -17,8 +17,8 @@ from deepfakestream.model.files import save_model
 from deepfakestream.model.network import STREAMS, create_network
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import DetectorSpec, read_spec
-from deepfakestream.scan.engine import open_engine
-from deepfakestream.scan.model_options import ModelOptions
+from deepfakestream.scanning.engine import open_engine
+from deepfakestream.scanning.model_options import ModelOptions
 
 
 def explain(path, out, **changes):

@@ -6,7 +6,7 @@ import pytest
 
 from deepfakestream.errors import Reason
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine, open_engine
 from deepfakestream.settings import Settings
 
 CONTROL = {

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget, RGBImage
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine, open_engine
 from deepfakestream.settings import Settings
 
 TOLERANCE = 0.1

@@ -13,8 +13,8 @@ from deepfakestream.errors import DataError, Reason
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
-from deepfakestream.scan.features import FEATURE_NAMES
-from deepfakestream.scan.result import MediaFacts, ScanResult
+from deepfakestream.scanning.features import FEATURE_NAMES
+from deepfakestream.scanning.result import MediaFacts, ScanResult
 
 POINT = OperatingPoint(threshold=0.6, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")
 

@@ -22,7 +22,7 @@ from deepfakestream.pipeline.drift import run, window_id
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import Champion
 from deepfakestream.registry.tracking import start_run
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 

@@ -13,7 +13,7 @@ from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.scorer import open_scorer
 from deepfakestream.pipeline import evaluate
 from deepfakestream.registry.tracking import start_run
-from deepfakestream.scan.features import FEATURE_NAMES
+from deepfakestream.scanning.features import FEATURE_NAMES
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 

@@ -22,7 +22,7 @@ from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import read_spec
 from deepfakestream.pipeline import evaluate, extract, promote
 from deepfakestream.promotion.params import PromoteParams
-from deepfakestream.scan.engine import open_engine
+from deepfakestream.scanning.engine import open_engine
 from deepfakestream.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 ALL_TEXT = "\n".join(TEXTS.values())
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-CALL = re.compile(r"(?<![\w.])deepfakestream (?:[^`\n#|;&\\]|\\\n)+")
+CALL = re.compile(r"(?<![\w.])(?<!from )deepfakestream (?:[^`\n#|;&\\]|\\\n)+")
 
 
 def commands(group: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 from deepfakestream.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""requirements.lock: exact, complete, nothing else in it, and safe from what is known to be broken."""
+"""The locks: exact, complete, nothing else in them, and safe from what is known to be broken."""
 
 from __future__ import annotations
 
@@ -16,17 +16,38 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-LINES = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-LOCK = {canonicalize_name(name): Version(pin) for name, pin in (line.split("==") for line in LINES)}
+USES = {
+    "requirements.lock": {"dev"},
+    "infra/locks/scan.lock": set(),
+    "infra/locks/service.lock": {"serve"},
+    "infra/locks/service-torch.lock": {"serve", "explain"},
+    "infra/locks/pipeline.lock": {"pipeline", "train"},
+}
+"""Lock file to the extras that are installed from it."""
+LINES = {name: (ROOT / name).read_text(encoding="utf-8").splitlines() for name in USES}
+LINE = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+) --hash=sha256:[0-9a-f]{64}")
+LOCKS = {
+    name: {
+        canonicalize_name(found[1]): Version(found[2]) for line in lines if (found := LINE.fullmatch(line))
+    }
+    for name, lines in LINES.items()
+}
+LOCK = LOCKS["requirements.lock"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DECLARED = [
-    Requirement(line)
-    for line in [*PROJECT["dependencies"], *(one for lines in EXTRAS.values() for one in lines)]
-]
-RUNTIME = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-OPTIONAL = {"src/deepfakestream/data/extraction/executors/ray_cluster.py: ray"}
-"""Imported where the extra of that name is installed; the module says so where it is not."""
+
+
+def declared(*lists: list[str]) -> list[Requirement]:
+    """Each package once; what the extras share has the same range in each (a test holds them to it)."""
+    lines = sorted({line for lines in lists for line in lines})
+    return [one for one in map(Requirement, lines) if one.name != PROJECT["name"]]
+
+
+DECLARED = declared(PROJECT["dependencies"], *EXTRAS.values())
+RUNTIME = {
+    canonicalize_name(one.name)
+    for one in declared(PROJECT["dependencies"], *(lines for name, lines in EXTRAS.items() if name != "dev"))
+}
 PROVIDERS = packages_distributions()
 TEST_MODULES = {path.stem for path in (ROOT / "tests").rglob("*.py")}
 """Modules beside tests, which the processes that a test starts import."""
@@ -39,10 +60,30 @@ BROKEN = {"pandas": "3.1.1", "fastapi": "0.155.0", "sqlalchemy": "2.1.9"}
 """Releases that install cleanly beside the others and fail when they run (docs/TECHNICAL_STACK.md)."""
 
 
-def test_every_line_is_one_exact_version() -> None:
-    for line in LINES:
-        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line), line
-    assert len(LOCK) == len(LINES)
+@pytest.mark.parametrize("name", USES)
+def test_every_line_is_one_exact_version_with_its_digest(name: str) -> None:
+    assert [line for line in LINES[name] if not LINE.fullmatch(line)] == []
+    assert len(LOCKS[name]) == len(LINES[name]) > 0
+
+
+@pytest.mark.parametrize("name", USES)
+def test_the_locks_agree(name: str) -> None:
+    assert set(LINES[name]) <= set(LINES["requirements.lock"])
+
+
+@pytest.mark.parametrize("extra", ["dvc", "prefect", "great-expectations", "evidently", "albumentations"])
+def test_the_service_is_installed_without_the_pipeline(extra: str) -> None:
+    assert extra not in LOCKS["infra/locks/service.lock"]
+    assert extra not in LOCKS["infra/locks/service-torch.lock"]
+
+
+def test_what_scans_and_serves_on_a_cpu_is_installed_without_pytorch() -> None:
+    assert "torch" not in LOCKS["infra/locks/scan.lock"].keys() | LOCKS["infra/locks/service.lock"].keys()
+
+
+def test_extras_that_share_a_package_agree_on_its_range() -> None:
+    names = [canonicalize_name(one.name) for one in DECLARED]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("requirement", DECLARED, ids=str)
@@ -75,13 +116,27 @@ def needed(requirements: list[Requirement]) -> set[str]:
     return {name for name, _ in seen}
 
 
-def test_the_lock_holds_what_is_needed_and_no_more() -> None:
+def asked_for(extras: set[str]) -> list[Requirement]:
+    """Return what is declared for a use, with what its extras refer to."""
+    found = [Requirement(line) for line in PROJECT["dependencies"]]
+    waiting = set(extras)
+    while waiting:
+        for one in map(Requirement, EXTRAS[waiting.pop()]):
+            if one.name == PROJECT["name"]:
+                waiting |= one.extras
+            else:
+                found.append(one)
+    return found
+
+
+@pytest.mark.parametrize("name", USES)
+def test_a_lock_holds_what_is_needed_and_no_more(name: str) -> None:
     try:
-        names = needed([*DECLARED, Requirement(BUILD_BACKEND)])
+        names = needed([*asked_for(USES[name]), Requirement(BUILD_BACKEND)])
     except PackageNotFoundError as error:
         pytest.fail(f"{error.name} is needed and not installed; make lock")
-    assert names - LOCK.keys() == set()
-    assert LOCK.keys() - names == set()
+    assert names - LOCKS[name].keys() == set()
+    assert LOCKS[name].keys() - names == set()
 
 
 @pytest.mark.parametrize(("name", "broken"), BROKEN.items())
@@ -136,4 +191,4 @@ def test_what_is_imported_is_declared(packages: tuple[str, ...], declared: set[s
         for name in imported(path)
         if not {canonicalize_name(one) for one in PROVIDERS.get(name, [])} & declared
     }
-    assert undeclared - OPTIONAL == set()
+    assert undeclared == set()

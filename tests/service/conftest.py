@@ -30,7 +30,7 @@ from deepfakestream.model.spec import (
     NormalisationSpec,
     OperatingPoint,
 )
-from deepfakestream.scan.result import (
+from deepfakestream.scanning.result import (
     Coverage,
     FaceScore,
     MediaFacts,

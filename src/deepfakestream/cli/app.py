@@ -10,14 +10,14 @@ import typer
 
 from deepfakestream import __version__
 from deepfakestream.cli.data import data_app
+from deepfakestream.cli.extras import needs
 from deepfakestream.cli.keys import keys_app
 from deepfakestream.cli.output import say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
-from deepfakestream.wiring import mlflow_store
 
 if TYPE_CHECKING:
-    from deepfakestream.scan.model_options import ModelOptions
+    from deepfakestream.scanning.model_options import ModelOptions
 
 app = typer.Typer(
     name="deepfakestream",
@@ -51,7 +51,7 @@ def _workspace() -> tuple[Params, Settings]:
 
 
 def _model_options(model: str | None, operating_point: str) -> ModelOptions:
-    from deepfakestream.scan.model_options import ModelOptions
+    from deepfakestream.scanning.model_options import ModelOptions
 
     settings = load_settings()
     return ModelOptions(
@@ -91,7 +91,7 @@ def scan(
     then 1.
     """
     from deepfakestream.media.types import MediaBudget
-    from deepfakestream.scan.command import scan_paths
+    from deepfakestream.scanning.command import scan_paths
 
     options = replace(_model_options(model, operating_point), budget=MediaBudget(max_pixels=max_pixels))
     status = scan_paths(paths, options, as_json=as_json)
@@ -99,6 +99,7 @@ def scan(
 
 
 @app.command(epilog="Example: deepfakestream explain photo.jpg --compare")
+@needs("explain")
 def explain(
     path: Annotated[Path, typer.Argument(help="picture or video")],
     out: Annotated[
@@ -141,6 +142,7 @@ def fetch_model(
 
 
 @app.command()
+@needs("pipeline")
 def init(
     directory: Annotated[Path, typer.Argument(help="folder to make the workspace in")],
     remote: Annotated[
@@ -167,6 +169,7 @@ def init(
 
 
 @app.command(epilog="Example: deepfakestream ingest /path/to/media --licence 'CC BY 4.0' --dry-run")
+@needs("pipeline")
 def ingest(
     source: Annotated[
         Path, typer.Argument(help="folder, manifest (.csv, .parquet) or tar shards to take in")
@@ -192,6 +195,7 @@ def ingest(
 
 
 @app.command()
+@needs("pipeline")
 def extract() -> None:
     """Find the faces of every item and pack them as crops into artifacts/extract."""
     from deepfakestream.pipeline import extract as step
@@ -201,6 +205,7 @@ def extract() -> None:
 
 
 @app.command()
+@needs("pipeline")
 def validate() -> None:
     """Check manifest, crops and splits; exit 1 where a rule that protects training is broken."""
     from deepfakestream.pipeline import validate as step
@@ -210,6 +215,7 @@ def validate() -> None:
 
 
 @app.command()
+@needs("train")
 def train() -> None:
     """Train a detector on the extracted faces; log it to MLflow; write artifacts/train."""
     from deepfakestream.pipeline import train as step
@@ -220,6 +226,7 @@ def train() -> None:
 
 
 @app.command()
+@needs("train")
 def search(
     trials: Annotated[
         int,
@@ -234,6 +241,7 @@ def search(
 
 
 @app.command()
+@needs("train")
 def ablate(
     only: Annotated[
         list[str] | None,
@@ -250,6 +258,7 @@ def ablate(
 
 
 @app.command()
+@needs("pipeline")
 def evaluate(
     split: Annotated[
         str, typer.Option(help="test; or val, which the model was chosen on: written to work/evaluate-val")
@@ -263,6 +272,7 @@ def evaluate(
 
 
 @app.command()
+@needs("pipeline")
 def promote() -> None:
     """Register artifacts/train as challenger; make it champion if the gate says so. Exit 1 on a refusal."""
     from deepfakestream.pipeline import promote as step
@@ -274,9 +284,11 @@ def promote() -> None:
 
 
 @app.command()
+@needs("pipeline")
 def rollback() -> None:
     """Exchange champion and the champion before it; services load it at their next look."""
     from deepfakestream.registry import champion
+    from deepfakestream.wiring import mlflow_store
 
     _, settings = _workspace()
     version = champion.rollback(mlflow_store(settings))
@@ -284,6 +296,7 @@ def rollback() -> None:
 
 
 @app.command()
+@needs("serve")
 def serve(
     port: Annotated[
         int | None,
@@ -297,6 +310,7 @@ def serve(
 
 
 @app.command()
+@needs("serve")
 def work() -> None:
     """Take videos from the service's queue until Ctrl-C; any number of workers, on any machine.
 
@@ -309,6 +323,7 @@ def work() -> None:
 
 
 @app.command()
+@needs("pipeline")
 def drift() -> None:
     """Compare the newest predictions with the champion's reference; write artifacts/drift."""
     from deepfakestream.pipeline import drift as step
@@ -318,6 +333,7 @@ def drift() -> None:
 
 
 @app.command()
+@needs("train")
 def retrain(
     force: Annotated[bool, typer.Option("--force", help="retrain even if the governor says no")] = False,
 ) -> None:
@@ -329,6 +345,7 @@ def retrain(
 
 
 @app.command()
+@needs("serve", "train")
 def up() -> None:
     """Start MLflow, Prefect, the flows and the service on this machine; Ctrl-C stops them all."""
     from deepfakestream.local import servers

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from deepfakestream.cli.extras import needs
 from deepfakestream.cli.output import say
 from deepfakestream.errors import Reason
 from deepfakestream.host.counted import counted
@@ -38,6 +39,7 @@ data_app.add_typer(quarantine_app)
 
 
 @data_app.command()
+@needs("pipeline")
 def stats(
     plots: Annotated[Path | None, typer.Option(help="folder to write pictures into")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
@@ -55,6 +57,7 @@ def stats(
 
 
 @data_app.command()
+@needs("pipeline")
 def card(
     directory: Annotated[
         Path | None, typer.Option(help="folder for the page and its pictures; default: work/data-card")
@@ -75,6 +78,7 @@ def card(
 
 
 @data_app.command()
+@needs("pipeline")
 def forget(
     items: Annotated[
         list[str] | None,
@@ -107,6 +111,7 @@ def forget(
 
 
 @data_app.command()
+@needs("pipeline")
 def push() -> None:
     """Copy the recorded version of data/ and the outputs of stages to the remote; may be repeated."""
     from deepfakestream.pipeline import transfer
@@ -115,6 +120,7 @@ def push() -> None:
 
 
 @data_app.command()
+@needs("pipeline")
 def pull() -> None:
     """Fetch the recorded version of data/ and the outputs of stages from the remote, e.g. in a clone."""
     from deepfakestream.pipeline import transfer
@@ -123,6 +129,7 @@ def pull() -> None:
 
 
 @quarantine_app.command("list")
+@needs("pipeline")
 def list_quarantine(
     reason: Annotated[Reason | None, typer.Option(help="only entries with this reason code")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
@@ -139,6 +146,7 @@ def list_quarantine(
 
 
 @quarantine_app.command()
+@needs("pipeline")
 def requeue(
     reason: EntryReason = None,
     source: EntrySource = None,
@@ -155,6 +163,7 @@ def requeue(
 
 
 @quarantine_app.command()
+@needs("pipeline")
 def drop(
     reason: EntryReason = None,
     source: EntrySource = None,

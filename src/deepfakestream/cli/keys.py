@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepfakestream.cli.extras import needs
 from deepfakestream.cli.output import say
 from deepfakestream.host.text_table import text_table
 from deepfakestream.settings import load_settings
@@ -26,6 +27,7 @@ keys_app = typer.Typer(
 
 
 @keys_app.command(epilog="Example: deepfakestream keys create newsroom --video-minutes-per-day 600")
+@needs("serve")
 def create(
     name: Annotated[str, typer.Argument(help="who uses it; also owns all that is done with it")],
     scope: Annotated[
@@ -64,6 +66,7 @@ def create(
 
 
 @keys_app.command("list")
+@needs("serve")
 def list_keys() -> None:
     """Print every key that was ever made, without its secret."""
     with _keys() as keys:
@@ -83,6 +86,7 @@ def list_keys() -> None:
 
 
 @keys_app.command()
+@needs("serve")
 def revoke(name: Annotated[str, typer.Argument(help="name of the key")]) -> None:
     """Let a key open nothing any more; running services notice within seconds."""
     with _keys() as keys:
@@ -91,6 +95,7 @@ def revoke(name: Annotated[str, typer.Argument(help="name of the key")]) -> None
 
 
 @keys_app.command("webhook-secret")
+@needs("serve")
 def webhook_secret_of(
     name: Annotated[str, typer.Argument(help="name of the key; local: of a service without keys")] = "local",
 ) -> None:

@@ -22,7 +22,7 @@ from deepfakestream.evaluation.slices import Gap, Slice, worst_slices
 from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import CARD_FILE, model_sha256
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.scan.features import FEATURE_NAMES
+from deepfakestream.scanning.features import FEATURE_NAMES
 
 METRICS_FILE = "metrics.json"
 SCORES_FILE = "scores.parquet"

@@ -26,7 +26,7 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
 from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.scan.features import FEATURE_NAMES, media_features
+from deepfakestream.scanning.features import FEATURE_NAMES, media_features
 
 BATCH_SIZE = 64
 IDENTITY_COLUMNS = ("media_id", "label", "manipulation", "group_id", "source", "original_name")

@@ -28,9 +28,9 @@ from deepfakestream.host.terminal import one_line
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
-from deepfakestream.scan.engine import ScanEngine, verdict_of
-from deepfakestream.scan.model_options import ModelOptions
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, reason_words
+from deepfakestream.scanning.engine import ScanEngine, verdict_of
+from deepfakestream.scanning.model_options import ModelOptions
+from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, reason_words
 
 JSON_FILE = "explanation.json"
 PAGE_FILE = "index.html"

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from deepfakestream.explain.face import FaceExplanation, FaceMap
-from deepfakestream.scan.wording import VERDICT_WORDS, reason_words
+from deepfakestream.scanning.wording import VERDICT_WORDS, reason_words
 
 
 def face_record(explanation: FaceExplanation, picture: str, verdict: str) -> dict[str, Any]:

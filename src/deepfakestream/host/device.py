@@ -7,22 +7,27 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from deepfakestream.errors import ParamsError
+from deepfakestream.errors import MissingExtraError, ParamsError
 
 
 def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
-    """Return the device for `auto`, `cpu` or `cuda`: a GPU where there is one and nobody asked otherwise.
+    """Return the device for `auto`, `cpu` or `cuda`: a GPU where there is one that PyTorch can use.
 
     PyTorch is imported only on machines with a GPU driver; elsewhere the answer is known without it.
 
     Raises:
         ParamsError: a GPU was asked for and there is none.
+        MissingExtraError: a GPU was asked for and PyTorch is not installed.
     """
     if wanted == "cpu":
         return "cpu"
     if _has_driver():
-        import torch
-
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            if wanted == "cuda":
+                raise MissingExtraError("torch", ("explain",)) from error
+            return "cpu"
         if torch.cuda.is_available():
             return "cuda"
     if wanted == "cuda":

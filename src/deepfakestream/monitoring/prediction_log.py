@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from deepfakestream.host.sqlite_file import SqliteFile
-from deepfakestream.scan.features import FEATURE_NAMES
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.features import FEATURE_NAMES
+from deepfakestream.scanning.result import ScanResult
 
 FEATURES: dict[str, str] = dict.fromkeys(FEATURE_NAMES, "numerical")
 """Columns that the drift check compares, with their kind (numerical or categorical)."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deepfakestream.scan.result import ScanResult
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, limits_of, rates_of
+from deepfakestream.scanning.result import ScanResult
+from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, limits_of, rates_of
 
 DISCLAIMER = (
     "This verdict is an estimate by a program and no proof. It speaks of face swaps only, and of the faces "

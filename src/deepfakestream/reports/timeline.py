@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.fused import tower_to_use
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine, open_engine
 from deepfakestream.service.models import EngineFactory
 from deepfakestream.service.params import ServeParams
 from deepfakestream.settings import Settings

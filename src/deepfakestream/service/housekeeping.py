@@ -8,7 +8,7 @@ import time
 
 from deepfakestream.jobs.types import Analysis
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.stores import Stores
 

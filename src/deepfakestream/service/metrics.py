@@ -21,7 +21,7 @@ from prometheus_client import (
 
 from deepfakestream.jobs.queue import QueueState
 from deepfakestream.model.scorer import ModelInfo
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from deepfakestream.errors import DeepfakeStreamError, WeightsError
 from deepfakestream.model.folder import CARD_FILE
-from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.scanning.engine import ScanEngine
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import PACKAGED, ModelChoice, ModelSource
 

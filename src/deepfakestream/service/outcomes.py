@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deepfakestream.jobs.types import Failure, Verdict
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.problems import Problem
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepfakestream.errors import WeightsError, WrongKindError
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.scan.pictures import Pictures
+from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.service import problems
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.models import ServedModel

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from deepfakestream.jobs import types as jobs
 from deepfakestream.jobs.queue import QueueState
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.engine import verdict_of
-from deepfakestream.scan.result import Coverage, ScanResult
-from deepfakestream.scan.wording import limits_of, rates_of
+from deepfakestream.scanning.engine import verdict_of
+from deepfakestream.scanning.result import Coverage, ScanResult
+from deepfakestream.scanning.wording import limits_of, rates_of
 from deepfakestream.service.problems import TYPE_PREFIX
 from deepfakestream.service.schemas import (
     Analysis,

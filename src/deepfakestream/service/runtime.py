@@ -21,7 +21,7 @@ from deepfakestream.jobs.analyses import Idempotency, KeyReusedError
 from deepfakestream.jobs.types import MediaKind, NewAnalysis
 from deepfakestream.jobs.usage import day_of, read_usage
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.scan.pictures import Pictures
+from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.sections import read_section
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy

@@ -19,11 +19,11 @@ from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry
 
-from deepfakestream.errors import DeepfakeStreamError, MediaError, Reason, WrongKindError
+from deepfakestream.errors import DeepfakeStreamError, MediaError, MissingExtraError, Reason, WrongKindError
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.model.packaged import PACKAGED_VERSION
-from deepfakestream.scan.engine import ScanEngine
-from deepfakestream.scan.pictures import Pictures
+from deepfakestream.scanning.engine import ScanEngine
+from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.sections import read_section
 from deepfakestream.service.engines import engine_factory, media_budget
 from deepfakestream.service.metrics import ServiceMetrics
@@ -113,7 +113,13 @@ class ScanProcess:
         return {"result": result.model_dump(mode="json"), "timings_ms": timings_ms}
 
     def _explain(self, task: dict[str, Any], pictures: Pictures | None) -> dict[str, Any]:
-        from deepfakestream.explain.command import Wanted, draw_faces  # PyTorch, which a scan does without
+        try:
+            from deepfakestream.explain.command import (  # PyTorch, which a scan does without
+                Wanted,
+                draw_faces,
+            )
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(str(error.name), ("explain",)) from error
 
         directory, engine = self._model_of(task["version"])
         spec = engine.scorer.spec

@@ -13,7 +13,7 @@ from deepfakestream.frozen import Frozen
 from deepfakestream.jobs.types import HeatMaps, MediaKind, Status
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.result import Coverage, Note, ScanResult, Verdict
+from deepfakestream.scanning.result import Coverage, Note, ScanResult, Verdict
 
 EvidenceLevel = Literal["none", "weak", "moderate", "strong", "very_strong"]
 Priority = Literal["live", "batch"]

@@ -19,7 +19,7 @@ from deepfakestream.host.process_place import is_running, place, process_name
 from deepfakestream.jobs.queue import ALIVE_S, LEASE_S
 from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Verdict
 from deepfakestream.jobs.webhooks import Courier
-from deepfakestream.scan.result import ScanResult
+from deepfakestream.scanning.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.outcomes import outcome_of, to_failure
 from deepfakestream.service.pictures import keep_pictures, pictures_in

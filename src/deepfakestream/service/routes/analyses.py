@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from deepfakestream.jobs.analyses import Filters
 from deepfakestream.jobs.types import Analysis as StoredAnalysis
 from deepfakestream.jobs.types import MediaKind, Status
-from deepfakestream.scan.result import Verdict
+from deepfakestream.scanning.result import Verdict
 from deepfakestream.service import problems
 from deepfakestream.service.callers import Caller
 from deepfakestream.service.openapi import failures

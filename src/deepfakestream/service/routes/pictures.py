@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from deepfakestream.jobs.analyses import drawn_faces
 from deepfakestream.jobs.types import Analysis, FaceKey
-from deepfakestream.scan.pictures import face_name, frame_name, noise_name
+from deepfakestream.scanning.pictures import face_name, frame_name, noise_name
 from deepfakestream.service import problems
 from deepfakestream.service.openapi import binary, failures
 from deepfakestream.service.pictures import heatmap_name, overlay_name

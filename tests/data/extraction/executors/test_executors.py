@@ -15,7 +15,7 @@ from deepfakestream.data.extraction.executors import Executor
 from deepfakestream.data.extraction.executors.base import ThisProcess
 from deepfakestream.data.extraction.executors.process_pool import ProcessPool
 from deepfakestream.data.extraction.executors.ray_cluster import RayCluster
-from deepfakestream.errors import ParamsError, ServerError
+from deepfakestream.errors import MissingExtraError, ServerError
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import extraction_executor
 
@@ -134,5 +134,6 @@ def test_the_settings_choose() -> None:
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # what an import then finds is an ImportError
-    with pytest.raises(ParamsError, match=r"pip install deepfakestream\[ray\]"):
+    with pytest.raises(MissingExtraError) as caught:
         list(RayCluster(address=None, num_workers=1).run(time.sleep, [0.0]))
+    assert (caught.value.module, caught.value.extras) == ("ray", ("ray",))

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Generic
 
 from deepfakestream.data.extraction.executors.base import Job, JobOutcome, Work
-from deepfakestream.errors import ParamsError, ServerError
+from deepfakestream.errors import MissingExtraError, ServerError
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster of our own. Pictures go to the face store, so that only jobs pass through it."""
@@ -49,7 +49,7 @@ class RayCluster:
             jobs: work off in any order.
 
         Raises:
-            ParamsError: Ray is not installed.
+            MissingExtraError: Ray is not installed.
             ServerError: no cluster can be reached or started, or its machines cannot load the work.
         """
         ray = _import_ray()
@@ -129,10 +129,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ParamsError(
-            "DEEPFAKESTREAM_EXECUTOR: 'ray' needs the extra of that name; "
-            "install it with 'pip install deepfakestream[ray]', or choose 'process'"
-        ) from error
+        raise MissingExtraError("ray", ("ray",)) from error
     return ray
 
 

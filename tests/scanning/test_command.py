@@ -13,9 +13,9 @@ import pytest
 import skimage
 
 from deepfakestream.errors import DataError, ParamsError, WeightsError
-from deepfakestream.scan.command import scan_paths, to_json_line, to_text
-from deepfakestream.scan.engine import ScanEngine
-from deepfakestream.scan.model_options import ModelOptions
+from deepfakestream.scanning.command import scan_paths, to_json_line, to_text
+from deepfakestream.scanning.engine import ScanEngine
+from deepfakestream.scanning.model_options import ModelOptions
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -21,7 +21,7 @@ from deepfakestream.model.spec import (
     NormalisationSpec,
     OperatingPoint,
 )
-from deepfakestream.scan.engine import ScanEngine
+from deepfakestream.scanning.engine import ScanEngine
 
 SIZE = 32
 

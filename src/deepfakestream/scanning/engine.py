@@ -19,11 +19,11 @@ from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.assembly import crop_features, media_facts, reasons_without_face, track_results
-from deepfakestream.scan.coverage import coverage_of
-from deepfakestream.scan.pictures import Pictures
-from deepfakestream.scan.result import MediaFacts, ScanResult, Verdict
-from deepfakestream.scan.wording import message_for
+from deepfakestream.scanning.assembly import crop_features, media_facts, reasons_without_face, track_results
+from deepfakestream.scanning.coverage import coverage_of
+from deepfakestream.scanning.pictures import Pictures
+from deepfakestream.scanning.result import MediaFacts, ScanResult, Verdict
+from deepfakestream.scanning.wording import message_for
 
 StageTimes = MutableMapping[str, float]
 """Seconds by stage (`extract`, `hash`, `score`), filled during a scan."""

@@ -11,7 +11,7 @@ import pytest
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractedFaces, FaceCrop, SearchedFrame
 from deepfakestream.media.types import MediaInfo
-from deepfakestream.scan.coverage import coverage_of
+from deepfakestream.scanning.coverage import coverage_of
 
 CROP = FaceCrop(
     rgb=np.zeros((4, 4, 3), np.uint8), frame_index=0, time_s=0.0, track_id=0, box_xyxy=(0, 0, 4, 4),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractedFaces
-from deepfakestream.scan.result import Coverage, NotScored, SearchedFrame
+from deepfakestream.scanning.result import Coverage, NotScored, SearchedFrame
 
 _CUT_SHORT = (Reason.TRUNCATED, Reason.TIME_BUDGET)
 _LEFT_OUT = (Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF, Reason.PICTURE_OF_FACE)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from deepfakestream.errors import Reason
 from deepfakestream.faces.types import ExtractedFaces, FaceCrop
-from deepfakestream.scan.features import media_features
-from deepfakestream.scan.result import FaceScore, MediaFacts, Note, TrackResult
+from deepfakestream.scanning.features import media_features
+from deepfakestream.scanning.result import FaceScore, MediaFacts, Note, TrackResult
 
 _WHY_NO_FACE = {Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF}
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from deepfakestream.scan.features import FEATURE_NAMES, media_features
+from deepfakestream.scanning.features import FEATURE_NAMES, media_features
 
 
 def features(n: int, *, duration_s: float | None = None, fps: float | None = None) -> dict[str, float]:

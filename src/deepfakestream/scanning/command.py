@@ -11,9 +11,9 @@ from deepfakestream.errors import DataError
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
-from deepfakestream.scan.model_options import ModelOptions
-from deepfakestream.scan.result import ScanResult, TrackResult, Verdict
-from deepfakestream.scan.wording import VERDICT_WORDS, describe_point, explain_reason
+from deepfakestream.scanning.model_options import ModelOptions
+from deepfakestream.scanning.result import ScanResult, TrackResult, Verdict
+from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, explain_reason
 
 _COLOURS: dict[Verdict, str] = {
     "likely_fake": "31",

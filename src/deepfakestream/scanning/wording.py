@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deepfakestream.errors import Reason
 from deepfakestream.host.counted import counted
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.result import ScanResult, Verdict
+from deepfakestream.scanning.result import ScanResult, Verdict
 
 MIN_DIGITS, MAX_DIGITS = 2, 6
 """Digits of a score in a sentence: what is measured supports two; more only tell it from a threshold."""

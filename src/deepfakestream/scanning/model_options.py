@@ -9,7 +9,7 @@ from deepfakestream.errors import ParamsError
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.fused import DetectorChoice, tower_to_use
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
-from deepfakestream.scan.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine, open_engine
 
 CUSTOM_VERSION = "unregistered"
 """Version that a model folder given by hand has in results."""

@@ -15,9 +15,9 @@ from PIL import Image
 from deepfakestream.errors import ParamsError, Reason, WeightsError, WrongKindError
 from deepfakestream.media.types import Frame, MediaKind
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.command import to_json_line
-from deepfakestream.scan.engine import ScanEngine, verdict_of
-from deepfakestream.scan.pictures import Pictures, face_name, frame_name, noise_name
+from deepfakestream.scanning.command import to_json_line
+from deepfakestream.scanning.engine import ScanEngine, verdict_of
+from deepfakestream.scanning.pictures import Pictures, face_name, frame_name, noise_name
 
 Engines = Callable[..., ScanEngine]
 Images = Callable[..., Path]

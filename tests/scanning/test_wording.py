@@ -6,10 +6,10 @@ from deepfakestream.errors import Reason
 from deepfakestream.host.terminal import one_line, terminal_safe
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
-from deepfakestream.scan.command import to_text
-from deepfakestream.scan.engine import verdict_of
-from deepfakestream.scan.result import Coverage, MediaFacts, Note, NotScored, ScanResult
-from deepfakestream.scan.wording import limits_of, message_for, rates_of
+from deepfakestream.scanning.command import to_text
+from deepfakestream.scanning.engine import verdict_of
+from deepfakestream.scanning.result import Coverage, MediaFacts, Note, NotScored, ScanResult
+from deepfakestream.scanning.wording import limits_of, message_for, rates_of
 
 POINT = OperatingPoint(threshold=0.7, inconclusive_from=0.4, fpr=0.05, tpr=0.8, measured_on="val, 40 files")
 
