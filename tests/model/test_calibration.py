@@ -5,7 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from deepfakestream.model.aggregation import calibrate
-from deepfakestream.model.calibration import IDENTITY, MIN_PER_CLASS, fit_platt, operating_points
+from deepfakestream.model.calibration import (
+    IDENTITY,
+    LIKELY_REAL_SHARE,
+    MIN_PER_CLASS,
+    fit_platt,
+    operating_points,
+)
 from deepfakestream.model.spec import CalibrationSpec
 
 TARGET_FPR = {"balanced": 0.05, "low_fpr": 0.01}
@@ -108,9 +114,23 @@ class TestOperatingPoints:
         assert point.tpr == 0.95
 
     def test_the_band_begins_where_one_fake_in_ten_is_missed(self) -> None:
-        logits = np.concatenate([np.full(50, 5.0), np.linspace(-1.0, 1.0, 10)])
+        reals = np.repeat([-5.0, 5.0], [45, 5])
+        logits = np.concatenate([reals, np.linspace(-1.0, 1.0, 10)])
         point = operating_points(logits, np.arange(60) >= 50, IDENTITY, measured_on="val")["low_fpr"]
         assert point.inconclusive_from == pytest.approx(calibrate(logits[51:52], IDENTITY)[0])
+
+    @pytest.mark.parametrize("name", ["balanced", "low_fpr"])
+    def test_three_of_four_reals_of_every_condition_are_called_real(self, name: str) -> None:
+        """Fakes like reals: by the fakes alone, nothing at all would be called real."""
+        rng = np.random.default_rng(5)
+        easy, hard = rng.normal(-2.0, 1.0, 400), rng.normal(0.0, 1.0, 400)
+        logits = np.concatenate([easy, hard, rng.normal(-1.0, 1.0, 400)])
+        conditions = np.repeat(["easy", "hard", "easy"], 400)
+        is_fake = np.arange(1200) >= 800
+        points = operating_points(logits, is_fake, IDENTITY, measured_on="val", conditions=conditions)
+        called_real = calibrate(hard, IDENTITY) < points[name].inconclusive_from
+        assert called_real.mean() == pytest.approx(LIKELY_REAL_SHARE, abs=0.005)
+        assert (calibrate(easy, IDENTITY) < points[name].inconclusive_from).mean() > LIKELY_REAL_SHARE
 
     @pytest.mark.parametrize("num_fakes", [5, 10, 30, 50, 410])
     def test_high_recall_never_catches_fewer(self, num_fakes: int) -> None:

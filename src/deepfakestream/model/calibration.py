@@ -19,6 +19,8 @@ MIN_REALS = 100
 """Reals of a condition, below which its own false-positive rate says too little to set a threshold."""
 
 _TARGETS = {"balanced": ("fpr", 0.05), "low_fpr": ("fpr", 0.01), "high_recall": ("tpr", 0.95)}
+LIKELY_REAL_SHARE = 0.75
+"""Share of the reals of every condition that must be called real, whatever fakes that lets through."""
 _INCONCLUSIVE_TPR = {"balanced": 0.95, "low_fpr": 0.90, "high_recall": 0.98}
 
 
@@ -79,14 +81,15 @@ def operating_points(
     *,
     measured_on: str,
     conditions: NDArray[np.str_] | None = None,
+    min_reals: int = MIN_REALS,
 ) -> dict[str, OperatingPoint]:
     """Return the named thresholds on p_fake with the rates measured on these files.
 
     `balanced` and `low_fpr` bound the false positive rate (5 %, 1 %) in every condition that shows
     enough of them, so that reals of hard encodings do not pay for easy ones; `high_recall` catches 95 % of
-    the fakes. Rates are those of all conditions together. Between `inconclusive_from` and the threshold lies
-    what catches more fakes at a price the point does not pay. Without enough files of both classes the points
-    are conventional and unmeasured.
+    the fakes. Rates are those of all conditions together. The inconclusive band ends at the threshold. It
+    begins where almost no fake lies below, or higher: three of four reals of every condition are called
+    real. Without enough files of both classes the points are conventional and unmeasured.
 
     Args:
         logits: `(N,)` log-odds of a fake, a file each.
@@ -94,6 +97,7 @@ def operating_points(
         calibration: from logit to `p_fake`.
         measured_on: words for these files.
         conditions: `(N,)` encoding or kind of each file; None: one for all.
+        min_reals: conditions with fewer reals set no threshold of their own.
     """
     p_fake = calibrate(logits, calibration)
     if min(int(is_fake.sum()), int((~is_fake).sum())) < MIN_PER_CLASS:
@@ -111,7 +115,7 @@ def operating_points(
     reals = [p_fake[~is_fake]]
     if conditions is not None:
         parts = [p_fake[~is_fake & (conditions == name)] for name in np.unique(conditions)]
-        reals += [part for part in parts if len(part) >= MIN_REALS]
+        reals += [part for part in parts if len(part) >= min_reals]
     return {name: _operating_point(name, reals, p_fake[is_fake], measured_on) for name in _TARGETS}
 
 
@@ -122,12 +126,12 @@ def _operating_point(
     kind, target = _TARGETS[name]
     reals = reals_by_condition[0]
     if kind == "fpr":
-        # In each condition the least score above which at most `target` of the reals lie.
-        descending = [np.sort(part)[::-1] for part in reals_by_condition]
-        threshold = max(float(np.nextafter(part[int(target * len(part))], 2.0)) for part in descending)
+        threshold = max(_threshold_at_fpr(part, target) for part in reals_by_condition)
     else:
         threshold = _threshold_at_tpr(fakes, target)
-    inconclusive_from = min(threshold, _threshold_at_tpr(fakes, _INCONCLUSIVE_TPR[name]))
+    few_fakes_below = _threshold_at_tpr(fakes, _INCONCLUSIVE_TPR[name])
+    most_reals_below = max(_threshold_at_fpr(part, 1.0 - LIKELY_REAL_SHARE) for part in reals_by_condition)
+    inconclusive_from = min(threshold, max(few_fakes_below, most_reals_below))
     return OperatingPoint(
         threshold=threshold,
         inconclusive_from=inconclusive_from,
@@ -135,6 +139,12 @@ def _operating_point(
         tpr=float((fakes >= threshold).mean()),
         measured_on=measured_on,
     )
+
+
+def _threshold_at_fpr(reals: FloatArray, target: float) -> float:
+    """Return the least score at or above which at most `target` of the reals lie."""
+    descending = np.sort(reals)[::-1]
+    return float(np.nextafter(descending[int(target * len(reals))], 2.0))
 
 
 def _threshold_at_tpr(fakes: FloatArray, target: float) -> float:
