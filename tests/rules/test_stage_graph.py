@@ -32,7 +32,7 @@ DECIDE_NOTHING = {
 
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
-    graph = grimp.build_graph(PACKAGE)
+    graph = grimp.build_graph(PACKAGE, cache_dir=None)
     graph.remove_module(f"{PACKAGE}.params")  # composes the sections of all packages, and decides nothing
     graph.remove_module(f"{PACKAGE}.api")  # imported by the package itself when it is first used
     return graph

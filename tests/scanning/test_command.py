@@ -102,6 +102,7 @@ def test_text_of_a_verdict(
         "two.png: LIKELY FAKE, p_fake 0.993",
         "  track 1   p_fake 0.993, 1 frame, face 40 px",
         "  track 0   p_fake 0.007, 1 frame, face 40 px",
+        "  model     fast detector, version 7",
         "  why       threshold 0.700 (balanced: 5.0% of reals and 80.0% of fakes reach it; val, 40 files)",
     ]
 

@@ -74,6 +74,7 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
     if len(result.tracks) > _MAX_TRACKS:
         lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")
+    lines.append(f"  model     {result.model.detector} detector, version {result.model.version}")
     lines.append(f"  why       {describe_point(result.operating_point, result.threshold)}")
     lines += [f"  note      {explain_reason(result, reason)}" for reason in result.reasons]
     return "\n".join([*lines, *media])
