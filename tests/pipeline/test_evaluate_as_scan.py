@@ -91,8 +91,10 @@ def test_same_score_and_features(make_workspace: Callable[..., Settings]) -> Non
         for name, value in scanned.features.items():
             assert value == pytest.approx(evaluated[name], rel=1e-4, abs=1e-4), f"{path.name} {name}"
 
-    policy = PromoteParams(min_auc=0.0, max_ece=1.0, auc_margin=0.02, confidence=0.9)
-    assert promote.run(policy, settings=settings).promoted
+    decision = promote.run(PromoteParams(min_auc=0.0, max_ece=1.0), settings=settings).decision
+    assert decision is not None
+    assert decision.difference is not None
+    assert decision.difference.challenger_auc == decision.difference.champion_auc  # version 0 both
 
 
 def vars_of(spec: object) -> dict[str, Any]:

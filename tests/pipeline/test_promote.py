@@ -21,15 +21,31 @@ from deepfakestream.wiring import mlflow_store
 Make = Callable[..., Settings]
 Write = Callable[..., None]
 EVALUATE = EvaluateParams(num_bootstrap=20, robustness_faces=0)
-POLICY = PromoteParams(min_auc=0.6, max_ece=0.5, auc_margin=0.02, confidence=0.9)
+POLICY = PromoteParams(
+    min_auc=0.6, max_ece=0.5, min_groups=20, min_new_items=10, auc_margin=0.02, confidence=0.9
+)
+EARLIER, LATER = "2025-12-31T00:00:00+00:00", "2026-01-01T00:00:00+00:00"
+"""Before and when the items of the workspace were ingested."""
 
 
 def _train_and_promote(
-    settings: Settings, write_model: Write, *, slope: float, name: str, policy: PromoteParams = POLICY
+    settings: Settings,
+    write_model: Write,
+    *,
+    slope: float,
+    name: str,
+    policy: PromoteParams = POLICY,
+    learned_until: str = EARLIER,
 ) -> promote.Promotion:
+    """Promote a model against one that takes every fake for real, or the champion."""
+    version_0 = settings.work_dir / "version-0"
+    if not version_0.exists():
+        write_model(version_0, slope=-1.0, name="version 0")
     write_model(settings.artifacts_dir / "train", slope=slope, name=name)
+    facts = {"run_id": "unknown-run", "training_items": {"count": 40, "until": learned_until}}
+    (settings.train_dir / "run.json").write_text(json.dumps(facts))
     evaluate.run(EVALUATE, settings=settings)
-    return promote.run(policy, settings=settings)
+    return promote.run(policy, settings=settings, packaged=version_0)
 
 
 def _ledger(settings: Settings) -> list[dict[str, Any]]:
@@ -93,12 +109,15 @@ def test_an_evaluation_that_is_none(make_workspace: Make, content: str) -> None:
         promote.run(POLICY, settings=settings)
 
 
-def test_first_model_needs_the_floors_alone(make_workspace: Make, write_model: Write) -> None:
+def test_first_model_is_compared_with_version_0(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     first = _train_and_promote(settings, write_model, slope=1.0, name="first")
     assert first.promoted
     assert first.champion_before is None
-    assert first.describe().startswith("PROMOTE: version 1 is champion now, no version before")
+    assert first.describe().startswith("PROMOTE: version 1 is champion now, version 0 before")
+    assert first.decision is not None
+    assert first.decision.difference is not None
+    assert first.decision.difference.champion_auc < 0.5
     assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
     assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) is None
     folder = versions.fetch(mlflow_store(settings), 1)
@@ -142,7 +161,7 @@ def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -
     settings = make_workspace()
     bad = _train_and_promote(settings, write_model, slope=-1.0, name="reversed")
     assert not bad.promoted
-    assert bad.describe().startswith("REJECT: version 1 stays challenger, no version stays champion")
+    assert bad.describe().startswith("REJECT: version 1 stays challenger, version 0 stays champion")
     assert "below the floor" in bad.describe()
     assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) is None
     assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) == 1
@@ -162,40 +181,27 @@ def test_worse_challenger_never_becomes_champion(make_workspace: Make, write_mod
     assert _ledger(settings)[1]["test_set_uses"] == 2
 
 
-def test_equal_challenger_replaces_and_rollback_returns(make_workspace: Make, write_model: Write) -> None:
+def test_equal_challenger_needs_new_items(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
-    second = _train_and_promote(settings, write_model, slope=1.5, name="second")
-    assert second.promoted
-    assert second.champion_before == 1
+    same_items = _train_and_promote(settings, write_model, slope=1.5, name="second")
+    assert same_items.decision is not None
+    assert (same_items.promoted, same_items.decision.outcome) == (False, "HOLD")
+    new_items = _train_and_promote(settings, write_model, slope=1.5, name="third", learned_until=LATER)
+    assert (new_items.promoted, new_items.champion_before) == (True, 1)
     assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 1
-    assert champion.rollback(mlflow_store(settings)) == 1
-    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
-    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
 
 
-@pytest.mark.parametrize("left", ["both at the present one", "neither moved"])
-def test_a_rollback_that_was_cut_off_can_be_repeated(
-    make_workspace: Make, write_model: Write, left: str
-) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    _train_and_promote(settings, write_model, slope=1.5, name="second")
-    if left == "both at the present one":
-        versions.set_alias(mlflow_store(settings), versions.PREVIOUS, 2)
-    assert champion.rollback(mlflow_store(settings)) == 1
-    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
-    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
-
-
-def test_a_champion_that_was_the_first_has_nothing_before_it(
+def test_a_champion_that_does_not_say_what_it_learned_from_must_be_beaten(
     make_workspace: Make, write_model: Write
 ) -> None:
     settings = make_workspace()
     _train_and_promote(settings, write_model, slope=1.0, name="first")
-    versions.set_alias(mlflow_store(settings), versions.PREVIOUS, 1)
-    with pytest.raises(GateError, match="no previous champion"):
-        champion.rollback(mlflow_store(settings))
+    open_client(mlflow_store(settings)).delete_model_version_tag(
+        settings.registered_model, "1", "trained_until"
+    )
+    equal = _train_and_promote(settings, write_model, slope=1.5, name="second", learned_until=LATER)
+    assert not equal.promoted
 
 
 def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model: Write) -> None:
@@ -204,7 +210,9 @@ def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model:
     version = versions.get_version(mlflow_store(settings), 1)
     entry = _ledger(settings)[0]
     assert version.tags["gate_decision_id"] == entry["decision_id"]
-    assert version.tags["gate_compared_with"] == "floors only"
+    assert version.tags["gate_compared_with"] == "version 0"
+    assert (version.tags["trained_until"], version.tags["train_items"]) == (EARLIER, "40")
+    assert entry["decided_at"] in version.description
     assert {"git_commit", "dvc_data_md5", "params_sha256", "model_sha256"} <= set(version.tags)
     client = open_client(mlflow_store(settings))
     run = client.get_run(version.run_id)

@@ -6,10 +6,13 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.differences import auc_difference
-from deepfakestream.promotion.gate import Decision, Outcome, decide
+from deepfakestream.promotion.gate import Decision, Outcome, decide, refuse_rolled_back
 from deepfakestream.promotion.params import PromoteParams
 
-POLICY = PromoteParams(min_auc=0.6, max_ece=0.2, auc_margin=0.02, confidence=0.9)
+POLICY = PromoteParams(
+    min_auc=0.6, max_ece=0.2, min_groups=10, min_new_items=50, auc_margin=0.02, confidence=0.9
+)
+NEW = 50
 
 
 def _scores(n: int = 400, *, shift: float = 2.0, noise_seed: int = 1, group_size: int = 2) -> pd.DataFrame:
@@ -30,9 +33,9 @@ def _scores(n: int = 400, *, shift: float = 2.0, noise_seed: int = 1, group_size
 
 
 def _decide(
-    challenger: pd.DataFrame, champion: pd.DataFrame | None, policy: PromoteParams = POLICY
+    challenger: pd.DataFrame, champion: pd.DataFrame, policy: PromoteParams = POLICY, new_items: int = NEW
 ) -> Decision:
-    return decide(challenger=challenger, champion=champion, policy=policy, seed=0)
+    return decide(challenger=challenger, champion=champion, policy=policy, new_items=new_items, seed=0)
 
 
 def _rule(decision: Decision, name: str) -> Outcome:
@@ -41,7 +44,7 @@ def _rule(decision: Decision, name: str) -> Outcome:
 
 class TestEachNo:
     def test_no_files(self) -> None:
-        decision = _decide(_scores(0), None)
+        decision = _decide(_scores(0), _scores(0))
         assert decision.outcome == Outcome.HOLD
         assert decision.reasons == (
             "0 real and 0 fake test files have a score: both kinds are needed; ingest more test files",
@@ -49,17 +52,17 @@ class TestEachNo:
 
     def test_one_class(self) -> None:
         scores = _scores()
-        decision = _decide(scores[scores["label"] == "fake"], None)
+        decision = _decide(scores[scores["label"] == "fake"], scores)
         assert (decision.outcome, [rule.name for rule in decision.rules]) == (Outcome.HOLD, ["measurable"])
 
     def test_below_the_auc_floor(self) -> None:
-        decision = _decide(_scores(shift=0.0), None)
+        decision = _decide(_scores(shift=0.0), _scores(shift=0.0))
         assert decision.outcome == Outcome.REJECT
         assert "below the floor 0.6000" in decision.reasons[0]
 
     def test_badly_calibrated(self) -> None:
         scores = _scores()
-        decision = _decide(scores.assign(p_fake=scores["p_fake"] ** 8), None)
+        decision = _decide(scores.assign(p_fake=scores["p_fake"] ** 8), scores)
         assert _rule(decision, "max_ece") == decision.outcome == Outcome.REJECT
         assert _rule(decision, "min_auc") == Outcome.PROMOTE
 
@@ -86,7 +89,33 @@ class TestEachNo:
         one_group = _scores().assign(group_id="one")
         decision = _decide(one_group, one_group)
         assert _rule(decision, "not_worse") == decision.outcome == Outcome.HOLD
-        assert "too few for a comparison" in decision.reasons[0]
+
+    @pytest.mark.parametrize(("group_size", "outcome"), [(40, Outcome.PROMOTE), (50, Outcome.HOLD)])
+    def test_too_few_source_groups_decide_nothing(self, group_size: int, outcome: Outcome) -> None:
+        """400 files of 10 and of 8 groups, 10 are needed; the challenger is better by far."""
+        better, champion = _scores(shift=4.0, group_size=group_size), _scores(group_size=group_size)
+        decision = _decide(better, champion)
+        assert (decision.outcome, _rule(decision, "min_groups")) == (outcome, outcome)
+
+    def test_groups_count_for_each_class(self) -> None:
+        scores = _scores()
+        few_fakes = scores["group_id"].where(scores["label"] == "real", "one group of fakes")
+        decision = _decide(_scores(shift=4.0).assign(group_id=few_fakes), scores.assign(group_id=few_fakes))
+        assert _rule(decision, "min_groups") == decision.outcome == Outcome.HOLD
+
+    @pytest.mark.parametrize("new_items", [0, NEW - 1])
+    def test_equal_without_enough_new_items(self, new_items: int) -> None:
+        decision = _decide(_scores(), _scores(), new_items=new_items)
+        assert _rule(decision, "better") == decision.outcome == Outcome.HOLD
+
+    def test_surely_worse_without_new_items(self) -> None:
+        decision = _decide(_scores(shift=1.0), _scores(shift=2.0), new_items=0)
+        assert _rule(decision, "better") == decision.outcome == Outcome.REJECT
+
+    def test_rolled_back(self) -> None:
+        decision = refuse_rolled_back("2026-11-30 by somebody: false alarms")
+        assert (decision.outcome, decision.rules[0].name) == (Outcome.REJECT, "rolled_back")
+        assert "false alarms" in decision.reasons[0]
 
     def test_wins_by_refusing_hard_files(self) -> None:
         champion, challenger = _scores(), _scores()
@@ -116,19 +145,17 @@ class TestEachNo:
 
 
 class TestYes:
-    def test_first_model_needs_the_floors_alone(self) -> None:
-        decision = _decide(_scores(), None)
-        assert decision.outcome == Outcome.PROMOTE
-        assert [rule.name for rule in decision.rules] == ["measurable", "min_auc", "max_ece"]
-        assert decision.difference is None
-
     def test_better(self) -> None:
         decision = _decide(_scores(shift=3.0), _scores(shift=2.0))
         assert decision.outcome == Outcome.PROMOTE
         assert decision.difference is not None
         assert decision.difference.delta > 0
 
-    def test_equal_is_not_worse(self) -> None:
+    def test_better_without_new_items(self) -> None:
+        decision = _decide(_scores(shift=3.0), _scores(shift=2.0), new_items=0)
+        assert (decision.outcome, _rule(decision, "better")) == (Outcome.PROMOTE, Outcome.PROMOTE)
+
+    def test_equal_is_not_worse_after_learning_from_new_items(self) -> None:
         decision = _decide(_scores(), _scores())
         assert decision.outcome == Outcome.PROMOTE
         assert decision.difference is not None
@@ -142,7 +169,8 @@ class TestYes:
 
 def test_every_rule_gives_its_numbers() -> None:
     decision = _decide(_scores(shift=1.9), _scores(shift=2.0))
-    names = ["measurable", "min_auc", "max_ece", "coverage", "not_worse", "slice blend", "slice swap"]
+    names = ["measurable", "min_groups", "min_auc", "max_ece", "coverage", "not_worse"]
+    names += ["slice blend", "slice swap"]
     assert [rule.name for rule in decision.rules] == names
     assert all(rule.value is not None and rule.bound is not None for rule in decision.rules[1:])
 

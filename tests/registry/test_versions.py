@@ -124,8 +124,7 @@ class TestChampion:
         champion.make_champion(mlflow_store(settings), 2, expected=1)
         assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 1
         assert versions.get_version(mlflow_store(settings), 2).tags["previous_champion"] == "1"
-        assert champion.rollback(mlflow_store(settings)) == 1
-        assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 2
+        assert champion.rollback_target(mlflow_store(settings), 2) == 1
 
     def test_champion_again_changes_nothing(self, settings: Settings, make_model: MakeModel) -> None:
         _register(settings, make_model())
@@ -143,7 +142,33 @@ class TestChampion:
 
     def test_nothing_to_go_back_to(self, settings: Settings) -> None:
         with pytest.raises(GateError, match="no previous champion"):
-            champion.rollback(mlflow_store(settings))
+            champion.rollback_target(mlflow_store(settings), None)
+
+
+class TestList:
+    def test_nothing(self, settings: Settings) -> None:
+        assert versions.list_versions(mlflow_store(settings)) == []
+
+    def test_versions_with_aliases_and_metrics(self, settings: Settings, make_model: MakeModel) -> None:
+        for name in ("one", "two"):
+            _register(settings, make_model(name), metrics={"test_auc": 0.75})
+        champion.make_champion(mlflow_store(settings), 2, expected=None)
+        found = versions.list_versions(mlflow_store(settings))
+        assert [(one.number, one.aliases) for one in found] == [(1, ()), (2, ("champion",))]
+        assert versions.read_metrics(mlflow_store(settings), 1) == {"test_auc": 0.75}
+
+
+class TestAttachments:
+    def test_one_file(self, settings: Settings, make_model: MakeModel, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.json"
+        path.write_text("{}")
+        _register(settings, make_model(), attachments={"metrics.json": path})
+        assert versions.read_attachment(mlflow_store(settings), 1, "metrics.json") == b"{}"
+
+    def test_none(self, settings: Settings, make_model: MakeModel) -> None:
+        _register(settings, make_model())
+        with pytest.raises(DataError, match=r"metrics\.json"):
+            versions.read_attachment(mlflow_store(settings), 1, "metrics.json")
 
 
 class TestFetch:

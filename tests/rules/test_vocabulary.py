@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 STEPS = ("ingest", "extract", "validate", "train", "evaluate", "promote", "serve", "drift", "retrain")
 STAGES = ("extract", "validate", "train", "evaluate")
 NOT_STEPS = {
-    *("scan", "explain", "init", "up", "data", "search", "ablate", "rollback", "work", "keys", "model")
+    *("scan", "explain", "init", "up", "data", "search", "ablate", "rollback", "work", "keys", "model", "models")
 }
 FLOWS = {"ingest", "train", "drift", "retrain"}
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from deepfakestream import __version__
 from deepfakestream.cli.data import data_app
 from deepfakestream.cli.extras import needs
 from deepfakestream.cli.keys import keys_app
+from deepfakestream.cli.models import models_app
 from deepfakestream.cli.output import say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
@@ -30,6 +31,7 @@ app.add_typer(data_app)
 model_app = typer.Typer(name="model", no_args_is_help=True, help="Detectors that can be fetched.")
 app.add_typer(model_app)
 app.add_typer(keys_app)
+app.add_typer(models_app)
 
 
 ModelChoice = Annotated[
@@ -273,26 +275,40 @@ def evaluate(
 
 @app.command()
 @needs("pipeline")
-def promote() -> None:
+def promote(
+    again: Annotated[
+        bool, typer.Option("--again", help="decide also about a version that was rolled back")
+    ] = False,
+) -> None:
     """Register artifacts/train as challenger; make it champion if the gate says so. Exit 1 on a refusal."""
     from deepfakestream.pipeline import promote as step
 
     params, settings = _workspace()
-    decision = step.run(params.promote, settings=settings)
+    decision = step.run(params.promote, settings=settings, again=again)
     say(decision.describe())
     raise typer.Exit(0 if decision.promoted else 1)
 
 
-@app.command()
+@app.command(epilog="Example: deepfakestream rollback --reason 'false alarms on night shots'")
 @needs("pipeline")
-def rollback() -> None:
-    """Exchange champion and the champion before it; services load it at their next look."""
-    from deepfakestream.registry import champion
-    from deepfakestream.wiring import mlflow_store
+def rollback(
+    reason: Annotated[str, typer.Option(help="why; kept in the history")],
+    to: Annotated[
+        int | None,
+        typer.Option(min=0, help="version to go back to, 0: the packaged one; default: the champion before"),
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="also to a version that was not promoted or was rolled back")
+    ] = False,
+) -> None:
+    """Make an earlier version champion; the one that was is not promoted again by itself.
+
+    Services load it at their next look.
+    """
+    from deepfakestream.pipeline import rollback as step
 
     _, settings = _workspace()
-    version = champion.rollback(mlflow_store(settings))
-    say(f"rollback: version {version} of {settings.registered_model} is champion again")
+    say(step.run(settings=settings, reason=reason, to=to, anyway=anyway).describe())
 
 
 @app.command()

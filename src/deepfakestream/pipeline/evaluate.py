@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from deepfakestream.data.crop_store import read_images
 from deepfakestream.data.digests import set_sha256
 from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.versioning.repository import DvcRepo
-from deepfakestream.errors import DataError, WeightsError
+from deepfakestream.errors import DataError
 from deepfakestream.evaluation.caveats import caveats
 from deepfakestream.evaluation.files import EvaluateReport, write_files
 from deepfakestream.evaluation.metrics import FPR_LEVELS, measure, measure_points
@@ -36,6 +35,7 @@ from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.model.tower.sources import find_tower
+from deepfakestream.pipeline.training_facts import RUN_FILE, read_training_facts
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -70,7 +70,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     train_dir = settings.train_dir
     name = f"evaluate {model_sha256(train_dir)[:8]}"
     history = (
-        _training_facts(train_dir / "history.json", kind=list) or []
+        read_training_facts(train_dir / "history.json", kind=list) or []
     )  # read first: scoring takes long, and the file may be damaged
     with resume_run(mlflow_store(settings), run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings.data_dir, split=split)
@@ -125,21 +125,8 @@ def read_run_id(train_dir: Path) -> str | None:
     Raises:
         WeightsError: the file that says it is damaged.
     """
-    facts = _training_facts(train_dir / "run.json", kind=dict)
+    facts = read_training_facts(train_dir / RUN_FILE, kind=dict)
     return None if facts is None or facts.get("run_id") is None else str(facts["run_id"])
-
-
-def _training_facts(path: Path, *, kind: type) -> Any:
-    """Return the content of a file that training left next to its weights; None where there is none."""
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise WeightsError(f"{path}: damaged ({error}); run 'dvc repro --force train'") from error
-    if not isinstance(found, kind):
-        raise WeightsError(f"{path}: holds no {kind.__name__}; run 'dvc repro --force train'")
-    return found
 
 
 def _robustness(

@@ -1,7 +1,7 @@
 """The step promote: the trained model becomes challenger, and champion if the gate says so.
 
-With no champion registered the floors alone decide: a registry starts on the owner's own data. After that the
-two models are compared on the same test files, whatever each was measured on before.
+It is compared with the champion on the same test files, whatever each was measured on before; with version 0,
+the model inside the package, where no version is champion.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from typing import Any
 
 import pandas as pd
 
+from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.files import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.evaluation.scores import read_items, score_items
+from deepfakestream.host.operator import operator
 from deepfakestream.model.folder import model_sha256
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.pipeline.extract import stored_faces
 from deepfakestream.pipeline.locks import one_at_a_time
-from deepfakestream.promotion.gate import Decision, Outcome, decide
+from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
+from deepfakestream.promotion.gate import Decision, Outcome, decide, refuse_rolled_back
 from deepfakestream.promotion.ledger import (
     LEDGER_FILE,
     Entry,
@@ -33,13 +37,15 @@ from deepfakestream.promotion.ledger import (
 from deepfakestream.promotion.note import DECISION_TAG, note_decision
 from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.registry import versions
-from deepfakestream.registry.champion import make_champion
+from deepfakestream.registry.champion import ROLLED_BACK_TAG, make_champion
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
+TRAINED_UNTIL_TAG = "trained_until"
+"""On a version: when the newest item that it was trained on was ingested."""
 MANY_USES = 20
 """After so many decisions a test set has been looked at too often to be unseen."""
 _MARKS = {Outcome.PROMOTE: "ok  ", Outcome.HOLD: "hold", Outcome.REJECT: "no  "}
@@ -62,7 +68,7 @@ class Promotion:
         """Return the outcome and every rule's sentence."""
         if self.decision is None:
             return f"version {self.version} is champion already; nothing changed"
-        before = "no version" if self.champion_before is None else f"version {self.champion_before}"
+        before = f"version {self.champion_before or PACKAGED_VERSION}"
         change = (
             f"version {self.version} is champion now, {before} before"
             if self.promoted
@@ -75,7 +81,9 @@ class Promotion:
         return "\n".join(lines)
 
 
-def run(params: PromoteParams, *, settings: Settings) -> Promotion:
+def run(
+    params: PromoteParams, *, settings: Settings, again: bool = False, packaged: Path | None = None
+) -> Promotion:
     """Register `artifacts/train` as challenger and make it champion if the gate says so.
 
     A model that is registered already keeps its version. Each decision is appended to `work/promotions.jsonl`
@@ -85,6 +93,8 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
     Args:
         params: section `promote`.
         settings: of the workspace.
+        again: decide also about a version that a rollback removed; otherwise it is refused.
+        packaged: model folder of version 0; default: the one in the package.
 
     Raises:
         DataError: the model was not evaluated, or on other weights or other test files, or they changed.
@@ -93,10 +103,10 @@ def run(params: PromoteParams, *, settings: Settings) -> Promotion:
         ServerError: the registry does not answer.
     """
     with one_at_a_time(settings):
-        return _promote(params, settings)
+        return _promote(params, settings, again=again, packaged=packaged or packaged_model_dir())
 
 
-def _promote(params: PromoteParams, settings: Settings) -> Promotion:
+def _promote(params: PromoteParams, settings: Settings, *, again: bool, packaged: Path) -> Promotion:
     train_dir = settings.train_dir
     evaluation = read_evaluation(
         settings.evaluate_dir, model_dir=settings.train_dir, data_dir=settings.data_dir
@@ -117,12 +127,17 @@ def _promote(params: PromoteParams, settings: Settings) -> Promotion:
                 test_set_uses=len(decided),
             )
         versions.set_alias(mlflow_store(settings), versions.CHALLENGER, version)
-        decision = decide(
-            challenger=evaluation.scores,
-            champion=None if champion is None else _champion_scores(settings, champion, evaluation),
-            policy=params,
-            seed=GATE_SEED,
-        )
+        mark = versions.get_version(mlflow_store(settings), version).tags.get(ROLLED_BACK_TAG)
+        if mark is not None and not again:
+            decision = refuse_rolled_back(mark)
+        else:
+            decision = decide(
+                challenger=evaluation.scores,
+                champion=_champion_scores(settings, champion, evaluation, packaged),
+                policy=params,
+                new_items=_new_items(settings, champion),
+                seed=GATE_SEED,
+            )
         promotion = Promotion(
             version=version,
             champion_before=champion,
@@ -146,6 +161,8 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
         "test_auc": str(auc),
         "test_ece": str(evaluation.metrics["ece"]),
     }
+    if learned := read_training_items(train_dir):
+        tags |= {TRAINED_UNTIL_TAG: learned.until, "train_items": str(learned.count)}
     return versions.register(
         mlflow_store(settings),
         run_id=tracked.run_id,
@@ -159,14 +176,35 @@ def _register(settings: Settings, train_dir: Path, evaluation: Evaluation, track
     )
 
 
-def _champion_scores(settings: Settings, champion: int, evaluation: Evaluation) -> pd.DataFrame:
+def _new_items(settings: Settings, champion: int | None) -> int:
+    """Return how many training items the new model learned from that the champion did not know.
+
+    A champion of an earlier release does not say what it was trained on: nothing counts as new to it.
+    """
+    learned = read_training_items(settings.train_dir)
+    if champion is None or learned is None:
+        return learned.count if learned else 0
+    known = versions.get_version(mlflow_store(settings), champion).tags.get(TRAINED_UNTIL_TAG)
+    if known is None:
+        return 0
+    manifest = read_manifest(settings.data_dir)
+    return new_training_items(manifest[manifest["ingested_at"] <= learned.until], after=known)
+
+
+def _champion_scores(
+    settings: Settings, champion: int | None, evaluation: Evaluation, packaged: Path
+) -> pd.DataFrame:
     """Score the champion on the test files of today: what it was measured on may be another split."""
     from deepfakestream.model.scorer import open_scorer
     from deepfakestream.model.tower.sources import find_tower
 
-    directory = versions.fetch(mlflow_store(settings), champion)
-    tower = find_tower(settings.cache_dir)
-    scorer = open_scorer(directory, device=settings.device, version=str(champion), tower=tower)
+    directory = packaged if champion is None else versions.fetch(mlflow_store(settings), champion)
+    scorer = open_scorer(
+        directory,
+        device=settings.device,
+        version=str(champion or PACKAGED_VERSION),
+        tower=find_tower(settings.cache_dir),
+    )
     scores = score_items(
         read_items(settings.data_dir),
         scorer,
@@ -202,7 +240,7 @@ def _carry_out(
                 ledger, {**entry, "outcome": Outcome.HOLD, "reasons": [str(error)], "promoted": False}
             )
             raise
-    note_decision(entry, store=mlflow_store(settings), tracked=tracked)
+    note_decision(entry, read_entries(ledger), store=mlflow_store(settings), tracked=tracked)
 
 
 def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracked: TrackedRun) -> None:
@@ -210,10 +248,11 @@ def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracke
     entry = last_promotion(entries, version)
     if entry is None or entries[-1]["decision_id"] != entry["decision_id"]:
         return  # something was decided since: the record was complete, or a rollback made this champion
+    ledger = settings.work_dir / LEDGER_FILE
     if not entries[-1]["promoted"]:
-        append_entry(settings.work_dir / LEDGER_FILE, entry)
+        append_entry(ledger, entry)
     if versions.get_version(mlflow_store(settings), version).tags.get(DECISION_TAG) != entry["decision_id"]:
-        note_decision(entry, store=mlflow_store(settings), tracked=tracked)
+        note_decision(entry, read_entries(ledger), store=mlflow_store(settings), tracked=tracked)
 
 
 def _entry(
@@ -222,6 +261,7 @@ def _entry(
     return {
         "decision_id": str(uuid.uuid4()),
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "by": operator(),
         "outcome": decision.outcome,
         "promoted": promotion.promoted,
         "version": promotion.version,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfakestream.data.digests import table_digest
+from deepfakestream.data.manifest import read_manifest
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.host.device import resolve_device
@@ -16,6 +17,7 @@ from deepfakestream.host.locks import exclusive
 from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
+from deepfakestream.pipeline.training_facts import RUN_FILE, TrainingItems
 from deepfakestream.registry.tracking import TrackedRun, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -114,10 +116,24 @@ def _lead(
         with replacing_folder(report.directory) as partial:
             save_model(detector.network, detector.spec, partial)
             _write_json(partial / "history.json", list(detector.fit.history))
-            _write_json(partial / "run.json", {"run_id": tracked.run_id, "experiment": tracked.experiment_id})
+            _write_json(
+                partial / RUN_FILE,
+                {
+                    "run_id": tracked.run_id,
+                    "experiment": tracked.experiment_id,
+                    "training_items": _training_items(table, settings).model_dump(),
+                },
+            )
         tracked.log_artifact(report.directory, "model_files")
         checkpoints.remove()
     return report
+
+
+def _training_items(table: pd.DataFrame, settings: Settings) -> TrainingItems:
+    manifest = read_manifest(settings.data_dir)
+    learned = table.loc[table["split"] == "train", "media_id"]
+    items = manifest[manifest["media_id"].isin(learned)]
+    return TrainingItems(count=len(items), until=str(items["ingested_at"].max()))
 
 
 def _follow(table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext) -> None:

@@ -1,8 +1,9 @@
 """The statistical gate: may the challenger become champion?
 
 PROMOTE when every rule holds. REJECT when the challenger is bad in itself or surely worse than the champion.
-HOLD when the data cannot show that it is not worse: more test files may change that. Each rule is listed with
-its numbers, whatever the outcome.
+HOLD when the data cannot show enough: more test files may change that. A challenger that learned from new
+items must be shown to be "not worse"; one that learned from the same items must be shown to be better. Each
+rule is listed with its numbers, whatever the outcome.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Decision(Frozen):
     outcome: Outcome
     rules: tuple[Rule, ...]
     difference: Difference | None
-    """None without a champion, or where the two cannot be compared."""
+    """None where the two cannot be compared."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -57,15 +58,20 @@ class Decision(Frozen):
 
 
 def decide(
-    *, challenger: pd.DataFrame, champion: pd.DataFrame | None, policy: PromoteParams, seed: int
+    *,
+    challenger: pd.DataFrame,
+    champion: pd.DataFrame,
+    policy: PromoteParams,
+    new_items: int,
+    seed: int,
 ) -> Decision:
     """Return the decision about a challenger.
 
     Args:
         challenger: its scores of the test files, as for `metrics.measure`, with `manipulation`.
-        champion: the champion's scores of the same files; None where no version is champion: then the floors
-            alone decide.
+        champion: the champion's scores of the same files; those of version 0 where no version is champion.
         policy: floors, margin and confidence.
+        new_items: training items of the challenger that the champion was not trained on.
         seed: of the resamples; the same scores and seed give the same decision.
 
     Raises:
@@ -76,16 +82,26 @@ def decide(
     rules = [_is_measurable(measured)]
     difference = None
     if measured.status == "ok":
-        rules += [_auc_floor(measured, policy), _ece_ceiling(measured, policy)]
-        if champion is not None:
-            pairs = _pair(challenger, champion)
-            rules.append(_coverage(challenger, champion))
-            difference = auc_difference(pairs, confidence=policy.confidence, seed=seed)
-            rules.append(_not_worse(difference, policy))
-            rules += _slices_not_worse(pairs, policy, seed)
+        pairs = _pair(challenger, champion)
+        rules += [_enough_groups(pairs, policy), _auc_floor(measured, policy), _ece_ceiling(measured, policy)]
+        rules.append(_coverage(challenger, champion))
+        difference = auc_difference(pairs, confidence=policy.confidence, seed=seed)
+        rules.append(_compared(difference, policy, new_items))
+        rules += _slices_not_worse(pairs, policy, seed)
     strictness = (Outcome.REJECT, Outcome.HOLD, Outcome.PROMOTE)
     strictest = min((rule.outcome for rule in rules), key=strictness.index)
     return Decision(outcome=strictest, rules=tuple(rules), difference=difference)
+
+
+def refuse_rolled_back(mark: str) -> Decision:
+    """Return the decision about a version that somebody rolled back: it is not compared again.
+
+    Args:
+        mark: when, by whom and why.
+    """
+    text = f"the version was rolled back ({mark}); 'deepfakestream promote --again' decides about it anyway"
+    rule = Rule(name="rolled_back", outcome=Outcome.REJECT, text=text)
+    return Decision(outcome=Outcome.REJECT, rules=(rule,), difference=None)
 
 
 def _pair(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
@@ -104,6 +120,24 @@ def _is_measurable(measured: Metrics) -> Rule:
         return Rule(name="measurable", outcome=Outcome.PROMOTE, text=text)
     return Rule(
         name="measurable", outcome=Outcome.HOLD, text=f"{text}: both kinds are needed; ingest more test files"
+    )
+
+
+def _enough_groups(pairs: pd.DataFrame, policy: PromoteParams) -> Rule:
+    """A bound from a few source groups promises more than it can keep."""
+    counts = [pairs.loc[pairs["label"] == label, "group_id"].nunique() for label in ("real", "fake")]
+    fewest = min(counts)
+    enough = fewest >= policy.min_groups
+    text = (
+        f"both models scored test files of {counts[0]} source groups with a real file and {counts[1]} with a "
+        f"fake one, {policy.min_groups} are needed of each"
+    )
+    return Rule(
+        name="min_groups",
+        outcome=Outcome.PROMOTE if enough else Outcome.HOLD,
+        text=text if enough else f"{text}; ingest test files from more sources",
+        value=fewest,
+        bound=policy.min_groups,
     )
 
 
@@ -145,27 +179,26 @@ def _coverage(challenger: pd.DataFrame, champion: pd.DataFrame) -> Rule:
     )
 
 
-def _not_worse(difference: Difference | None, policy: PromoteParams) -> Rule:
-    name, bound = "not_worse", -policy.auc_margin
+def _compared(difference: Difference | None, policy: PromoteParams, new_items: int) -> Rule:
+    """Return the rule `better`, or `not_worse` for a challenger that learned from enough new items."""
+    is_new = new_items >= policy.min_new_items
+    name, bound = ("not_worse", -policy.auc_margin) if is_new else ("better", 0.0)
     if difference is None or difference.low is None or difference.high is None:
         text = "the files that both models scored are too few for a comparison; ingest more test files"
         return Rule(name=name, outcome=Outcome.HOLD, text=text, bound=bound)
     numbers = (
         f"AUC {difference.challenger_auc:.4f} against the champion's {difference.champion_auc:.4f} on "
-        f"the same {difference.n} files: difference {difference.delta:+.4f}, {policy.confidence:.0%} sure "
+        f"the same {difference.n} files: difference {difference.delta:+.4f}, {policy.confidence:.1%} sure "
     )
-    if difference.low >= bound:
-        outcome, text = (
-            Outcome.PROMOTE,
-            f"to be at least {difference.low:+.4f} (margin {bound:+.4f})",
-        )
-    elif difference.high < bound:
-        outcome, text = Outcome.REJECT, f"to be at most {difference.high:+.4f} (margin {bound:+.4f})"
+    learned = f"{new_items} new training items, {policy.min_new_items} are needed for 'not worse'"
+    needed = f"margin {bound:+.4f}" if is_new else f"an improvement is needed: {learned}"
+    if difference.high < -policy.auc_margin:
+        outcome = Outcome.REJECT
+        text = f"to be at most {difference.high:+.4f} (margin {-policy.auc_margin:+.4f})"
+    elif difference.low >= bound and (is_new or difference.low > 0.0):
+        outcome, text = Outcome.PROMOTE, f"to be at least {difference.low:+.4f} ({needed})"
     else:
-        outcome, text = (
-            Outcome.HOLD,
-            f"only of at least {difference.low:+.4f} (margin {bound:+.4f})",
-        )
+        outcome, text = Outcome.HOLD, f"only of at least {difference.low:+.4f} ({needed})"
     return Rule(name=name, outcome=outcome, text=numbers + text, value=difference.low, bound=bound)
 
 
@@ -191,7 +224,7 @@ def _slice_not_worse(kind: str, rows: pd.DataFrame, policy: PromoteParams, seed:
     tail = (
         ""
         if difference.high is None
-        else f", {policy.confidence:.0%} sure to be at most {difference.high:+.4f}"
+        else f", {policy.confidence:.1%} sure to be at most {difference.high:+.4f}"
     )
     return Rule(
         name=f"slice {kind}",

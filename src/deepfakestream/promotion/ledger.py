@@ -1,4 +1,8 @@
-"""The ledger of promotions: one JSON line a decision, appended, never changed."""
+"""The ledger: one JSON line a decision of the gate or a rollback, appended, never changed.
+
+A row whose `action` is `rollback` was made by a person; every other row is a decision of the gate. Two rows
+with one `decision_id` are about one event, and the later row says how it ended.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from typing import Any
 from deepfakestream.host.locks import in_turn
 
 LEDGER_FILE = "promotions.jsonl"
+
+ROLLBACK = "rollback"
 
 Entry = dict[str, Any]
 
@@ -44,6 +50,11 @@ def pairs_decided(entries: Sequence[Entry], test_set_sha256: str) -> set[tuple[i
     }
 
 
+def gate_decisions(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that are decisions of the gate."""
+    return [entry for entry in entries if entry.get("action") != ROLLBACK]
+
+
 def last_promotion(entries: Sequence[Entry], version: int) -> Entry | None:
     """Return the newest entry by which the version was to be champion, or None.
 
@@ -51,7 +62,8 @@ def last_promotion(entries: Sequence[Entry], version: int) -> Entry | None:
         entries: of the ledger.
         version: number of the registered version.
     """
-    return next((one for one in reversed(entries) if one["promoted"] and one["version"] == version), None)
+    decisions = gate_decisions(entries)
+    return next((one for one in reversed(decisions) if one["promoted"] and one["version"] == version), None)
 
 
 def read_entries(path: Path) -> list[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from deepfakestream.sections import Section, Share
+from deepfakestream.sections import Positive, Section, Share
 
 
 class PromoteParams(Section):
@@ -12,5 +12,7 @@ class PromoteParams(Section):
 
     min_auc: Share = 0.5
     max_ece: Share = 0.5
-    auc_margin: Share = 0.02
-    confidence: float = Field(0.9, gt=0.5, lt=1.0)
+    min_groups: Positive = 20
+    min_new_items: Positive = 100
+    auc_margin: Share = 0.01
+    confidence: float = Field(0.975, gt=0.5, lt=1.0)

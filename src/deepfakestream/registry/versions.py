@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ class ModelVersion:
     run_id: str | None
     tags: dict[str, str]
     aliases: tuple[str, ...]
+    created_at: datetime
+    description: str
 
 
 def register(
@@ -128,9 +131,7 @@ def get_version(store: Store, version: int) -> ModelVersion:
         raise DataError(
             f"{store.registered_model}: the registry has no version {version}; name one that it has"
         )
-    return ModelVersion(
-        number=int(found.version), run_id=found.run_id, tags=dict(found.tags), aliases=tuple(found.aliases)
-    )
+    return _as_model_version(found)
 
 
 def tag_version(store: Store, version: int, tags: Mapping[str, str]) -> None:
@@ -145,6 +146,65 @@ def tag_version(store: Store, version: int, tags: Mapping[str, str]) -> None:
     with as_server_error(store):
         for key, value in tags.items():
             client.set_model_version_tag(store.registered_model, str(version), key, value)
+
+
+def remove_tag(store: Store, version: int, name: str) -> None:
+    """Remove a tag of a version that has it.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
+        name: of the tag.
+    """
+    client = open_client(store)
+    with as_server_error(store):
+        client.delete_model_version_tag(store.registered_model, str(version), name)
+
+
+def list_versions(store: Store) -> list[ModelVersion]:
+    """Return every registered version, the oldest first; none where nothing is registered.
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    client = open_client(store)
+    aliases: dict[int, list[str]] = {}
+    found: list[Any] = []
+    with as_server_error(store):
+        # Searched versions carry no aliases (MLflow 3).
+        for model in client.search_registered_models(f"name = '{store.registered_model}'"):
+            for alias, number in model.aliases.items():
+                aliases.setdefault(int(number), []).append(alias)
+        token: str | None = None
+        while True:
+            page = client.search_model_versions(f"name = '{store.registered_model}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+    numbered = {int(version.version): _as_model_version(version) for version in found}
+    return [
+        replace(version, aliases=tuple(sorted(aliases.get(number, []))))
+        for number, version in sorted(numbered.items())
+    ]
+
+
+def write_notes(store: Store, *, model: str, by_version: Mapping[int, str]) -> None:
+    """Write the descriptions that MLflow's pages show of the registered model and of versions.
+
+    Args:
+        store: the MLflow store.
+        model: text of the registered model, Markdown.
+        by_version: number of a version to its text.
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    client = open_client(store)
+    with as_server_error(store):
+        client.update_registered_model(store.registered_model, description=model)
+        for version, text in by_version.items():
+            client.update_model_version(store.registered_model, str(version), description=text)
 
 
 def get_alias(store: Store, alias: str) -> int | None:
@@ -207,6 +267,66 @@ def fetch(store: Store, version: int) -> Path:
                     f"(tag {DIGEST_TAG}); register the model again"
                 )
     return folder
+
+
+def _as_model_version(found: Any) -> ModelVersion:
+    return ModelVersion(
+        number=int(found.version),
+        run_id=found.run_id,
+        tags=dict(found.tags),
+        aliases=tuple(found.aliases),
+        created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        description=found.description or "",
+    )
+
+
+def read_attachment(store: Store, version: int, name: str) -> bytes:
+    """Return one file of a version, without the others.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
+        name: of the file, e.g. metrics.json.
+
+    Raises:
+        DataError: there is no such version, or it has no such file.
+        ServerError: the registry or its file store does not answer.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    get_version(store, version)
+    uri = f"models:/{store.registered_model}/{version}/{name}"
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with as_server_error(store):
+                path = download_artifacts(
+                    artifact_uri=uri, dst_path=scratch, tracking_uri=store.uri, registry_uri=store.uri
+                )
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{store.registered_model} version {version}: has no {name}; it was registered without an "
+                "evaluation"
+            ) from error
+
+
+def read_metrics(store: Store, version: int) -> dict[str, float]:
+    """Return the numbers that were logged with a version, by name; none for a version without a model.
+
+    Args:
+        store: the MLflow store.
+        version: number of the version.
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    client = open_client(store)
+    found = answer_or_none(store, lambda: client.get_model_version(store.registered_model, str(version)))
+    model_id = getattr(found, "model_id", None)
+    if model_id is None:
+        return {}
+    model = answer_or_none(store, lambda: client.get_logged_model(model_id))
+    return {metric.key: float(metric.value) for metric in (model.metrics or [])} if model else {}
 
 
 def _holds(folder: Path, digest: str) -> bool:
