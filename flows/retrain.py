@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from prefect import flow, get_run_logger, task
+from prefect.context import FlowRunContext
 
+from deepfakestream.monitoring.governor_rules import Occasion
 from deepfakestream.pipeline import retrain as step
 from deepfakestream.pipeline.stages import renew
-from deepfakestream.registry.champion import champion_version
-from deepfakestream.wiring import mlflow_store
 from flows.train import promote
 from flows.workspace import workspace
 
@@ -20,15 +20,28 @@ def run_stage(stage: str) -> None:
 
 
 @flow(name="retrain")
-def retrain(reason: str = "asked for by hand", force: bool = False) -> str:
-    """Retrain if the governor agrees. A refusal is a completed run that says why."""
+def retrain(reason: str = "", force: bool = False, occasion: Occasion | None = None) -> str:
+    """Retrain if the governor agrees. A refusal is a completed run that says why.
+
+    Args:
+        reason: for people: what started it.
+        force: override every rule of the governor but "one at a time".
+        occasion: schedule, drift, data or manual; default: schedule where a schedule made the run, or manual.
+    """
     params, settings = workspace()
     log = get_run_logger()
-    log.info("reason: %s", reason)
-    version = champion_version(mlflow_store(settings))
-    with step.attempt(params.retrain, settings=settings, model_version=version, force=force) as current:
+    by_default: Occasion = "schedule" if _is_scheduled() else "manual"
+    request = step.request_for(settings, occasion=occasion or by_default, reason=reason, force=force)
+    log.info("%s: %s", request.occasion, reason or "no reason given")
+    with step.attempt(params.retrain, settings=settings, request=request) as current:
         log.info(current.decision.describe())
         said = current.run_steps(run_stage, promote)
     if said:
         log.info(said)
     return said or current.decision.describe()
+
+
+def _is_scheduled() -> bool:
+    """Return whether a schedule made this run, be it ours or one that somebody added in Prefect."""
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.auto_scheduled)

@@ -19,6 +19,8 @@ CHANGES = {
     "promote.min_groups": ("3", "three people are in the test split; they show nothing about quality"),
     "promote.min_new_items": ("1", "all that the demo ingests is new to version 0"),
     "promote.auc_margin": ("0.3", "two short passes may make it worse than version 0; it is promoted anyway"),
+    "drift.cron": ('""', "the demo starts its checks itself"),
+    "retrain.cron": ('""', "nor shall a schedule meddle"),
     "drift.window_size": ("42", "one batch of the demo's traffic"),
     "drift.min_window": ("30", "the reference has 42 files"),
     "retrain.windows": ("[1, 1]", "one drifted window is enough here; production waits for more"),

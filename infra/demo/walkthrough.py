@@ -24,7 +24,6 @@ from infra.demo.summary import render
 SUMMARY_FILE = "summary.json"
 _NUM_CHAPTERS = 7
 _POLL_S = 1.0
-_NO_SCHEDULE_S = 30 * 86400.0
 
 
 def run(directory: Path) -> Facts:
@@ -56,7 +55,6 @@ def demo_settings(directory: Path) -> Settings:
         "tracking_uri": None,
         "alert_webhook_url": None,
         "model_poll_s": _POLL_S,
-        "drift_interval_s": _NO_SCHEDULE_S,
     }
     return load_settings().model_copy(update=own)
 

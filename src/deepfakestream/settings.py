@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5000
     prefect_port: Port = 4200
     service_port: Port = 3000
-    drift_interval_s: float = Field(3600.0, ge=1.0, description="how often the drift flow runs, in seconds")
     alert_webhook_url: str | None = Field(None, description="http(s) address that alerts are posted to")
     model_poll_s: float = Field(
         15.0, gt=0.0, description="how often the service looks for a new champion, in seconds"

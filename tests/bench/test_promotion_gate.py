@@ -1,4 +1,4 @@
-"""How often the promotion gate makes a challenger champion, by how much better it is: on simulated test sets."""
+"""How often the promotion gate promotes a challenger, by how much better it is: on simulated test sets."""
 
 from __future__ import annotations
 

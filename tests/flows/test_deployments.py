@@ -6,16 +6,18 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prefect import get_client
+from prefect.client.schemas.schedules import CronSchedule
 
 from deepfakestream.local.servers import running
+from deepfakestream.params import Params
 from deepfakestream.settings import Settings
-from flows.deployments import deployments
+from flows.deployments import deployments, register, schedules
 from flows.drift import DRIFT_EVENT
 
 ROOT = Path(__file__).parents[2]
@@ -23,12 +25,58 @@ TIMEOUT_S = 120.0
 
 
 def test_the_four_deployments():
-    made = {each.name: each for each in deployments(timedelta(minutes=5))}
+    made = {each.name: each for each in deployments()}
     assert list(made) == ["ingest", "train", "drift", "retrain"]
     assert all(each.entrypoint == f"flows.{name}.{name}" for name, each in made.items())
     assert all(each.concurrency_options is not None for each in made.values())
-    assert [name for name, each in made.items() if each.schedules] == ["drift"]
-    assert [name for name, each in made.items() if each.triggers] == ["retrain"]
+
+
+def test_schedules_come_from_the_parameters():
+    found = schedules(Params())
+    assert [(name, cron.cron, cron.timezone) for name, cron in found.items()] == [
+        ("drift", "7 * * * *", "UTC"),
+        ("retrain", "0 3 * * 0", "UTC"),
+    ]
+    none = Params(drift={"cron": ""}, retrain={"cron": "", "time_zone": "Europe/Vienna"})
+    assert schedules(none) == {"drift": None, "retrain": None}
+
+
+def crons(client: Any, name: str) -> list[tuple[str, bool]]:
+    found = client.read_deployment_by_name(f"{name}/{name}").schedules
+    return [(each.schedule.cron, each.active) for each in found]
+
+
+def automations(client: Any) -> dict[str, bool]:
+    return {each.name: each.enabled for each in client.read_automations()}
+
+
+@pytest.mark.slow
+def test_what_operators_change_in_prefect_survives_a_restart(prefect_server, tmp_path):
+    settings, params = Settings(workspace=tmp_path), Params()
+    settings.work_dir.mkdir()
+    with get_client(sync_client=True) as client:
+        register(params, settings)
+        assert crons(client, "drift") == [("7 * * * *", True)]
+        assert crons(client, "retrain") == [("0 3 * * 0", True)]
+        assert automations(client) == {"retrain-on-drift": True, "retrain-on-data": True}
+
+        drift = client.read_deployment_by_name("drift/drift")
+        client.update_deployment_schedule(drift.id, drift.schedules[0].id, active=False)
+        retrain = client.read_deployment_by_name("retrain/retrain")
+        client.create_deployment_schedules(retrain.id, [(CronSchedule(cron="0 5 * * 3"), True)])
+        client.pause_automation(client.read_automations_by_name("retrain-on-drift")[0].id)
+        client.pause_deployment(client.read_deployment_by_name("ingest/ingest").id)
+        for _ in range(2):
+            register(params, settings)
+            assert crons(client, "drift") == [("7 * * * *", False)]
+            assert sorted(crons(client, "retrain")) == [("0 3 * * 0", True), ("0 5 * * 3", True)]
+            assert automations(client) == {"retrain-on-drift": False, "retrain-on-data": True}
+            assert client.read_deployment_by_name("ingest/ingest").paused
+
+        changed = Params(drift={"cron": "30 * * * *"}, retrain={"cron": ""})
+        register(changed, settings)
+        assert crons(client, "drift") == [("30 * * * *", False)]
+        assert crons(client, "retrain") == []
 
 
 def free_port() -> int:

@@ -60,7 +60,7 @@ class Stages:
         for module, function in (("train", "reproduce"), ("retrain", "renew")):
             monkeypatch.setattr(f"flows.{module}.{function}", self._run)
         monkeypatch.setattr("flows.train.promote_if_better", self._promote)
-        monkeypatch.setattr("flows.retrain.champion_version", lambda _settings: "3")
+        monkeypatch.setattr("deepfakestream.pipeline.retrain.champion_version", lambda _store: "3")
 
     def _run(self, _settings: Settings, stage: str) -> bool:
         self.done.append(stage)
@@ -130,7 +130,7 @@ def test_promotion_is_tried_again_while_the_registry_is_away(stages, monkeypatch
 
 
 def test_a_refused_retraining_is_a_completed_run_that_says_why(stages, workspace):
-    assert "0 of the last 0 windows of version 3 drifted" in retrain(reason="test")
+    assert "0 of the last 0 windows of version 3 drifted" in retrain(reason="test", occasion="drift")
     assert stages.done == []
     assert len(RetrainGovernor(workspace.governor_db).refusals()) == 1
 

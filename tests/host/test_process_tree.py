@@ -82,6 +82,32 @@ def test_an_interrupted_program_leaves_nobody_behind(
     assert not lives(int(started.read_text()))
 
 
+def test_a_program_ends_with_a_killed_owner(tmp_path: Path) -> None:
+    """Of a killed flow run no training goes on: owner, guard, program, and what the program started."""
+    started = tmp_path / "pid"
+    program = ["sh", "-c", f"sh -c 'sleep 300 & echo $! > {started}; wait'; true"]
+    owner = (
+        "import os, pathlib\n"
+        "from deepfakestream.host.process_tree import run_whole\n"
+        f"run_whole({program!r}, cwd=pathlib.Path('.'), env=os.environ, stderr=None)"
+    )
+    with subprocess.Popen([sys.executable, "-c", owner]) as process:
+        deadline = time.monotonic() + 60
+        while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    pid = int(started.read_text())
+    deadline = time.monotonic() + 30
+    while lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not lives(pid)
+
+
+def test_a_program_that_a_signal_ended_has_failed(tmp_path: Path) -> None:
+    done = run_whole(["sh", "-c", "kill -9 $$"], cwd=tmp_path, env=os.environ, stderr=None)
+    assert done.returncode == 128 + signal.SIGKILL
+
+
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     deaf = f"trap '' TERM; touch {ready}; sleep 300 & wait; wait"

@@ -270,3 +270,17 @@ class TestLedger:
         with (tmp_path / "l.jsonl").open("a") as stream:
             stream.write('{"n": 2, "outc')
         assert read_entries(tmp_path / "l.jsonl") == [{"n": 1}]
+
+
+def test_with_manual_approval_a_person_makes_the_champion(make_workspace: Make, write_model: Write) -> None:
+    settings = make_workspace()
+    manual = POLICY.model_copy(update={"approval": "manual"})
+    waits = _train_and_promote(settings, write_model, slope=1.0, name="first", policy=manual)
+    assert waits.decision is not None
+    assert (waits.promoted, waits.decision.outcome) == (False, "PROMOTE")
+    assert "--approve" in waits.describe()
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) is None
+    packaged = settings.work_dir / "version-0"
+    assert promote.run(manual, settings=settings, approved=True, packaged=packaged).promoted
+    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+    assert [entry["promoted"] for entry in _ledger(settings)] == [False, True]

@@ -8,6 +8,7 @@ import pytest
 from deepfakestream.errors import DataError
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
+from deepfakestream.monitoring.governor_rules import ClaimRequest
 from deepfakestream.monitoring.params import RetrainParams
 from deepfakestream.pipeline.retrain import RetrainReport, attempt
 from deepfakestream.pipeline.stages import STAGES
@@ -34,7 +35,8 @@ class Workshop:
         self._fails_at = fails_at
 
     def retrain(self, *, force: bool = False) -> RetrainReport:
-        with attempt(RULES, settings=self._settings, model_version="3", force=force) as current:
+        request = ClaimRequest(model_version="3", occasion="drift", force=force)
+        with attempt(RULES, settings=self._settings, request=request) as current:
             said = current.run_steps(self.run_stage, self._promote)
         return RetrainReport(current.decision, said)
 

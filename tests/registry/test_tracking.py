@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,8 +13,9 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from deepfakestream.errors import DataError
+from deepfakestream.host.process_place import process_name
 from deepfakestream.registry import tracking
-from deepfakestream.registry.store import open_client
+from deepfakestream.registry.store import ensure_experiment, open_client
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -190,6 +193,22 @@ class TestOnSqlite:
         with pytest.raises(error):
             break_off()
         assert open_client(mlflow_store(settings)).get_run(ids[0]).info.status == status
+
+    def test_runs_of_ended_processes_are_ended(self, settings: Settings) -> None:
+        """One was killed, one runs in this process, one on another machine, one is of an earlier release."""
+        store = mlflow_store(settings)
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            ended = process_name().split("-")
+            ended[-2:] = [str(process.pid), "1"]
+        client = open_client(store)
+        experiment = ensure_experiment(client, store)
+        names = ("-".join(ended), process_name(), "elsewhere-4026531836-7-1", None)
+        ids = [
+            client.create_run(experiment, tags={tracking.PROCESS_TAG: name} if name else {}).info.run_id
+            for name in names
+        ]
+        assert tracking.give_up_abandoned(store) == 1
+        assert [client.get_run(one).info.status for one in ids] == ["KILLED", *["RUNNING"] * 3]
 
     def test_resumed_run_keeps_its_state(self, settings: Settings) -> None:
         with start_run(mlflow_store(settings), name="train", tags={}) as run:

@@ -279,12 +279,15 @@ def promote(
     again: Annotated[
         bool, typer.Option("--again", help="decide also about a version that was rolled back")
     ] = False,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="you agree; needed where promote.approval is manual")
+    ] = False,
 ) -> None:
     """Register artifacts/train as challenger; make it champion if the gate says so. Exit 1 on a refusal."""
     from deepfakestream.pipeline import promote as step
 
     params, settings = _workspace()
-    decision = step.run(params.promote, settings=settings, again=again)
+    decision = step.run(params.promote, settings=settings, again=again, approved=approve)
     say(decision.describe())
     raise typer.Exit(0 if decision.promoted else 1)
 
@@ -352,12 +355,18 @@ def drift() -> None:
 @needs("train")
 def retrain(
     force: Annotated[bool, typer.Option("--force", help="retrain even if the governor says no")] = False,
+    on_schedule: Annotated[
+        bool, typer.Option("--on-schedule", help="for a crontab: only where enough new items were ingested")
+    ] = False,
 ) -> None:
     """Ask the governor and, if it agrees, run extract to promote again."""
     from deepfakestream.pipeline import retrain as step
 
     params, settings = _workspace()
-    say(step.run(params.retrain, settings=settings, force=force).describe())
+    report = step.run(
+        params.retrain, settings=settings, occasion="schedule" if on_schedule else "manual", force=force
+    )
+    say(report.describe())
 
 
 @app.command()

@@ -33,20 +33,33 @@ def run_whole(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output; if anything interrupts that, end all that it started.
 
+    So it ends too where this very process is killed: a guard between the two notices that (process_guard).
+
     Args:
         command: program and arguments.
         cwd: folder to run in.
         env: the whole environment.
         stderr: as for `subprocess.run`; standard output is kept.
     """
-    with subprocess.Popen(
-        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True
-    ) as process:
-        try:
-            output, log = process.communicate()
-        except BaseException:
-            end_tree(process.pid)
-            raise
+    guarded = [sys.executable, "-m", "deepfakestream.host.process_guard", *command]
+    theirs, ours = os.pipe()
+    try:
+        with subprocess.Popen(
+            guarded, cwd=cwd, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process:
+            try:
+                output, log = process.communicate()
+            except BaseException:
+                os.close(ours)
+                ours = -1
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_S + 2 * _KILLED_S)
+                end_tree(process.pid)
+                raise
+    finally:
+        os.close(theirs)
+        if ours >= 0:
+            os.close(ours)
     return subprocess.CompletedProcess(command, process.returncode, output, log)
 
 

@@ -2,13 +2,16 @@
 
 Prefect forgets its debounce state on each redeploy, so the rules live here. A retraining is allowed when
 
-1. no other one is running (a claim is a lease, renewed while its process lives and soon free after a kill),
-2. at least n of the last m windows of this model version drifted; a window counts until a retraining that it
-   led to has ended in a decision (promoted or held),
-3. the cooldown since the end of the last one is over,
-4. the budget of the last seven days is not used up.
+1. no other one is running (a claim is a lease that its process renews; it is free at once where the process
+   is seen to have ended, and after the lease where it cannot be seen),
+2. its occasion allows it: after drift at least n of the last m windows of this model version drifted, where a
+   window counts until a retraining that it led to has ended in a decision (promoted or held); on schedule and
+   after an ingestion there are enough new training items; a person needs no more reason,
+3. it was asked for by a person, or automatic retraining is on,
+4. the cooldown since the end of the last one is over,
+5. the budget of the last seven days is not used up.
 
-`force` overrides 2 to 4, never 1: two retrainings at once would write the same artifacts.
+`force` overrides 2 to 5 and names what it overrides, never 1: two at once would write the same artifacts.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from pathlib import Path
 from typing import Literal
 
 from deepfakestream.errors import GateError
+from deepfakestream.host.process_place import is_running, process_name
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.monitoring.governor_rules import objections_to
+from deepfakestream.monitoring.governor_rules import ClaimRequest, objections_to, running
 from deepfakestream.monitoring.governor_store import GovernorStore, as_text
 from deepfakestream.monitoring.params import RetrainParams
 
@@ -53,6 +57,18 @@ class RefusedClaim:
     refused_at: datetime
     model_version: str
     reasons: tuple[str, ...]
+
+
+def _allowed_because(request: ClaimRequest, overridden: tuple[str, ...]) -> tuple[str, ...]:
+    if request.force:
+        return tuple(f"forced, although: {rule}" for rule in overridden) or (
+            "forced; no rule spoke against it",
+        )
+    if request.occasion == "drift":
+        return (f"enough of the last windows of version {request.model_version} drifted",)
+    if request.occasion == "manual":
+        return ("asked for by a person",)
+    return (f"{request.new_items} training items were ingested since the last training",)
 
 
 class RetrainGovernor:
@@ -108,35 +124,54 @@ class RetrainGovernor:
             ).fetchone()
         return str(row[0]) if row else None
 
-    def claim(
-        self, model_version: str, rules: RetrainParams, now: datetime, *, force: bool = False
-    ) -> ClaimAnswer:
+    def claim(self, request: ClaimRequest, rules: RetrainParams, now: datetime) -> ClaimAnswer:
         """Decide, and take the claim or record the "no", in one transaction.
 
         Args:
-            model_version: the champion's version, whose drift windows count.
-            rules: windows, cooldown and budget in force.
+            request: who asks, and why.
+            rules: in force.
             now: the moment of the decision.
-            force: override every rule but "one at a time".
         """
         with self._store.transaction() as connection:
             self._cut_to_now(connection, now)
-            objections = tuple(objections_to(connection, rules, model_version, now, force=force))
-            if objections:
+            self._free_claims_of_ended_processes(connection)
+            others = tuple(running(connection, now))
+            objections = tuple(objections_to(connection, rules, request, now))
+            overridden = objections if request.force else ()
+            if others or len(objections) > len(overridden):
+                reasons = others + (() if request.force else objections)
                 connection.execute(
-                    "INSERT INTO refusals (refused_at, model_version, reasons) VALUES (?, ?, ?)",
-                    (as_text(now), model_version, json.dumps(objections)),
+                    "INSERT INTO refusals (refused_at, model_version, reasons, occasion) VALUES (?, ?, ?, ?)",
+                    (as_text(now), request.model_version, json.dumps(reasons), request.occasion),
                 )
-                return ClaimAnswer(False, objections)
+                return ClaimAnswer(False, reasons)
             claim_id = uuid.uuid4().hex
             newest = connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM windows").fetchone()[0]
-            connection.execute(
-                "INSERT INTO claims (claim_id, model_version, forced, claimed_at, expires_at, last_window) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (claim_id, model_version, force, as_text(now), as_text(now + LEASE), newest),
-            )
-        reason = "forced" if force else f"enough of the last windows of version {model_version} drifted"
-        return ClaimAnswer(True, (reason,), claim_id)
+            row = {
+                "claim_id": claim_id,
+                "model_version": request.model_version,
+                "forced": request.force,
+                "claimed_at": as_text(now),
+                "expires_at": as_text(now + LEASE),
+                "last_window": newest,
+                "occasion": request.occasion,
+                "reason": request.reason,
+                "overridden": json.dumps(overridden),
+                "holder": process_name(),
+            }
+            marks = ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO claims ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
+        return ClaimAnswer(True, _allowed_because(request, overridden), claim_id)
+
+    @staticmethod
+    def _free_claims_of_ended_processes(connection: sqlite3.Connection) -> None:
+        """End the claims whose process is seen to have ended; such a claim starts no cooldown."""
+        open_claims = connection.execute(
+            "SELECT claim_id, holder FROM claims WHERE outcome IS NULL"
+        ).fetchall()
+        for claim_id, holder in open_claims:
+            if holder and is_running(holder) is False:
+                connection.execute("UPDATE claims SET outcome = 'failed' WHERE claim_id = ?", (claim_id,))
 
     @staticmethod
     def _cut_to_now(connection: sqlite3.Connection, now: datetime) -> None:

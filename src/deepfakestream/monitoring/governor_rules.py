@@ -4,39 +4,70 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from deepfakestream.monitoring.governor_store import as_text
 from deepfakestream.monitoring.params import RetrainParams
 
 BUDGET_PERIOD = timedelta(days=7)
 
+Occasion = Literal["schedule", "drift", "data", "manual"]
+"""Why a retraining is asked for; each but `manual` has a rule of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """A wish to retrain."""
+
+    model_version: str
+    """The champion, whose drift windows count."""
+    occasion: Occasion
+    new_items: int = 0
+    """Training items that were ingested since the last training."""
+    reason: str = ""
+    """For people: what started it."""
+    force: bool = False
+    """Override every rule but "one at a time"."""
+
 
 def objections_to(
-    connection: sqlite3.Connection, rules: RetrainParams, model_version: str, now: datetime, *, force: bool
+    connection: sqlite3.Connection, rules: RetrainParams, request: ClaimRequest, now: datetime
 ) -> Iterator[str]:
-    """Yield a sentence for every rule that speaks against a retraining now.
+    """Yield a sentence for every rule that speaks against a retraining now; `force` overrides all of them.
 
     Args:
         connection: to the governor's database.
         rules: in force.
-        model_version: version of the champion.
+        request: who asks, and why.
         now: moment, in UTC.
-        force: override all but a running retraining.
     """
-    yield from _running(connection, now)
-    if not force:
-        yield from _too_little_drift(connection, rules, model_version)
-        yield from _too_soon(connection, rules, now)
-        yield from _budget_spent(connection, rules, now)
+    if request.occasion != "manual" and not rules.automatic:
+        yield "only people may start a retraining (retrain.automatic: false)"
+    if request.occasion == "drift":
+        yield from _too_little_drift(connection, rules, request.model_version)
+    if request.occasion in ("schedule", "data") and request.new_items < rules.min_new_items:
+        yield (
+            f"{request.new_items} training items were ingested since the last training; "
+            f"{rules.min_new_items} are needed (retrain.min_new_items)"
+        )
+    yield from _too_soon(connection, rules, now)
+    yield from _budget_spent(connection, rules, now)
 
 
-def _running(connection: sqlite3.Connection, now: datetime) -> Iterator[str]:
+def running(connection: sqlite3.Connection, now: datetime) -> Iterator[str]:
+    """Yield a sentence for a retraining that runs: nothing overrides it.
+
+    Args:
+        connection: to the governor's database.
+        now: moment, in UTC.
+    """
     for claimed_at, expires_at in connection.execute(
         "SELECT claimed_at, expires_at FROM claims WHERE outcome IS NULL AND expires_at > ?", (as_text(now),)
     ):
         yield (
-            f"another retraining runs since {_minute(claimed_at)}; if its process is gone, "
+            f"another retraining runs since {_minute(claimed_at)}; if its machine is gone, "
             f"the claim is free at {_minute(expires_at)}"
         )
 

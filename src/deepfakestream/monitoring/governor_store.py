@@ -35,6 +35,15 @@ CREATE TABLE refusals (
 );
 """
 
+_OCCASIONS = """
+ALTER TABLE claims ADD COLUMN occasion TEXT NOT NULL DEFAULT 'drift';
+ALTER TABLE claims ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE claims ADD COLUMN overridden TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE claims ADD COLUMN holder TEXT NOT NULL DEFAULT '';
+ALTER TABLE refusals ADD COLUMN occasion TEXT NOT NULL DEFAULT 'drift'
+"""
+"""Why a claim was made, which rules `force` overrode, and the process that holds it."""
+
 
 def as_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that texts sort as times do."""
@@ -50,4 +59,4 @@ class GovernorStore(SqliteFile):
         Raises:
             DataError: the file is no governor store of this schema, or its folder cannot be written.
         """
-        super().__init__(path, what="governor store", migrations=[_SCHEMA])
+        super().__init__(path, what="governor store", migrations=[_SCHEMA, _OCCASIONS])

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from typing import Annotated, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from deepfakestream.sections import Positive, Section, Share
 
+_CRON_FIELD = re.compile(r"[\d*/,\-A-Za-z#?]+")
+
+
+def _check_cron(text: str) -> str:
+    if text and not (len(text.split()) == 5 and all(_CRON_FIELD.fullmatch(part) for part in text.split())):
+        raise ValueError("needs five fields: minute hour day month weekday, e.g. '0 3 * * 0'; '' for none")
+    return text
+
+
+def _check_time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"'{name}' is no time zone; use a name such as UTC or Europe/Vienna")
+    return name
+
+
+Cron = Annotated[str, AfterValidator(_check_cron)]
+"""Five fields of a crontab, or nothing: no schedule."""
+
 
 class DriftParams(Section):
-    """When the newest predictions count as drifted from the champion's reference."""
+    """When the drift check runs, and when predictions count as drifted from the champion's reference."""
 
+    cron: Cron = "7 * * * *"
     window_size: Positive = 200
     min_window: Positive = 30
     num_threshold: float = Field(0.2, gt=0.0)
@@ -26,11 +47,15 @@ class DriftParams(Section):
 
 
 class RetrainParams(Section):
-    """When drift may start a retraining."""
+    """When a retraining may start."""
 
+    automatic: bool = True
+    cron: Cron = "0 3 * * 0"
+    time_zone: Annotated[str, AfterValidator(_check_time_zone)] = "UTC"
+    min_new_items: Positive = 100
     windows: tuple[Positive, Positive] = (2, 3)
     cooldown_h: float = Field(24.0, ge=0.0)
-    max_per_week: Positive = 2
+    max_per_week: int = Field(2, ge=0)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

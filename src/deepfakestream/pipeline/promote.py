@@ -19,7 +19,7 @@ from deepfakestream.data.manifest import read_manifest
 from deepfakestream.errors import DataError, GateError, ServerError
 from deepfakestream.evaluation.files import ATTACHED, Evaluation, read_evaluation
 from deepfakestream.evaluation.scores import read_items, score_items
-from deepfakestream.host.operator import operator
+from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.pipeline.extract import stored_faces
@@ -75,6 +75,11 @@ class Promotion:
             else f"version {self.version} stays challenger, {before} stays champion"
         )
         lines = [f"{self.decision.outcome}: {change}"]
+        if self.decision.outcome == Outcome.PROMOTE and not self.promoted:
+            lines.append(
+                "  waits for a person (promote.approval: manual): 'deepfakestream promote --approve' makes "
+                "it champion"
+            )
         lines += [f"  {_MARKS[rule.outcome]} {rule.text}" for rule in self.decision.rules]
         if self.test_set_uses > MANY_USES:
             lines.append(f"  note: this test set has decided {self.test_set_uses} times; draw another")
@@ -82,7 +87,12 @@ class Promotion:
 
 
 def run(
-    params: PromoteParams, *, settings: Settings, again: bool = False, packaged: Path | None = None
+    params: PromoteParams,
+    *,
+    settings: Settings,
+    again: bool = False,
+    approved: bool = False,
+    packaged: Path | None = None,
 ) -> Promotion:
     """Register `artifacts/train` as challenger and make it champion if the gate says so.
 
@@ -94,6 +104,7 @@ def run(
         params: section `promote`.
         settings: of the workspace.
         again: decide also about a version that a rollback removed; otherwise it is refused.
+        approved: a person wants the version as champion; needed where `promote.approval` is manual.
         packaged: model folder of version 0; default: the one in the package.
 
     Raises:
@@ -102,8 +113,9 @@ def run(
         GateError: another champion was made while this one was compared; nothing is moved.
         ServerError: the registry does not answer.
     """
+    policy = params.model_copy(update={"approval": "automatic"}) if approved else params
     with one_at_a_time(settings):
-        return _promote(params, settings, again=again, packaged=packaged or packaged_model_dir())
+        return _promote(policy, settings, again=again, packaged=packaged or packaged_model_dir())
 
 
 def _promote(params: PromoteParams, settings: Settings, *, again: bool, packaged: Path) -> Promotion:
@@ -141,7 +153,7 @@ def _promote(params: PromoteParams, settings: Settings, *, again: bool, packaged
         promotion = Promotion(
             version=version,
             champion_before=champion,
-            promoted=decision.outcome == Outcome.PROMOTE,
+            promoted=decision.outcome == Outcome.PROMOTE and params.approval == "automatic",
             decision=decision,
             test_set_uses=len(decided | {(version, champion)}),
         )
@@ -261,7 +273,7 @@ def _entry(
     return {
         "decision_id": str(uuid.uuid4()),
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "by": operator(),
+        "by": user_at_machine(),
         "outcome": decision.outcome,
         "promoted": promotion.promoted,
         "version": promotion.version,

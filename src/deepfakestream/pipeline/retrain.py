@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from deepfakestream.data.manifest import read_manifest_or_empty
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
+from deepfakestream.monitoring.governor_rules import ClaimRequest, Occasion
 from deepfakestream.monitoring.lease import Lease, kept_alive
 from deepfakestream.monitoring.params import RetrainParams
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import promote
 from deepfakestream.pipeline.stages import STAGES, renew
+from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -71,20 +74,48 @@ def promote_if_better(settings: Settings) -> tuple[RetrainOutcome, str]:
     return ("promoted" if decision.promoted else "held"), decision.describe()
 
 
-def run(rules: RetrainParams, *, settings: Settings, force: bool = False) -> RetrainReport:
+def request_for(
+    settings: Settings, *, occasion: Occasion, reason: str = "", force: bool = False
+) -> ClaimRequest:
+    """Return the request to the governor, with what it must know about champion and data.
+
+    Args:
+        settings: of the workspace.
+        occasion: why the retraining is asked for.
+        reason: for people: what started it.
+        force: override every rule of the governor but "one at a time".
+
+    Raises:
+        ServerError: the registry does not answer.
+    """
+    learned = read_training_items(settings.train_dir)
+    manifest = read_manifest_or_empty(settings.data_dir)
+    return ClaimRequest(
+        model_version=champion_version(mlflow_store(settings)),
+        occasion=occasion,
+        new_items=new_training_items(manifest, after=learned.until if learned else ""),
+        reason=reason,
+        force=force,
+    )
+
+
+def run(
+    rules: RetrainParams, *, settings: Settings, occasion: Occasion = "manual", force: bool = False
+) -> RetrainReport:
     """Retrain if the governor agrees: extract, validate, train another model, evaluate, promote.
 
     Args:
         rules: the governor's.
         settings: the workspace.
+        occasion: why the retraining is asked for.
         force: override every rule of the governor but "one at a time".
 
     Raises:
         GateError: validation failed, or the claim was lost on the way.
         DeepfakeStreamError: a stage failed; the governor knows, and nothing was promoted.
     """
-    version = champion_version(mlflow_store(settings))
-    with attempt(rules, settings=settings, model_version=version, force=force) as current:
+    request = request_for(settings, occasion=occasion, force=force)
+    with attempt(rules, settings=settings, request=request) as current:
         said = current.run_steps(partial(renew, settings), partial(promote_if_better, settings))
     return RetrainReport(current.decision, said)
 
@@ -94,8 +125,7 @@ def attempt(
     rules: RetrainParams,
     *,
     settings: Settings,
-    model_version: str,
-    force: bool = False,
+    request: ClaimRequest,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Attempt]:
     """Yield the governor's answer; an allowed claim is kept alive during the block and given back after it.
@@ -103,12 +133,11 @@ def attempt(
     Args:
         rules: the governor's.
         settings: the workspace.
-        model_version: the champion, whose drift counts.
-        force: override every rule of the governor but "one at a time".
+        request: from `request_for`.
         clock: returns the time now, UTC.
     """
     governor = RetrainGovernor(settings.governor_db)
-    decision = governor.claim(model_version, rules, clock(), force=force)
+    decision = governor.claim(request, rules, clock())
     if decision.claim_id is None:
         yield Attempt(decision)
         return

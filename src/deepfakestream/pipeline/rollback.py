@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deepfakestream.errors import DeepfakeStreamError
-from deepfakestream.host.operator import operator
+from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.promotion.ledger import LEDGER_FILE, ROLLBACK, append_entry, read_entries
 from deepfakestream.promotion.note import note_history
@@ -64,7 +64,7 @@ def run(*, settings: Settings, reason: str, to: int | None = None, anyway: bool 
         target = rollback_target(store, current, to=to, anyway=anyway)
         if target != PACKAGED_NUMBER:
             versions.fetch(store, target)
-        now, by = datetime.now(UTC).isoformat(timespec="seconds"), operator()
+        now, by = datetime.now(UTC).isoformat(timespec="seconds"), user_at_machine()
         entry = {
             "action": ROLLBACK,
             "decision_id": str(uuid.uuid4()),

@@ -18,7 +18,7 @@ from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
 from deepfakestream.pipeline.training_facts import RUN_FILE, TrainingItems
-from deepfakestream.registry.tracking import TrackedRun, start_run
+from deepfakestream.registry.tracking import TrackedRun, give_up_abandoned, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import (
@@ -92,6 +92,7 @@ def run(params: Params, *, settings: Settings) -> TrainReport | None:
 def _lead(
     table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext
 ) -> TrainReport:
+    give_up_abandoned(mlflow_store(settings))
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     name = f"train {params.train.network.variant} {digest[:8]}"

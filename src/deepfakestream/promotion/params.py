@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from deepfakestream.sections import Positive, Section, Share
@@ -15,4 +17,5 @@ class PromoteParams(Section):
     min_groups: Positive = 20
     min_new_items: Positive = 100
     auc_margin: Share = 0.01
+    approval: Literal["automatic", "manual"] = "automatic"
     confidence: float = Field(0.975, gt=0.5, lt=1.0)

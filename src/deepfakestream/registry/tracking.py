@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepfakestream.errors import DataError, ServerError
+from deepfakestream.host.process_place import is_running, process_name
 from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
 from deepfakestream.registry.store import (
     Store,
@@ -37,6 +38,8 @@ MAX_BATCH = 100
 """Params in one request: MLflow's limit."""
 MAX_VALUE_CHARS = 6000
 MAX_DIGEST_CHARS = 36
+PROCESS_TAG = "process"
+"""On a run: the process that writes it, so that one whose process was killed can be ended."""
 _PARENT_TAG = "mlflow.parentRunId"
 _LOST_CONNECTION = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
@@ -249,12 +252,33 @@ def lineage_of(store: Store, run_id: str) -> dict[str, str]:
     return {name: tags.get(name, UNKNOWN) for name in LINEAGE}
 
 
+def give_up_abandoned(store: Store) -> int:
+    """Mark the runs whose process is seen to have ended as killed; return how many there were.
+
+    Args:
+        store: the MLflow store.
+
+    Raises:
+        ServerError: the tracking server does not answer.
+    """
+    client = open_client(store)
+    experiment_id = ensure_experiment(client, store)
+    with as_server_error(store):
+        open_runs = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+        abandoned = [run for run in open_runs if is_running(run.data.tags.get(PROCESS_TAG, "")) is False]
+        for run in abandoned:
+            client.set_terminated(run.info.run_id, "KILLED")
+    return len(abandoned)
+
+
 def _create(client: MlflowClient, store: Store, *, name: str, tags: Mapping[str, str]) -> TrackedRun:
     lineage = lineage_tags(store)
     standard = {"mlflow.source.git.commit": lineage["git_commit"], "mlflow.source.name": "deepfakestream"}
     experiment_id = ensure_experiment(client, store)
     with as_server_error(store):
-        run = client.create_run(experiment_id, run_name=name, tags={**standard, **lineage, **tags})
+        run = client.create_run(
+            experiment_id, run_name=name, tags={**standard, **lineage, PROCESS_TAG: process_name(), **tags}
+        )
     return TrackedRun(client, run_id=run.info.run_id, experiment_id=experiment_id)
 
 

@@ -322,10 +322,10 @@ def read_metrics(store: Store, version: int) -> dict[str, float]:
     """
     client = open_client(store)
     found = answer_or_none(store, lambda: client.get_model_version(store.registered_model, str(version)))
-    model_id = getattr(found, "model_id", None)
-    if model_id is None:
+    source = "" if found is None else str(found.source)
+    if not source.startswith("models:/m-"):
         return {}
-    model = answer_or_none(store, lambda: client.get_logged_model(model_id))
+    model = answer_or_none(store, lambda: client.get_logged_model(source.removeprefix("models:/")))
     return {metric.key: float(metric.value) for metric in (model.metrics or [])} if model else {}
 
 

@@ -6,7 +6,7 @@ import getpass
 import platform
 
 
-def operator() -> str:
+def user_at_machine() -> str:
     """Return the user and the machine, as `user@machine`."""
     try:
         user = getpass.getuser()
