@@ -25,6 +25,7 @@ DECIDE_NOTHING = {
     "frozen": "how values are kept",
     "settings": "where things are",
     "telemetry": "what is switched off",
+    "pipeline.training_facts": "reads what a training left about itself",
     "wiring": "hands on where things are",
     "registry": "records what happened",
 }

@@ -117,7 +117,10 @@ class Comparison(Frozen):
         first, second = (f"version {number}" for number in self.versions)
         lines = [] if self.same_test_files else ["measured on different test files: differences say little"]
         for title, table in (("metric", self.metrics), ("AUC of the slice", self.slices)):
-            rows = [[name, _number(a), _number(b), _change(a, b)] for name, (a, b) in table.items()]
+            rows = [
+                [name, _number(a), _number(b), None if a is None or b is None else f"{b - a:+.4f}"]
+                for name, (a, b) in table.items()
+            ]
             lines += [
                 "",
                 *text_table([title, first, second, "change"], rows, right=[first, second, "change"]),
@@ -196,7 +199,14 @@ def compare(settings: Settings, first: int, second: int) -> Comparison:
         ServerError: the registry or its file store does not answer.
     """
     evaluations = [_evaluation(settings, number) for number in (first, second)]
-    metrics, slices = ([_values(one[part]) for one in evaluations] for part in ("metrics", "slices"))
+    metrics = [
+        {name: estimate["value"] for name, estimate in one["metrics"]["estimates"].items()}
+        for one in evaluations
+    ]
+    slices = [
+        {f"{part['column']} {part['name']}": part["auc"]["value"] for part in one["slices"]}
+        for one in evaluations
+    ]
     return Comparison(
         versions=(first, second),
         same_test_files=evaluations[0]["test_set_sha256"] == evaluations[1]["test_set_sha256"],
@@ -225,13 +235,6 @@ def _evaluation(settings: Settings, version: int) -> dict[str, Any]:
     return found
 
 
-def _values(part: Any) -> dict[str, float | None]:
-    """Return the numbers of the metrics, or the AUC of each slice, by name."""
-    if isinstance(part, dict):
-        return {name: estimate["value"] for name, estimate in part["estimates"].items()}
-    return {f"{one['column']} {one['name']}": one["auc"]["value"] for one in part}
-
-
 def _side_by_side(
     first: dict[str, float | None], second: dict[str, float | None]
 ) -> dict[str, tuple[float | None, float | None]]:
@@ -240,7 +243,3 @@ def _side_by_side(
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.4f}"
-
-
-def _change(first: float | None, second: float | None) -> str | None:
-    return None if first is None or second is None else f"{second - first:+.4f}"

@@ -93,6 +93,7 @@ def _lead(
     table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext
 ) -> TrainReport:
     give_up_abandoned(mlflow_store(settings))
+    manifest = read_manifest(settings.data_dir)
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     name = f"train {params.train.network.variant} {digest[:8]}"
@@ -114,6 +115,9 @@ def _lead(
                 job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
             )
             report = _report(job, detector, settings, tracked)
+        learned = table.loc[table["split"] == "train", "media_id"]
+        rows = manifest[manifest["media_id"].isin(learned)]
+        items = TrainingItems(count=len(rows), until=str(rows["ingested_at"].max()))
         with replacing_folder(report.directory) as partial:
             save_model(detector.network, detector.spec, partial)
             _write_json(partial / "history.json", list(detector.fit.history))
@@ -122,19 +126,12 @@ def _lead(
                 {
                     "run_id": tracked.run_id,
                     "experiment": tracked.experiment_id,
-                    "training_items": _training_items(table, settings).model_dump(),
+                    "training_items": items.model_dump(),
                 },
             )
         tracked.log_artifact(report.directory, "model_files")
         checkpoints.remove()
     return report
-
-
-def _training_items(table: pd.DataFrame, settings: Settings) -> TrainingItems:
-    manifest = read_manifest(settings.data_dir)
-    learned = table.loc[table["split"] == "train", "media_id"]
-    items = manifest[manifest["media_id"].isin(learned)]
-    return TrainingItems(count=len(items), until=str(items["ingested_at"].max()))
 
 
 def _follow(table: pd.DataFrame, params: Params, settings: Settings, context: DistributedContext) -> None:

@@ -205,11 +205,13 @@ def _compared(difference: Difference | None, policy: PromoteParams, new_items: i
 def _slices_not_worse(pairs: pd.DataFrame, policy: PromoteParams, seed: int) -> list[Rule]:
     """Return a rule for each manipulation with enough files: it holds unless the challenger is surely worse.
 
-    Slices are small: proof of "not worse" would hold back every model, so here the burden is reversed.
+    Slices are small: proof of "not worse" would hold back every model, so here the burden is reversed. Where
+    there is one kind of fake, its slice would be all files once more.
     """
-    rules = []
+    rules: list[Rule] = []
     is_real = pairs["label"] == "real"
-    for kind in sorted(set(pairs.loc[~is_real, "manipulation"].astype(str))):
+    kinds = sorted(set(pairs.loc[~is_real, "manipulation"].astype(str)))
+    for kind in kinds if len(kinds) > 1 else ():
         rows = pairs[is_real | (pairs["manipulation"] == kind)]
         if is_sufficient(rows):
             rules.append(_slice_not_worse(kind, rows, policy, seed))
