@@ -7,6 +7,7 @@ program's.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,9 @@ def main() -> None:
 
 
 def _end_with_owner(pid: int) -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: the interpreter cannot end while a thread waits inside its buffer.
+    while os.read(0, 1):
+        pass
     end_tree(pid)
 
 
