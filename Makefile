@@ -42,7 +42,7 @@ test: setup      ## fast tests
 test-slow: setup ## real servers, training, end to end
 	$(BIN)/python -m pytest -m "slow and not bench"
 
-test-programs:   ## PostgreSQL and jq for the slow tests, from Debian's packages
+test-programs:   ## PostgreSQL, jq and Chromium for the slow tests, from Debian's packages
 	@infra/install/test_programs.sh
 
 check: setup     ## style, types, import layers, spelling

@@ -238,8 +238,10 @@ def test_probes_metrics_and_pages(server: Server, media: dict[str, Path]) -> Non
         assert f"deepfakestream_{name}" in metrics
     assert "deepfakestream_requests_total" in metrics
     assert httpx.get(server.url + "/v1/model").json()["version"] == "0"
-    page = httpx.get(server.url + "/", follow_redirects=True)
-    assert "googletagmanager" not in page.text
+    for path in ("/", "/docs"):
+        page = httpx.get(server.url + path)
+        assert page.headers["content-type"].startswith("text/html")
+        assert "googletagmanager" not in page.text
     assert httpx.get(server.url + "/static_content/swagger-ui-bundle.js").status_code == 200
     assert httpx.get(server.url + "/nothing").status_code == 404
     assert problem_type(httpx.get(server.url + "/v1/images")) == "method-not-allowed"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
+
+from .conftest import RealService
 
 EXAMPLES = re.findall(
     r"^```sh\n(.*?)^```", Path("docs/API_DESIGN.md").read_text(encoding="utf-8"), re.M | re.S
@@ -28,45 +24,16 @@ def test_there_are_examples_and_they_are_checked_for_failures() -> None:
     assert text.count("curl ") == text.count("--fail-with-body")
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    shutil.copy("params.yaml", tmp_path / "params.yaml")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    environment = os.environ | {
-        "DEEPFAKESTREAM_WORKSPACE": str(tmp_path), "DEEPFAKESTREAM_SERVICE_PORT": str(port),
-    }  # fmt: skip
-    with (tmp_path / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deepfakestream.cli", "serve"],
-            cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()[-3000:]
-            try:
-                if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.3)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_example_runs(address: str, tmp_path: Path, astronaut_jpg: Path, face_clip: Path) -> None:
+def test_every_example_runs(
+    serve: Callable[..., RealService], tmp_path: Path, astronaut_jpg: Path, face_clip: Path
+) -> None:
     if shutil.which("jq") is None:
         pytest.skip("the examples need jq; apt-get install jq")
     shutil.copy(astronaut_jpg, tmp_path / "face.jpg")
     shutil.copy(face_clip, tmp_path / "clip.mp4")
-    script = "set -euo pipefail\nset -x\n" + "\n".join(EXAMPLES).replace(ADDRESS, address)
+    script = "set -euo pipefail\nset -x\n" + "\n".join(EXAMPLES).replace(ADDRESS, serve().url)
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False
     )

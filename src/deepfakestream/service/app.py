@@ -15,7 +15,7 @@ from deepfakestream import __version__
 from deepfakestream.errors import ServerError
 from deepfakestream.service import openapi, problems
 from deepfakestream.service.problems import Refused
-from deepfakestream.service.routes import analyses, events, pictures, reports, service, uploads
+from deepfakestream.service.routes import analyses, events, page, pictures, reports, service, uploads
 from deepfakestream.service.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def create_app(runtime: Runtime, *, docs_assets: str | None = None) -> FastAPI:
     app.include_router(reports.router(runtime))
     app.include_router(service.router(runtime))
     app.include_router(service.metrics_router(runtime))
+    app.include_router(page.router())
     if docs_assets is not None:
         app.include_router(service.docs_router(docs_assets))
     openapi.install(app)

@@ -17,6 +17,7 @@ _PATTERNS = (
     (re.compile(r"/v1/analyses/[^/]+/heatmaps/[^/]+"), "/v1/analyses/{id}/heatmaps/{n}.png"),
     (re.compile(r"/v1/analyses/[^/]+/heatmaps/[^/]+/[^/]+"), "/v1/analyses/{id}/heatmaps/{n}/{map}.png"),
     (re.compile(r"/v1/analyses/[^/]+/pictures/[^/]+/[^/]+"), "/v1/analyses/{id}/pictures/{kind}/{n}"),
+    (re.compile(r"/page/[^/]+"), "/page/{file}"),
     (re.compile(r"/v1/models/[^/]+/card"), "/v1/models/{version}/card"),
 )
 _PART = re.compile(

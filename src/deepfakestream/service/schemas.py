@@ -247,7 +247,7 @@ class HeatMapOfStream(Frozen):
     """One map of the evidence in a face, with its tests."""
 
     method: str = Field(description="how it was made, e.g. Grad-CAM")
-    stream: str = Field(description="stream of the network that it is of: rgb (colours) or srm (noise)")
+    stream: str = Field(description="stream of the network: rgb (colours), srm (noise) or stacked (both)")
     picture: str = Field(description="path of the map over the face, a PNG")
     faithful: bool = Field(description="whether its places move the score more than those of random maps")
     random_maps_beaten: int = Field(description="random maps that it did better than")
@@ -324,6 +324,9 @@ class Usage(Frozen):
     video_minutes_per_day: int | None = Field(description="quota; null for no limit")
     requests_per_minute: int | None = Field(description="rate; null for no limit")
     scopes: list[Scope] | None = Field(description="what the key opens; null where no keys are asked for")
+    max_image_bytes: int = Field(description="largest image that is taken")
+    max_video_bytes: int = Field(description="largest video that is taken")
+    max_video_s: float = Field(description="longest video that is scanned, in seconds")
     videos_waiting: int = Field(description="videos of the caller without a verdict yet")
 
 

@@ -7,7 +7,7 @@ import time
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepfakestream.jobs.feedback import Feedback, add_feedback
@@ -76,10 +76,6 @@ def docs_router(assets: str) -> APIRouter:
     async def docs() -> HTMLResponse:
         page, policy = docs_html(assets)
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
-
-    @routes.get("/")
-    async def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     return routes
 
@@ -151,6 +147,9 @@ def _add_usage(routes: APIRouter, runtime: Runtime) -> None:
             video_minutes_per_day=key and key.video_minutes_per_day,
             requests_per_minute=key and key.requests_per_minute,
             scopes=list(key.scopes) if key else None,
+            max_image_bytes=runtime.params.max_image_bytes,
+            max_video_bytes=runtime.params.max_video_bytes,
+            max_video_s=runtime.params.max_duration_s,
             videos_waiting=waiting,
         )
 
