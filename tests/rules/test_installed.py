@@ -25,7 +25,7 @@ VERBS = {
     "scan": None, "model fetch": None, "explain face.jpg": "explain",
     "init new": PIPELINE, "ingest folder": PIPELINE,
     "extract": PIPELINE, "validate": PIPELINE, "train": TRAIN, "search": TRAIN, "ablate": TRAIN,
-    "evaluate": PIPELINE, "promote": PIPELINE, "rollback": PIPELINE, "serve": SERVE, "work": SERVE,
+    "evaluate": PIPELINE, "promote": PIPELINE, "rollback --reason x": PIPELINE, "serve": SERVE, "work": SERVE,
     "drift": PIPELINE, "retrain": TRAIN, "up": SERVE, "data stats": PIPELINE, "data push": PIPELINE,
     "data quarantine list": None, "keys list": SERVE,
 }  # fmt: skip
@@ -88,7 +88,7 @@ def test_a_scan_gives_the_same_score_as_here(environment: Environment, astronaut
 
 @pytest.mark.parametrize("line", VERBS)
 def test_every_command_has_help(environment: Environment, line: str) -> None:
-    verb = line.removesuffix(" face.jpg").removesuffix(" new").removesuffix(" folder")
+    verb = re.sub(r" (face\.jpg|new|folder|--reason x)$", "", line)
     done = environment.command(f"{verb} --help")
     assert (done.returncode, "Usage" in done.stdout) == (0, True), done.stderr
 
