@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from deepfakestream.errors import ParamsError, Reason, WeightsError, WrongKindError
 from deepfakestream.media.types import Frame, MediaKind
-from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.model.spec import OperatingPoint, Variant
 from deepfakestream.scanning.command import to_json_line
 from deepfakestream.scanning.engine import ScanEngine, verdict_of
 from deepfakestream.scanning.pictures import Pictures, face_name, frame_name, noise_name
@@ -229,6 +230,19 @@ def test_pictures_of_what_was_looked_at(make_engine: Engines, write_picture: Ima
         x0, y0, x1, y1 = (round(value) for value in track.faces[0].box_xyxy)
         assert np.abs(shown.mean(axis=(0, 1)) - seen[y0:y1, x0:x1].mean(axis=(0, 1))).max() < 1
         assert decoded(pictures, noise_name(0, track.track_id)).shape == (32, 96, 3)
+
+
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_noise_is_shown_where_the_model_looks_at_it(
+    make_engine: Engines, write_picture: Images, variant: Variant
+) -> None:
+    engine, pictures = make_engine(), Pictures()
+    spec = engine.scorer.spec
+    network = spec.network.model_copy(update={"variant": variant})
+    engine.scorer.spec = spec.model_copy(update={"network": network})
+    engine.scan(write_picture("one.png", RED), pictures=pictures)
+    assert face_name(0, 0) in pictures.content
+    assert (noise_name(0, 0) in pictures.content) == (variant in ("srm", "stacked", "dual", "ensemble"))
 
 
 def test_a_large_frame_is_scaled_down() -> None:

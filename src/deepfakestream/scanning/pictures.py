@@ -10,11 +10,12 @@ import numpy as np
 from deepfakestream.faces.types import ExtractedFaces
 from deepfakestream.media.types import Frame, RGBImage
 from deepfakestream.model.noise import TRUNCATION, noise_residuals
-from deepfakestream.model.spec import NetworkSpec
+from deepfakestream.model.spec import NetworkSpec, Variant
 
 MAX_SIDE_PX = 960
 """Longer side of the picture of a frame."""
 JPEG_QUALITY = 85
+_WITHOUT_NOISE: tuple[Variant, ...] = ("rgb", "tower")
 
 
 def frame_name(frame: int) -> str:
@@ -56,7 +57,7 @@ class Pictures:
         A model of an earlier release may have kernels that a training moved; the noise is that of the
         kernels of `model.noise` all the same.
         """
-        sees_noise = network.variant != "rgb"
+        sees_noise = network.variant not in _WITHOUT_NOISE
         for crop in faces.crops:
             self.content[face_name(crop.frame_index, crop.track_id)] = _encoded(".png", crop.rgb)
             if sees_noise:

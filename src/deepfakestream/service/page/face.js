@@ -44,15 +44,7 @@ export class FacePanel {
               this.pictures.image(`${path}/faces/${name}`, `${text}, as the network sees it`),
               el("figcaption", {}, "As the network sees it"),
             ),
-            el(
-              "figure",
-              { class: "noise" },
-              this.pictures.image(
-                `${path}/noise/${name}`,
-                "Noise residuals of the face, three kernels next to each other",
-              ),
-              el("figcaption", {}, NOISE),
-            ),
+            this.#noise(`${path}/noise/${name}`),
           )
         : el(
             "p",
@@ -63,6 +55,23 @@ export class FacePanel {
       this.#maps,
     );
     this.#showMaps();
+  }
+
+  #noise(path) {
+    const figure = el("figure", { class: "noise" });
+    const caption = (text) => el("figcaption", {}, text);
+    this.pictures.get(path).then(
+      (src) =>
+        figure.append(
+          el("img", { src, alt: "Noise residuals of the face, three kernels next to each other" }),
+          caption(NOISE),
+        ),
+      (problem) =>
+        figure.append(
+          caption(problem.status === 404 ? "No noise residuals: this model does not look at noise." : problem.title),
+        ),
+    );
+    return figure;
   }
 
   /** Take the list of heat maps that are drawn, and draw the one that still waits for its turn. */
