@@ -292,22 +292,21 @@ def read_attachment(store: Store, version: int, name: str) -> bytes:
         DataError: there is no such version, or it has no such file.
         ServerError: the registry or its file store does not answer.
     """
-    from mlflow.artifacts import download_artifacts
+    from mlflow.artifacts import download_artifacts, list_artifacts
 
     get_version(store, version)
-    uri = f"models:/{store.registered_model}/{version}/{name}"
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            with as_server_error(store):
-                path = download_artifacts(
-                    artifact_uri=uri, dst_path=scratch, tracking_uri=store.uri, registry_uri=store.uri
-                )
-            return Path(path).read_bytes()
-        except OSError as error:
+    uri = f"models:/{store.registered_model}/{version}"
+    with as_server_error(store), tempfile.TemporaryDirectory() as scratch:
+        files = list_artifacts(artifact_uri=uri, tracking_uri=store.uri)
+        if name not in {Path(each.path).name for each in files}:
             raise DataError(
                 f"{store.registered_model} version {version}: has no {name}; it was registered without an "
                 "evaluation"
-            ) from error
+            )
+        path = download_artifacts(
+            artifact_uri=f"{uri}/{name}", dst_path=scratch, tracking_uri=store.uri, registry_uri=store.uri
+        )
+        return Path(path).read_bytes()
 
 
 def read_metrics(store: Store, version: int) -> dict[str, float]:
