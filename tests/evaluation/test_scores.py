@@ -64,6 +64,8 @@ def _media(*media_ids: str) -> pd.DataFrame:
             "group_id": "g",
             "source": "s",
             "original_name": "o",
+            "kind": "image",
+            "size_bytes": 1000,
             "width_px": 640,
             "height_px": 480,
             "duration_s": np.nan,

@@ -14,6 +14,9 @@ from deepfakestream.monitoring.alerts import Alert, raise_alert
 ALERT = Alert(
     kind="drift.confirmed",
     summary="the score drifted",
+    severity="ticket",
+    advice="open the report",
+    runbook="docs/MONITORING.md#driftconfirmed",
     raised_at=datetime(2026, 3, 2, 12, tzinfo=UTC),
     facts={"share": 0.5},
 )

@@ -96,7 +96,7 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
         assert report.status == "drift"
         assert report.window_id == "shifted59"
     (alert,) = alerts(settings)
-    assert alert["kind"] == "drift.confirmed"
+    assert (alert["kind"], alert["severity"]) == ("drift.confirmed", "ticket")
     assert alert["facts"]["columns"][0]["name"] == "p_fake"
     assert RetrainGovernor(settings.governor_db).last_window_id("3") == "shifted59"
     append(settings, scores(60, seed=3), prefix="normal")

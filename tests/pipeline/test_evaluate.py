@@ -99,6 +99,7 @@ def test_outputs(make_workspace: Make) -> None:
     reference = pd.read_parquet(directory / "reference.parquet")
     found = json.loads((directory / "metrics.json").read_text())
     assert list(reference.columns) == ["p_fake", *FEATURE_NAMES]
+    assert reference.columns[reference.notna().any()].tolist() == ["p_fake", "luma"]  # the items are crops
     assert len(scores) == len(reference) == 40
     assert int(scores["p_fake"].isna().sum()) == 2
     assert found["metrics"]["share_not_applicable"] == pytest.approx(0.05)

@@ -15,14 +15,14 @@ def features(n: int, *, duration_s: float | None = None, fps: float | None = Non
     return media_features(
         face_px=values * 10, sharpness=values, luma=values + 100, score=values / 10,
         track_ids=[index % 2 for index in range(n)],
-        width_px=640, height_px=480, duration_s=duration_s, fps=fps,
+        width_px=640, height_px=480, duration_s=duration_s, fps=fps, size_bytes=76_800,
     )  # fmt: skip
 
 
 def test_without_a_face_there_are_no_face_numbers() -> None:
     assert features(0) == {
         "num_faces": 0.0, "num_tracks": 0.0, "width_px": 640.0, "height_px": 480.0,
-        "duration_s": 0.0, "fps": 0.0,
+        "duration_s": 0.0, "fps": 0.0, "coded_bits_per_px": 2.0,
     }  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def test_medians_counts_and_format() -> None:
     assert got["luma"] == 102.0
     assert got["detector_score"] == pytest.approx(0.2)
     assert (got["num_faces"], got["num_tracks"], got["duration_s"], got["fps"]) == (3.0, 2.0, 2.5, 25.0)
+    assert got["coded_bits_per_px"] == pytest.approx(2.0 / 62.5)
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf])

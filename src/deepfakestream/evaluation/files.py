@@ -22,7 +22,7 @@ from deepfakestream.evaluation.slices import Gap, Slice, worst_slices
 from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import CARD_FILE, model_sha256
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.scanning.features import FEATURE_NAMES
+from deepfakestream.scanning.features import FEATURE_NAMES, MEASURED_ON_CROPS
 
 METRICS_FILE = "metrics.json"
 SCORES_FILE = "scores.parquet"
@@ -102,12 +102,24 @@ def write_files(
             (partial / "plots" / f"{name}.png").write_bytes(png)
         scores.to_parquet(partial / SCORES_FILE, index=False)
         tables["faces"].to_parquet(partial / FACES_FILE, index=False)
-        scores[["p_fake", *FEATURE_NAMES]].to_parquet(partial / REFERENCE_FILE, index=False)
+        drift_reference(scores).to_parquet(partial / REFERENCE_FILE, index=False)
         (partial / METRICS_FILE).write_text(
             json.dumps(_as_json(report, facts), indent=2) + "\n", encoding="utf-8"
         )
         (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
+
+
+def drift_reference(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return what predictions are compared with: `p_fake` and the drift features, NaN where not measured.
+
+    Args:
+        scores: from `scores.score_media`.
+    """
+    reference = scores[["p_fake", *FEATURE_NAMES]].copy()
+    unmeasured = [name for name in FEATURE_NAMES if name not in MEASURED_ON_CROPS]
+    reference.loc[scores["is_crop"].astype(bool), unmeasured] = float("nan")
+    return reference
 
 
 def _draw(

@@ -83,8 +83,9 @@ def score_media(
         spec: aggregation and calibration of the model that made the logits.
 
     Returns:
-        One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), the score (`SCORE_COLUMNS`),
-        the drift features (`scan.features.FEATURE_NAMES`) and what else slices need (`SLICE_COLUMNS`).
+        One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), `is_crop`, the score
+        (`SCORE_COLUMNS`), the drift features (`scan.features.FEATURE_NAMES`) and what else slices need
+        (`SLICE_COLUMNS`).
     """
     scored = crops.assign(logit=logits)
     by_media = {str(media_id): rows for media_id, rows in scored.groupby("media_id")}
@@ -98,8 +99,9 @@ def score_media(
             found = aggregate(faces["logit"].to_numpy(), faces["track_id"].to_numpy(), spec)
             low, high = found.interval or (float("nan"), float("nan"))
             score = dict(zip(SCORE_COLUMNS, (found.p_fake, found.logit, low, high), strict=True))
-        rows.append(identity | score | _features(item, faces) | _slice_values(item, faces))
-    columns = [*IDENTITY_COLUMNS, *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS]
+        is_crop = {"is_crop": item["kind"] == "crop"}
+        rows.append(identity | is_crop | score | _features(item, faces) | _slice_values(item, faces))
+    columns = [*IDENTITY_COLUMNS, "is_crop", *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS]
     numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_NUMBERS), "float64")
     return pd.DataFrame(rows, columns=columns).astype(numbers)
 
@@ -126,6 +128,7 @@ def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
         height_px=item["height_px"],
         duration_s=item["duration_s"],
         fps=item["fps"],
+        size_bytes=item["size_bytes"],
     )
 
 

@@ -12,7 +12,7 @@ import urllib.request
 from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from deepfakestream.frozen import Frozen
@@ -30,6 +30,12 @@ class Alert(Frozen):
     """Short name with dots, e.g. `drift.confirmed`."""
     summary: str
     """One sentence."""
+    severity: Literal["page", "ticket", "info"]
+    """How soon somebody should look: now, within a day, not at all."""
+    advice: str
+    """What to do first."""
+    runbook: str
+    """Section of the documents that says the rest."""
     raised_at: datetime
     facts: dict[str, Any]
     """Numbers and names behind the sentence; must be JSON."""

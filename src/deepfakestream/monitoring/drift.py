@@ -1,8 +1,9 @@
 """The drift check: the newest predictions against the reference of the model that made them.
 
-A window has drifted when the share of drifted columns reaches `share_threshold`, or when the score itself
-(`p_fake`) has drifted. Small samples give `too_few`, never drift. Embeddings are not compared: the built-in
-methods of Evidently 0.7 are unsafe as an automatic trigger (docs/DRIFT.md).
+A window has drifted when the share of drifted columns reaches `share_threshold`, when the score itself
+(`p_fake`) has drifted, or when one column about the picture or its compression drifted strongly. Small
+samples give `too_few`, never drift. Embeddings are not compared: the built-in methods of Evidently 0.7 are
+unsafe as an automatic trigger (docs/DRIFT.md).
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
 
 SCORE = "p_fake"
+PICTURE_COLUMNS = ("sharpness", "luma", "detector_score", "coded_bits_per_px")
+"""Columns that say how good a picture is. A format, e.g. another size, may change without harm."""
 REPORT_FILE = "drift.json"
+STRONG_RATIO = 1.5
+"""A strong column's PSI is at least so many times its threshold, which holds what chance alone shows."""
 _SEED = 0
 
 
@@ -63,7 +68,7 @@ def check(
         reason = f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
     else:
         columns, page = _columns(current, reference, kinds, params, out_dir, model_version)
-        status, share, reason = _judge(columns, params)
+        status, share, reason = judge(columns, params)
     report = DriftReport(
         status=status,
         model_version=model_version,
@@ -118,7 +123,13 @@ def _columns(
     return tuple(findings[name] for name in kinds), page
 
 
-def _judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status, float, str]:
+def judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status, float, str]:
+    """Return what a window's columns mean together: status, share of drifted columns, and why.
+
+    Args:
+        columns: the finding on each.
+        params: thresholds.
+    """
     judged = [column for column in columns if column.value is not None or column.drifted]
     drifted = [column.name for column in judged if column.drifted]
     if not judged:
@@ -127,6 +138,15 @@ def _judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Statu
     found = f"{len(drifted)} of {len(judged)} columns drifted"
     if SCORE in drifted:
         return "drift", share, f"{found}, the score {SCORE} among them"
+    strong = [
+        one.name
+        for one in judged
+        if one.name in PICTURE_COLUMNS
+        and one.drifted
+        and (one.value or 0.0) >= max(params.strong_threshold, STRONG_RATIO * (one.threshold or 0.0))
+    ]
+    if strong:
+        return "drift", share, f"{found}, {' and '.join(strong)} strongly (drift.strong_threshold)"
     if drifted and share >= params.share_threshold:
         return "drift", share, f"{found}, from {params.share_threshold:.0%} on a window counts as drifted"
     return "ok", share, found

@@ -51,6 +51,9 @@ def not_comparable(
 
 
 def _why_not(current: pd.Series, reference: pd.Series, minimum: int) -> tuple[bool, str]:
+    known = reference.dropna()
+    if len(known) >= minimum and known.nunique() == 1:
+        return False, f"not compared: the reference knows one value only, {known.iloc[0]}"
     if reference.count() < minimum:
         return False, f"not compared: the reference has {reference.count()} values, {minimum} are needed"
     now, before = float(current.isna().mean()), float(reference.isna().mean())

@@ -40,22 +40,37 @@ def psi(current: pd.Series, reference: pd.Series, *, kind: str) -> float:
         reference: `(m,)`, no NaN.
         kind: `numerical` or `categorical`.
     """
-    pooled = pd.concat([reference, current])
+    before, now = _counts(current, reference, kind=kind)
+    return float(_psi(before, now))
+
+
+def _counts(
+    current: pd.Series, reference: pd.Series, *, kind: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many values of the reference, and of the window, each bin holds."""
+    pooled = pd.concat([reference, current], ignore_index=True)
     if kind == "numerical" and reference.nunique() > MIN_BINNED_VALUES:
         edges = np.histogram_bin_edges(pooled.to_numpy(dtype=np.float64), bins="sturges")
-        counts = [np.histogram(sample, edges)[0] for sample in (reference, current)]
-    else:
-        values = pooled.unique()
-        counts = [
-            sample.value_counts().reindex(values, fill_value=0).to_numpy() for sample in (reference, current)
-        ]
-    before, now = (_without_zeros(each / each.sum()) for each in counts)
-    return float(np.sum((before - now) * np.log(before / now)))
+        before, now = (np.histogram(sample, edges)[0] for sample in (reference, current))
+        return before, now
+    codes, values = pd.factorize(pooled)
+    before, now = (
+        np.bincount(part, minlength=len(values))
+        for part in (codes[: len(reference)], codes[len(reference) :])
+    )
+    return before, now
+
+
+def _psi(before: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the PSI of counts by bin, `(..., bins)`."""
+    old, new = (_without_zeros(counts / counts.sum(axis=-1, keepdims=True)) for counts in (before, now))
+    found: NDArray[np.float64] = np.sum((old - new) * np.log(old / new), axis=-1)
+    return found
 
 
 def _without_zeros(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    smallest = shares[shares > 0].min()
-    return np.where(shares > 0, shares, EMPTY_SHARE if smallest > EMPTY_SHARE else smallest / 1e6)
+    smallest = np.where(shares > 0, shares, np.inf).min(axis=-1, keepdims=True)
+    return np.where(shares > 0, shares, np.where(smallest > EMPTY_SHARE, EMPTY_SHARE, smallest / 1e6))
 
 
 def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed: int) -> float:
@@ -67,14 +82,12 @@ def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed
         kind: `numerical` or `categorical`.
         seed: of the re-splits.
     """
-    pooled = pd.concat([reference, current], ignore_index=True)
+    before, now = _counts(current, reference, kind=kind)
+    pooled = before + now
+    # How many values of each bin a random re-split puts on one side: no rows need to be moved for that.
     rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(NUM_RESPLITS):
-        order = rng.permutation(len(pooled))
-        first, second = pooled.iloc[order[: len(reference)]], pooled.iloc[order[len(reference) :]]
-        values.append(psi(second, first, kind=kind))
-    return float(np.quantile(values, NOISE_QUANTILE))
+    splits = rng.multivariate_hypergeometric(pooled, before.sum(), size=NUM_RESPLITS, method="marginals")
+    return float(np.quantile(_psi(splits, pooled - splits), NOISE_QUANTILE))
 
 
 def compare(

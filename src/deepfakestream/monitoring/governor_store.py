@@ -44,6 +44,15 @@ ALTER TABLE refusals ADD COLUMN occasion TEXT NOT NULL DEFAULT 'drift'
 """
 """Why a claim was made, which rules `force` overrode, and the process that holds it."""
 
+_EPISODES = """
+CREATE TABLE episodes (
+    model_version TEXT PRIMARY KEY,
+    began_at TEXT NOT NULL,
+    alerted_at TEXT NOT NULL
+)
+"""
+"""Drift that goes on: when it began, and when somebody was alerted last."""
+
 
 def as_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that texts sort as times do."""
@@ -59,4 +68,4 @@ class GovernorStore(SqliteFile):
         Raises:
             DataError: the file is no governor store of this schema, or its folder cannot be written.
         """
-        super().__init__(path, what="governor store", migrations=[_SCHEMA, _OCCASIONS])
+        super().__init__(path, what="governor store", migrations=[_SCHEMA, _OCCASIONS, _EPISODES])

@@ -37,6 +37,7 @@ class DriftParams(Section):
     min_window: Positive = 30
     num_threshold: float = Field(0.2, gt=0.0)
     share_threshold: Share = 0.15
+    strong_threshold: float = Field(0.5, gt=0.0)
     max_client_share: Share = 0.5
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from deepfakestream.host.locks import in_turn
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.monitoring.episodes import DriftEpisodes, Event
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import PredictionLog
@@ -20,15 +21,17 @@ from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
+RUNBOOK = "docs/MONITORING.md#driftconfirmed"
 _LOCK_FILE = "drift.lock"
 
 
 def run(params: DriftParams, *, settings: Settings, champion: Champion | None = None) -> DriftReport:
     """Check the newest predictions of the champion and write `artifacts/drift`.
 
-    A window that drifted raises an alert once and is recorded for the governor once: a check that sees fewer
-    than `min_window` new predictions looks at the same window again. Checks of several processes take turns:
-    two at once would take each other's page away, and count nearly the same window twice.
+    A window that drifted is recorded for the governor once: a check that sees fewer than `min_window` new
+    predictions looks at the same window again. Drift that goes on is one episode: an alert at its beginning,
+    a reminder a day, and one when it is over. Checks of several processes take turns: two at once would take
+    each other's page away, and count nearly the same window twice.
 
     Args:
         params: window sizes and thresholds.
@@ -59,9 +62,15 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
     )
     now = datetime.now(UTC)
-    if report.status == "drift" and not governor.knows_window(version, report.window_id):
-        _alert(report, settings, now)  # before the record: a kill between the two alerts twice, not never
+    episodes = DriftEpisodes(settings.governor_db)
+    event = episodes.event(report, now)
+    if event:
+        _alert(
+            event, report, settings, now
+        )  # before the record: a kill between the two alerts twice, not never
     governor.record_window(report, now)
+    if event:
+        episodes.record(event, report, now)
     return report
 
 
@@ -95,11 +104,15 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
     return last if last is not None and num_new < min_new else str(ids[-1])
 
 
-def _alert(report: DriftReport, settings: Settings, now: datetime) -> None:
+def _alert(event: Event, report: DriftReport, settings: Settings, now: datetime) -> None:
     """Raise the alert with a copy of the page next to it: the next check replaces the page itself."""
+    is_over = event == "drift.over"
     alert = Alert(
-        kind="drift.confirmed",
+        kind=event,
         summary=f"model version {report.model_version}: {report.reason}",
+        severity="info" if is_over else "ticket",
+        advice="nothing is to be done" if is_over else "open the report: which columns drifted?",
+        runbook=RUNBOOK,
         raised_at=now,
         facts=report.model_dump(mode="json"),
     )

@@ -46,6 +46,7 @@ def crop_features(faces: ExtractedFaces) -> dict[str, float]:
         height_px=info.height_px,
         duration_s=info.duration_s,
         fps=info.fps,
+        size_bytes=info.size_bytes,
     )
 
 

@@ -22,8 +22,15 @@ FEATURE_NAMES = (
     "height_px",
     "duration_s",
     "fps",
+    "coded_bits_per_px",
 )
 """Keys of `media_features`, in order. The first four are absent where no face was found."""
+MEASURED_ON_CROPS = ("luma",)
+"""Of them, those that an item which is a face crop already shares with the file that the service would get.
+
+Such an item is taken whole. No detector measured it, it is no file of a client, and its sharpness is that of
+another resampling: compared with predictions, these numbers would differ by construction.
+"""
 
 
 def media_features(  # noqa: PLR0913 - one value a column
@@ -37,6 +44,7 @@ def media_features(  # noqa: PLR0913 - one value a column
     height_px: float,
     duration_s: float | None,
     fps: float | None,
+    size_bytes: float,
 ) -> dict[str, float]:
     """Return the numbers that describe one file to the drift check.
 
@@ -50,16 +58,20 @@ def media_features(  # noqa: PLR0913 - one value a column
         height_px: height of the upright picture.
         duration_s: length of a video; None (or NaN, as a table has it) for an image.
         fps: frame rate of a video; None (or NaN) for an image.
+        size_bytes: of the file.
 
     Returns:
         Finite floats: medians over the crops under `face_px`, `sharpness`, `luma` and `detector_score` (left
         out where N is 0: there is no such number), counts of crops and tracks, and the format. An image has
-        `duration_s` and `fps` 0.
+        `duration_s` and `fps` 0. `coded_bits_per_px` is the size of the file over all pixels of its frames:
+        how strongly it is compressed.
     """
     per_crop = {"face_px": face_px, "sharpness": sharpness, "luma": luma, "detector_score": score}
     medians = {
         name: float(np.median(np.asarray(values))) for name, values in per_crop.items() if len(track_ids)
     }
+    num_frames = max(1.0, _or_zero(duration_s) * _or_zero(fps))
+    num_px = num_frames * max(1.0, float(width_px) * float(height_px))
     return medians | {
         "num_faces": float(len(track_ids)),
         "num_tracks": float(len(set(track_ids))),
@@ -67,6 +79,7 @@ def media_features(  # noqa: PLR0913 - one value a column
         "height_px": float(height_px),
         "duration_s": _or_zero(duration_s),
         "fps": _or_zero(fps),
+        "coded_bits_per_px": 8.0 * float(size_bytes) / num_px,
     }
 
 
