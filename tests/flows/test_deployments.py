@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
 import time
@@ -97,7 +96,9 @@ def wait_for(what: Callable[[], Any]) -> Any:
 @pytest.mark.slow
 def test_a_drift_event_starts_the_retrain_deployment_once(tmp_path):
     """Real Prefect server, real flows process: event → automation → run → the governor's recorded answer."""
-    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    # Without the schedule, whose planned runs would be counted too.
+    (tmp_path / "params.yaml").write_text(params.replace('cron: "0 3 * * 0"', 'cron: ""'), encoding="utf-8")
     settings = Settings(workspace=tmp_path, prefect_port=free_port())
     with running(settings, ("prefect", "flows")) as servers, httpx.Client(timeout=30) as client:
 
