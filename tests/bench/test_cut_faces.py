@@ -14,7 +14,6 @@ from deepfakestream.media.reader import sample_frames
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scanning.engine import open_engine
-from deepfakestream.settings import Settings
 
 NUM_PORTRAITS = 120
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
@@ -69,7 +68,7 @@ def cuts(pictures, engine):
 @pytest.mark.devdata
 @pytest.mark.timeout(7200)
 def test_cut_faces_are_left_out_before_they_are_called_fake(devdata, budget, pictures_of):
-    engine = open_engine(packaged_model_dir(), PACKAGED_VERSION, Settings(device="cpu"), "balanced")
+    engine = open_engine(packaged_model_dir(), PACKAGED_VERSION, operating_point="balanced", device="cpu")
     sets = {
         "portraits": pictures_of(devdata / "portraits" / "ffhq-256.tar", count=NUM_PORTRAITS),
         "frames of real clips": [

@@ -7,7 +7,6 @@ import pytest
 from deepfakestream.errors import Reason
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scanning.engine import ScanEngine, open_engine
-from deepfakestream.settings import Settings
 
 CONTROL = {
     "control_fake.mp4": (0.998, "likely_fake"),
@@ -44,7 +43,7 @@ pytestmark = [pytest.mark.devdata, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def engine() -> ScanEngine:
-    return open_engine(packaged_model_dir(), PACKAGED_VERSION, Settings(device="cpu"), "balanced")
+    return open_engine(packaged_model_dir(), PACKAGED_VERSION, operating_point="balanced", device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget, RGBImage
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.scanning.engine import ScanEngine, open_engine
-from deepfakestream.settings import Settings
 
 TOLERANCE = 0.1
 """Largest change of `p_fake`: a tenth of its range, where the verdicts' bounds lie 0.57 apart."""
@@ -82,7 +81,7 @@ def _possible(clothes: Clothes) -> Clothes:
 
 @pytest.fixture(scope="module")
 def engine() -> ScanEngine:
-    return open_engine(packaged_model_dir(), PACKAGED_VERSION, Settings(device="cpu"), "balanced")
+    return open_engine(packaged_model_dir(), PACKAGED_VERSION, operating_point="balanced", device="cpu")
 
 
 @pytest.fixture(scope="module")
