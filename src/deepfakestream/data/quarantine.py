@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deepfakestream import __version__
 from deepfakestream.errors import Reason
+from deepfakestream.host.file_names import utf8_name
 from deepfakestream.host.sqlite_file import LOCK_TIMEOUT_S, SqliteFile
 from deepfakestream.host.text_table import text_table
 
@@ -76,15 +77,18 @@ class Origin:
     """The ingestion that refused an item; enough to ask the source for it again."""
 
     root: str
-    """Absolute path that was ingested."""
+    """Absolute path that was ingested; `host.file_names.path_of` leads to it."""
     layout: str
     set_name: str
     licence: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", utf8_name(self.root))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One item that was not taken, and why."""
+    """One item that was not taken, and why. Names that are not valid UTF-8 are written with escapes."""
 
     source: str
     """name of the source that it came from."""
@@ -96,6 +100,10 @@ class Refusal:
     """Where its bytes were found."""
     media_id: str | None = None
     """Sha256 of its bytes, where they could be read."""
+
+    def __post_init__(self) -> None:
+        for field in ("source", "original_name", "message", "path"):
+            object.__setattr__(self, field, utf8_name(getattr(self, field)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

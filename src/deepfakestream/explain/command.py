@@ -23,6 +23,7 @@ from deepfakestream.explain.record import face_record, page
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.faces.types import ExtractedFaces
 from deepfakestream.forge.mesh import FaceMesh
+from deepfakestream.host.file_names import utf8_name
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.types import MediaBudget
@@ -220,7 +221,7 @@ def _write_overlays(explanation: FaceExplanation, record: dict[str, Any], direct
 
 def _file_record(path: Path, faces: ExtractedFaces, score: MediaScore, engine: ScanEngine) -> dict[str, Any]:
     return {
-        "file": str(path).encode("utf-8", "backslashreplace").decode("utf-8"),
+        "file": utf8_name(str(path)),
         "verdict": verdict_of(score.p_fake, engine.threshold),
         "p_fake": score.p_fake,
         "operating_point": engine.operating_point,

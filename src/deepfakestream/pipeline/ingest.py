@@ -23,6 +23,7 @@ from deepfakestream.data.tombstones import read_tombstones
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
+from deepfakestream.host.file_names import utf8_name
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
@@ -84,7 +85,7 @@ class IngestReport:
             lines.append(f"refused {count}: {reason} (e.g. {example})")
         if self.data_digest:
             lines.append(f"data version: {self.data_digest} (data.dvc)")
-        return "\n".join(lines)
+        return utf8_name("\n".join(lines))
 
 
 def run(source: Path, *, params: IngestParams, settings: Settings, request: IngestRequest) -> IngestReport:
@@ -102,7 +103,7 @@ def run(source: Path, *, params: IngestParams, settings: Settings, request: Inge
     """
     layout = choose_layout(source, request.layout)
     resolved = source.resolve()
-    name = request.name or (resolved.parent if resolved.is_file() else resolved).name
+    name = utf8_name(request.name or (resolved.parent if resolved.is_file() else resolved).name)
     if request.dry_run:
         return _take(source, layout, name, params, settings, request)
     with ingesting(settings):

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from deepfakestream.data.extraction.face_store import drop_everywhere
 from deepfakestream.data.ingestion.params import IngestParams
 from deepfakestream.data.manifest import read_manifest_or_empty
 from deepfakestream.data.quarantine import LedgerEntry, Origin, Quarantine
 from deepfakestream.errors import Reason
+from deepfakestream.host.file_names import path_of
 from deepfakestream.pipeline import ingest
 from deepfakestream.settings import Settings
 
@@ -119,13 +119,14 @@ def _ask_source(
     if origin is None:
         reason = "an older version did not note where it came from; ingest its source again"
         return [_not_tried(entry, reason) for entry in group]
-    if not Path(origin.root).exists():
+    root = path_of(origin.root)
+    if not root.exists():
         return [_not_tried(entry, f"{origin.root} is not there; fetch it") for entry in group]
     keys = frozenset((entry.refusal.source, entry.refusal.original_name) for entry in group)
     request = ingest.IngestRequest(
         layout=origin.layout, name=origin.set_name, licence=origin.licence, only=keys
     )
-    report = ingest.run(Path(origin.root), params=params, settings=settings, request=request)
+    report = ingest.run(root, params=params, settings=settings, request=request)
     return [_requeued(entry, report, origin, settings, ledger) for entry in group]
 
 

@@ -14,6 +14,7 @@ from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError,
 from deepfakestream.faces.extraction import faces_of
 from deepfakestream.faces.types import ExtractedFaces, FaceDetector
 from deepfakestream.host.digest import sha256_file
+from deepfakestream.host.file_names import utf8_name
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
@@ -77,7 +78,7 @@ class ScanEngine:
             WrongKindError: the file is of the other kind; nothing was searched.
             WeightsError: the model gave a score that is not a number.
         """
-        file = _printable(name if name is not None else str(path))
+        file = utf8_name(name if name is not None else str(path))
         times = times if times is not None else {}
         try:
             with _timed(times, "extract"):
@@ -223,16 +224,11 @@ def open_engine(
 
 def _sentence(error: MediaError, path: Path, file: str) -> str:
     """Return the error's sentence with the caller's name for the file in place of our path."""
-    sentence = _printable(str(error))
+    sentence = utf8_name(str(error))
     for ours in (str(path), path.name):
         if sentence.startswith(f"{ours}: "):
             return file + sentence.removeprefix(ours).replace(str(path), file)
     return sentence.replace(str(path), file)
-
-
-def _printable(text: str) -> str:
-    """Return the text with what is no Unicode, as a file name may hold, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

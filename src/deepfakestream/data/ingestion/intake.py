@@ -206,7 +206,7 @@ def stored_path(examined: ExaminedItem) -> str:
     if examined.item.member is not None:
         return f"{PACKS_DIR}/{_pack_digest(examined.item.path)}.tar"
     suffix = examined.item.path.suffix.lower()
-    kept = suffix if len(suffix) <= _MAX_SUFFIX_CHARACTERS else ""
+    kept = suffix if suffix.isascii() and len(suffix) <= _MAX_SUFFIX_CHARACTERS else ""
     return f"{MEDIA_DIR}/{examined.media_id[:2]}/{examined.media_id}{kept}"
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from deepfakestream.errors import Reason
+from deepfakestream.host.file_names import utf8_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceItem:
-    """One file as its source describes it; nothing has been opened yet, and None means 'not said'."""
+    """One file as its source describes it; nothing has been opened yet, and None means 'not said'.
+
+    Names that are not valid UTF-8 are written with escapes; `path` and `member` keep their bytes.
+    """
 
     name: str
     """Path in the source; unique there."""
@@ -37,6 +41,13 @@ class SourceItem:
     licence: str | None = None
     excluded: tuple[Reason, str] | None = None
     """Why the layout itself keeps the file out of the dataset: reason and sentence."""
+
+    def __post_init__(self) -> None:
+        for field in ("name", "label", "manipulation", "group", "identity", "split", "source", "licence"):
+            text = getattr(self, field)
+            if text is not None:
+                object.__setattr__(self, field, utf8_name(text))
+        object.__setattr__(self, "links", tuple(map(utf8_name, self.links)))
 
 
 class Layout(Protocol):
