@@ -48,6 +48,45 @@ def test_parameters_with_which_nothing_would_happen(
         load_params(written(tmp_path, content))
 
 
+NUMBERS = [
+    ("ingest", "min_duration_s"),
+    ("ingest.split_fractions", "train"),
+    ("extract", "num_frames"),
+    ("train.optimisation", "learning_rate"),
+    ("train.samples.fake_mix", "swap"),
+    ("drift", "num_threshold"),
+    ("serve", "max_video_bytes"),
+]
+
+
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan", "yes", "off", "true", "[yes]"])
+@pytest.mark.parametrize(("section", "name"), NUMBERS)
+def test_what_is_no_finite_number_is_refused(tmp_path: Path, section: str, name: str, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    groups = section.split(".")
+    lines = [f"{'  ' * depth}{group}:" for depth, group in enumerate(groups)]
+    path.write_text("\n".join([*lines, f"{'  ' * len(groups)}{name}: {text}"]))
+    with pytest.raises(ParamsError, match=rf"{section}\.{name}"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("text", ["yes", "true", "on"])
+def test_yes_is_a_value_of_a_switch(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train: {{network: {{flip_tta: {text}}}}}")
+    assert load_params(path).train.network.flip_tta
+    path.write_text(f"train: {{network: {{backbone: {text}}}}}")
+    with pytest.raises(ParamsError, match=r"train\.network\.backbone"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "0.0001", "1.0e-4"])
+def test_numbers_may_have_an_exponent(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train: {{optimisation: {{learning_rate: {text}}}}}")
+    assert load_params(path).train.optimisation.learning_rate == 1e-4
+
+
 @pytest.mark.parametrize("seed", [-1, 2**31])
 def test_a_seed_that_random_numbers_cannot_start_from(tmp_path: Path, seed: int) -> None:
     content = yaml.safe_load(OWN.read_text(encoding="utf-8"))

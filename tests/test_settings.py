@@ -9,7 +9,14 @@ from deepfakestream.settings import load_settings
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("SERVICE_PORT", "0"), ("MLFLOW_PORT", "65536"), ("MODEL_POLL_S", "0")]
+    ("name", "value"),
+    [
+        ("SERVICE_PORT", "0"),
+        ("MLFLOW_PORT", "65536"),
+        ("MODEL_POLL_S", "0"),
+        ("MODEL_POLL_S", "inf"),
+        ("DRIFT_INTERVAL_S", "nan"),
+    ],
 )
 def test_settings_with_which_nothing_would_start(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

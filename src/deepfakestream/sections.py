@@ -8,10 +8,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from deepfakestream.errors import ParamsError
 from deepfakestream.frozen import Strict
@@ -22,10 +30,12 @@ Values = TypeVar("Values", bound=BaseModel)
 
 
 class Section(Strict):
-    """Base of every section: frozen, and no key may be misspelt."""
+    """Base of every section: frozen, no key may be misspelt, and numbers are finite."""
 
     EARLIER: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier releases, and what became of each."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -35,6 +45,19 @@ class Section(Strict):
             if found:
                 raise ValueError("; ".join(found))
         return content
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would read `yes` as 1; YAML reads yes, no, on and off as true and false."""
+        values = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(each, bool) for each in values):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            if annotation is not bool and bool not in get_args(annotation):
+                raise ValueError(
+                    "is true or false (YAML also reads yes, no, on, off so); write a number or text"
+                )
+        return value
 
 
 def read_params(path: Path, model: type[Values]) -> Values:

@@ -31,7 +31,9 @@ def _absolute_store(uri: str | None) -> str | None:
 class Settings(BaseSettings):
     """Locations and addresses of one workspace."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     workspace: Path = Field(Path(), description="folder with params.yaml, dvc.yaml, data/ and artifacts/")
     tracking_uri: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
