@@ -12,7 +12,7 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import in_turn
-from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.governor import RetrainGovernor
@@ -150,6 +150,16 @@ def test_columns_whose_values_went_missing_are_on_the_page(settings, champion):
 def test_a_champion_without_reference_is_named(settings, tmp_path):
     with pytest.raises(DataError, match=r"reference\.parquet: missing or no drift reference"):
         run(PARAMS, settings=settings, champion=Champion("3", tmp_path))
+
+
+def test_a_new_workspace_has_nothing_to_compare_and_no_failure(settings):
+    append(settings, scores(60, seed=1), version=PACKAGED_VERSION)
+    for _ in range(2):
+        report = run(PARAMS, settings=settings)
+        assert (report.status, report.n_current, report.n_reference) == ("no_champion", 60, 0)
+    assert [path.name for path in (settings.artifacts_dir / "drift").iterdir()] == ["drift.json"]
+    assert alerts(settings) == []
+    assert RetrainGovernor(settings.governor_db).last_window_id(PACKAGED_VERSION) is None
 
 
 @pytest.mark.parametrize(

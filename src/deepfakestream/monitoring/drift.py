@@ -30,7 +30,7 @@ _SEED = 0
 
 def check(
     current: pd.DataFrame,
-    reference: pd.DataFrame,
+    reference: pd.DataFrame | None,
     params: DriftParams,
     *,
     out_dir: Path,
@@ -42,7 +42,8 @@ def check(
 
     Args:
         current: newest predictions, one row each: `p_fake` and the feature columns.
-        reference: the same columns for the files that the model was measured on.
+        reference: the same columns for the files that the model was measured on; None while no champion is
+            registered, as the model inside the package has none.
         params: window sizes and thresholds.
         out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
             `report.html`, our findings above Evidently's page, and `evidently.json`; an earlier check's are
@@ -53,7 +54,7 @@ def check(
 
     Returns:
         The report; `status` is `too_few` where either side has fewer than `params.min_window` rows, or no
-        column has that many values.
+        column has that many values; `no_champion` without a reference.
     """
     kinds = {SCORE: "numerical", **features}
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,12 @@ def check(
     status: Status = "too_few"
     share, page = 0.0, ""
     columns: tuple[ColumnDrift, ...] = ()
-    if len(current) < minimum:
+    if reference is None:
+        status, reason = (
+            "no_champion",
+            "nothing to compare with: no champion is registered; promote a version",
+        )
+    elif len(current) < minimum:
         reason = f"a check needs {minimum} predictions of this model version (drift.min_window)"
     elif len(reference) < minimum:
         reason = f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
@@ -73,7 +79,7 @@ def check(
         status=status,
         model_version=model_version,
         n_current=len(current),
-        n_reference=len(reference),
+        n_reference=0 if reference is None else len(reference),
         share=share,
         columns=columns,
         window_id=window_id,

@@ -9,7 +9,7 @@ from typing import Literal
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.text_table import markdown_table
 
-Status = Literal["ok", "drift", "too_few"]
+Status = Literal["ok", "drift", "too_few", "no_champion"]
 
 
 class ColumnDrift(Frozen):
@@ -28,7 +28,7 @@ class ColumnDrift(Frozen):
 
 
 class DriftReport(Frozen):
-    """One check. `status` is `too_few` where the samples are too small to say anything."""
+    """One check. `status` is `too_few` where the samples are too small, `no_champion` without a reference."""
 
     status: Status
     model_version: str

@@ -91,7 +91,7 @@ class RetrainGovernor:
             report: of the check.
             now: moment, in UTC.
         """
-        if report.status == "too_few":
+        if report.status not in {"ok", "drift"}:
             return False
         row = (report.model_version, report.window_id, report.status, report.share, as_text(now))
         with self._store.transaction() as connection:

@@ -10,6 +10,7 @@ import pandas as pd
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.files import REFERENCE_FILE
 from deepfakestream.host.locks import in_turn
+from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
@@ -31,7 +32,8 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
     A window that drifted is recorded for the governor once: a check that sees fewer than `min_window` new
     predictions looks at the same window again. Drift that goes on is one episode: an alert at its beginning,
     a reminder a day, and one when it is over. Checks of several processes take turns: two at once would take
-    each other's page away, and count nearly the same window twice.
+    each other's page away, and count nearly the same window twice. While no champion is registered, as in a
+    new workspace, the status is `no_champion`.
 
     Args:
         params: window sizes and thresholds.
@@ -55,7 +57,7 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
     governor = RetrainGovernor(settings.governor_db)
     report = check(
         current,
-        read_reference(champion.directory),
+        None if version == PACKAGED_VERSION else read_reference(champion.directory),
         params,
         out_dir=settings.artifacts_dir / "drift",
         model_version=version,
