@@ -39,6 +39,18 @@ def test_the_graph_names_folders_and_verbs_that_exist() -> None:
     assert variables == {"code": CODE_LINK}
 
 
+@pytest.mark.parametrize("name", ["my deepfakes", "it's", "a;b", "$HOME", "?", "-x"])
+def test_the_next_command_can_be_pasted_into_a_shell(tmp_path: Path, name: str) -> None:
+    report = workspace.WorkspaceReport(
+        directory=tmp_path / name, created=[], kept=[], lacks_its_data=False, has_other_graph=False
+    )
+    command = report.describe().splitlines()[-1].removeprefix("next: ").partition("; deepfakestream")[0]
+    (tmp_path / name).mkdir()
+    assert subprocess.check_output([*["sh", "-c"], f"{command}; pwd"], text=True).strip() == str(
+        tmp_path / name
+    )
+
+
 def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     report = workspace.create(tmp_path / "deep" / "ws")
     assert "made params.yaml, dvc.yaml" in report.describe()

@@ -7,6 +7,7 @@ that name to the installed package, so that the graph is the same file everywher
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class WorkspaceReport:
                 "your own"
             )
         get_data = "data pull" if self.lacks_its_data else "ingest SOURCE"
-        lines.append(f"next: cd {self.directory}; deepfakestream {get_data}; dvc repro")
+        lines.append(f"next: cd {shlex.quote(str(self.directory))}; deepfakestream {get_data}; dvc repro")
         return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfakestream.data.versioning.repository import DvcRepo
+from deepfakestream.data.versioning.repository import LOCKS_FILE, DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.params import load_params
 from deepfakestream.pipeline import ingest, workspace
@@ -23,6 +25,27 @@ def test_a_folder_without_dvc_has_no_version(tmp_path: Path) -> None:
 def test_a_failing_command_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'dvc status' failed \(ERROR: you are not inside of a DVC repo"):
         DvcRepo(tmp_path).status()
+
+
+def test_a_damaged_lock_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    workspace.create(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("a")
+    for content in ("", '{"write": {"/a', "[]"):
+        (tmp_path / LOCKS_FILE).write_text(content)
+        with pytest.raises(DataError, match=rf"^{tmp_path}/\.dvc/tmp/rwlock: .*delete this file"):
+            DvcRepo(tmp_path).add_data()
+    (tmp_path / LOCKS_FILE).unlink()
+    DvcRepo(tmp_path).add_data()
+
+
+def test_the_command_that_holds_the_data_is_named(tmp_path: Path) -> None:
+    workspace.create(tmp_path)
+    (tmp_path / "data").mkdir()
+    held = {"write": {str(tmp_path / "data"): {"pid": os.getpid(), "cmd": "dvc gc"}}}
+    (tmp_path / LOCKS_FILE).write_text(json.dumps(held))
+    with pytest.raises(DataError, match=rf"\(PID {os.getpid()}\): dvc gc; .*delete \.dvc/tmp/rwlock"):
+        DvcRepo(tmp_path).add_data()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ that they are found although the virtual environment is not activated.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ REMOTE_DIR = "work/dvc-remote"
 POINTER_FILE = "data.dvc"
 CODE_LINK = "src/deepfakestream"
 """Where `dvc.yaml` looks for the code that stages depend on."""
+LOCKS_FILE = ".dvc/tmp/rwlock"
+"""Which paths DVC's commands hold, as JSON."""
 HELD_FILE = "work/data-version"
 """Digest of the version that this machine recorded or fetched last."""
 
@@ -214,6 +217,15 @@ def folder_digest(md5_of: Mapping[str, str]) -> str:
     return str(tree.oid)
 
 
+def _is_unreadable(locks: Path) -> bool:
+    try:
+        return not isinstance(json.loads(locks.read_bytes()), dict)
+    except OSError:
+        return False
+    except ValueError:
+        return True
+
+
 def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     own = [line.removeprefix("deepfakestream: ") for line in lines if line.startswith("deepfakestream: ")]
@@ -221,6 +233,17 @@ def _explain(root: Path, arguments: tuple[str, ...], log: str) -> str:
         return own[-1]
     errors = [line for line in lines if line.startswith("ERROR:")]
     last = [*lines, *errors][-1] if lines else "it printed nothing"
+    if "RWLock-file" in last or _is_unreadable(root / LOCKS_FILE):
+        return (
+            f"{root / LOCKS_FILE}: damaged, as after a power cut, so DVC does not start; "
+            "delete this file where no DVC command runs in the workspace, and repeat the command"
+        )
+    holders = [line for line in lines if line.startswith("(PID ")]
+    if "is busy, it is being blocked by" in last and holders:
+        return (
+            f"{root}: another DVC command is at work here, {'; '.join(holders)}; "
+            f"wait for it, or delete {LOCKS_FILE} where no such process runs"
+        )
     if "No such file" in last and f"{root}/{CODE_LINK}/" in last:
         return f"{root}: dvc.yaml is of another release ({last}); run 'deepfakestream init' there"
     return f"{root}: 'dvc {' '.join(arguments)}' failed ({last}); run it there to see the whole log"
