@@ -61,6 +61,19 @@ DFDC_HELD_OUT = {
     "cc.mp4": {"label": "FAKE", "split": "test", "original": "bb.mp4"},
     "dd.mp4": {"label": "REAL", "split": "validation"},
 }
+PREVIEW_REAL = "original_videos/643049/643049_A_001.mp4"
+PREVIEW_TEST = "original_videos/1260311/1260311_C_001.mp4"
+PREVIEW_A = "method_A/643049/643049_A/1111_643049_A_001.mp4"
+PREVIEW_B = "method_B/1260311/1260311_C/1255229_1260311_C_001.mp4"
+PREVIEW = {
+    PREVIEW_REAL: {"label": "real", "set": "train", "target_id": "643049", "augmentations": []},
+    PREVIEW_A: {"label": "fake", "set": "train", "target_id": 643049, "swapped_id": 1111},
+    PREVIEW_TEST: {"label": "real", "set": "test", "target_id": "1260311"},
+    PREVIEW_B: {"label": "fake", "set": "test", "target_id": "1260311", "swapped_id": "1255229"},
+    "method_B/1260311/a.mp4": {"label": "fake", "set": "train", "target_id": "1260311"},
+    "method_B/7/b.mp4": {"label": "fake", "set": "train"},
+    "method_B/7/gone.mp4": {"label": "fake", "set": "train", "target_id": "7"},
+}
 
 TREES = {
     "celeb_df with its list": Tree(
@@ -145,6 +158,24 @@ TREES = {
             "part_1/dfdc_train_part_1/dd.mp4": ("real", "none", "dd", None, ("val",)),
         },
         refused={"dfdc_train_part_0/gone.mp4": "not_found", "dfdc_train_part_0/extra.mp4": "label_missing"},
+    ),
+    "dfdc_preview": Tree(
+        layout="dfdc_preview",
+        reals=(PREVIEW_REAL, PREVIEW_TEST, "original_videos/9/extra.mp4"),
+        fakes=(PREVIEW_A, PREVIEW_B, "method_B/1260311/a.mp4", "method_B/7/b.mp4"),
+        texts={"dataset.json": json.dumps(PREVIEW)},
+        taken={
+            PREVIEW_REAL: ("real", "none", "643049", "643049", DEVELOPMENT),
+            PREVIEW_A: ("fake", "dfdc-method_A", "643049", "643049", DEVELOPMENT),
+            PREVIEW_TEST: ("real", "none", "1260311", "1260311", ("test",)),
+            PREVIEW_B: ("fake", "dfdc-method_B", "1260311", "1260311", ("test",)),
+        },
+        refused={
+            "method_B/1260311/a.mp4": "held_out",
+            "method_B/7/b.mp4": "group_missing",
+            "method_B/7/gone.mp4": "not_found",
+            "original_videos/9/extra.mp4": "label_missing",
+        },
     ),
     "faceforensics with its splits": Tree(
         layout="faceforensics",
@@ -371,12 +402,25 @@ def test_a_layout_can_be_said(plant: Callable[..., Path], tmp_path: Path) -> Non
         ("faceforensics", {**FF_SPLITS, "splits/val.json": "{}x"}, "val.json: must be a list of pairs"),
         ("faceforensics", {**FF_SPLITS, "splits/val.json": '[["000"]]'}, "val.json: must be a list of pairs"),
         ("faceforensics", {**FF_SPLITS, "splits/val.json": '[["000", "1"]]'}, "video 000 is in train too"),
+        ("dfdc_preview", {"dataset.json": "{"}, "dataset.json: not readable JSON"),
+        ("dfdc_preview", {"dataset.json": '["a"]'}, "must map videos"),
+        ("dfdc_preview", {"dataset.json": '{"a.mp4": {"label": "real"}}'}, "set of 'a.mp4' is None"),
+        ("dfdc_preview", {"dataset.json": '{"../a.mp4": {"set": "train"}}'}, "'../a.mp4' is no path below"),
+        (
+            "dfdc_preview",
+            {"dataset.json": '{"a.mp4": {"set": "train", "target_id": []}}'},
+            "target_id of 'a.mp4' is no text",
+        ),
     ],
 )
 def test_contradictions_are_explained(
     tree: str, texts: dict[str, str], message: str, plant: Callable[..., Path]
 ) -> None:
-    name = {"celeb_df": "Celeb-real/id0_0000.mp4", "faceforensics": f"{FF}/c23/videos/000.mp4"}[tree]
+    name = {
+        "celeb_df": "Celeb-real/id0_0000.mp4",
+        "faceforensics": f"{FF}/c23/videos/000.mp4",
+        "dfdc_preview": PREVIEW_REAL,
+    }[tree]
     source = plant(reals=[name], texts=texts)
     with pytest.raises(DataError, match=message):
         list(choose_layout(source).items(source))

@@ -11,6 +11,7 @@ from pathlib import Path
 from deepfakestream.data.ingestion.layouts.celeb_df import CelebDfLayout
 from deepfakestream.data.ingestion.layouts.crop_shards import CropShardsLayout
 from deepfakestream.data.ingestion.layouts.dfdc import DfdcLayout
+from deepfakestream.data.ingestion.layouts.dfdc_preview import DfdcPreviewLayout
 from deepfakestream.data.ingestion.layouts.faceforensics import DfdLayout, FaceForensicsLayout
 from deepfakestream.data.ingestion.layouts.folders import FoldersLayout
 from deepfakestream.data.ingestion.layouts.manifest import ManifestLayout
@@ -22,6 +23,7 @@ LAYOUTS: tuple[Layout, ...] = (
     CropShardsLayout(),
     DfdLayout(),
     DfdcLayout(),
+    DfdcPreviewLayout(),
     FaceForensicsLayout(),
     FoldersLayout(),
     ManifestLayout(),
