@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from deepfakestream.errors import ParamsError
+from deepfakestream.sqlite_url import sqlite_url
 
 PREFIX = "DEEPFAKESTREAM_"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -25,7 +26,9 @@ def _absolute_store(uri: str | None) -> str | None:
     prefix = "sqlite:///"
     if uri is None or not uri.startswith(prefix) or uri.startswith(prefix + "/") or uri == prefix:
         return uri
-    return prefix + str(Path(uri.removeprefix(prefix)).resolve())
+    path, _, query = uri.removeprefix(prefix).partition("?")
+    url = sqlite_url(Path(path))
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 class Settings(BaseSettings):
@@ -153,7 +156,7 @@ class Settings(BaseSettings):
     @property
     def job_database_url(self) -> str:
         """The job store in force: the one set, else SQLite in the workspace."""
-        return self.job_store_url or f"sqlite:///{(self.work_dir / 'jobs.db').resolve()}"
+        return self.job_store_url or sqlite_url(self.work_dir / "jobs.db")
 
     @property
     def job_media_dir(self) -> Path:
@@ -178,7 +181,7 @@ class Settings(BaseSettings):
     @property
     def mlflow_store_uri(self) -> str:
         """The tracking address in force: the one set, else SQLite in the workspace."""
-        return self.tracking_uri or f"sqlite:///{self.mlflow_db.resolve()}"
+        return self.tracking_uri or sqlite_url(self.mlflow_db)
 
     @property
     def mlflow_artifacts_dir(self) -> Path:

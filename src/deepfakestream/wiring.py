@@ -9,6 +9,7 @@ from deepfakestream.data.extraction.face_jobs import DetectorFactory
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.registry.store import Store
 from deepfakestream.settings import Settings
+from deepfakestream.sqlite_url import sqlite_url
 
 
 def mlflow_store(settings: Settings) -> Store:
@@ -21,6 +22,7 @@ def mlflow_store(settings: Settings) -> Store:
         params_file=settings.params_file,
         work_dir=settings.work_dir,
         artifacts_dir=settings.mlflow_artifacts_dir,
+        database=settings.mlflow_db if settings.mlflow_store_uri == sqlite_url(settings.mlflow_db) else None,
     )
 
 

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from deepfakestream.errors import DataError, ServerError
+from deepfakestream.sqlite_url import sqlite_path
 
 LOCK_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -111,7 +111,7 @@ class Database:
                 self._url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
             )
         assert self._url.database
-        path = Path(self._url.database)
+        path = sqlite_path(self._url.database)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only where it is missing: closing a file ends all locks that this process has on it, SQLite's too.
         with suppress(FileExistsError):

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from deepfakestream.host.process_tree import program_path
 from deepfakestream.settings import Settings
+from deepfakestream.sqlite_url import sqlite_url
 from deepfakestream.telemetry import SWITCHES
 
 SERVICE = "bentos.service:DeepfakeStream"
 FLOWS_READY = "Your deployments are being served"
 WORKER_READY = "the worker takes jobs"
+_PREFECT_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,11 @@ def prefect_server(settings: Settings) -> ServerSpec:
         port_setting="DEEPFAKESTREAM_PREFECT_PORT",
         ready_url=f"{settings.prefect_api_url}/health",
         address=settings.prefect_api_url.removesuffix("/api"),
-        environment=prefect_environment(settings),
+        environment=prefect_environment(settings)
+        | {
+            _PREFECT_DATABASE: os.environ.get(_PREFECT_DATABASE)
+            or sqlite_url(settings.work_dir / "prefect" / "prefect.db", driver="aiosqlite")
+        },
     )
 
 

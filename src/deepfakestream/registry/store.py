@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from deepfakestream.errors import ParamsError, ServerError
+from deepfakestream.registry.relocation import follow_workspace
 from deepfakestream.telemetry import switch_off
 
 if TYPE_CHECKING:
@@ -54,10 +55,14 @@ class Store:
     """Folder for the database, for fetched models and for locks."""
     artifacts_dir: Path
     """Absolute folder of run and model files where no server keeps them."""
+    database: Path | None
+    """SQLite file of the workspace's own store; None where `uri` leads elsewhere."""
 
 
 def open_client(store: Store) -> MlflowClient:
     """Return a client of the store in force; the process's MLflow address is set to it.
+
+    Where the workspace was moved or copied, its own store is made to name the files that are here.
 
     Raises:
         ServerError: the tracking server does not answer, or the store cannot be opened.
@@ -78,6 +83,8 @@ def open_client(store: Store) -> MlflowClient:
         check_answers(uri)
     else:
         store.work_dir.mkdir(parents=True, exist_ok=True)
+        if store.database is not None:
+            follow_workspace(store.database, store.artifacts_dir)
     import mlflow
 
     with as_server_error(store):

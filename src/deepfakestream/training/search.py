@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepfakestream.errors import DataError, DivergedError
 from deepfakestream.host.locks import exclusive
+from deepfakestream.sqlite_url import sqlite_url
 from deepfakestream.training.checkpoint import CheckpointStore
 from deepfakestream.training.detector import TrainingJob, fit_network, validation_pictures
 from deepfakestream.training.loop import EpochMetrics
@@ -158,7 +159,7 @@ def _worth(
 def _study(database: Path, name: str, seed: int) -> Iterator[optuna.Study]:
     import optuna
 
-    storage = optuna.storages.RDBStorage(f"sqlite:///{database.resolve()}")
+    storage = optuna.storages.RDBStorage(sqlite_url(database))
     try:
         study = optuna.create_study(
             storage=storage,
