@@ -9,6 +9,7 @@ malformed form with 500.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ import bentoml
 
 from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.device import resolve_device
+from deepfakestream.host.process_tree import end_with_parent
 from deepfakestream.service.admission import Admission
 from deepfakestream.service.app import create_app
 from deepfakestream.service.runtime import Runtime
@@ -51,6 +53,7 @@ class DeepfakeStream:
 
     def __init__(self) -> None:
         """Let our own records through; BentoML's root handler takes them from INFO on."""
+        end_with_parent(signal.SIGTERM)  # a killed `bentoml serve` would leave this worker on the port
         logging.getLogger("deepfakestream").setLevel(logging.INFO)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deepfakestream.errors import ParamsError, ServerError
@@ -225,6 +229,121 @@ def test_names_are_coloured_on_terminals_only(stream, line, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     Console(["a", "bcd"], stream).server_line("a", "x")
     assert stream.getvalue() == line
+
+
+def await_end(family: list[psutil.Process]) -> None:
+    """Return when all have ended, 30 s at most; where nobody collects orphans they stay, as zombies."""
+    deadline = time.monotonic() + 30.0
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            while process.status() != psutil.STATUS_ZOMBIE:
+                assert time.monotonic() < deadline, process
+                time.sleep(0.05)
+
+
+def test_servers_end_when_their_starter_is_killed(settings, tmp_path):
+    """What a server started ends too, in its session and in others, whether it heeds TERM or not."""
+    say = "import os, subprocess, sys, time; sys.stdout.write(f'{os.getpid()}\\n'); sys.stdout.flush()"
+    sleep = f"{say}; time.sleep(600)"
+    server = (
+        f"{say}\n"
+        f"for own_session in (False, True): subprocess.Popen([sys.executable, '-c', {sleep!r}],"
+        " start_new_session=own_session)\n"
+        "time.sleep(600)"
+    )
+    starter = (
+        "import os, pathlib, sys, time\n"
+        "from deepfakestream.local.child import Child\n"
+        f"Child('one', (sys.executable, '-c', {server!r}), environment=os.environ,"
+        f" cwd=pathlib.Path({str(tmp_path)!r}), log=pathlib.Path({str(tmp_path / 'one.log')!r}),"
+        " listener=lambda name, line: print(line, flush=True))\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            family = [psutil.Process(int(process.stdout.readline())) for _ in range(3)]
+            family += psutil.Process(process.pid).children()
+        finally:
+            process.kill()
+    assert len(set(family)) == 4
+    await_end(family)
+
+
+def test_the_process_that_holds_a_port_is_named():
+    script = (
+        "import socket, time; s = socket.create_server(('127.0.0.1', 0))\n"
+        "print(s.getsockname()[1], flush=True)\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        with pytest.raises(ServerError) as refusal:
+            require_free("127.0.0.1", port, server="mlflow", setting="X_PORT")
+        other.kill()
+    assert f"process {other.pid} listens there ({sys.executable} -c import socket" in str(refusal.value)
+    assert f"'kill {other.pid}'" in str(refusal.value)
+    assert "X_PORT" in str(refusal.value)
+
+
+def await_free(*ports: int) -> None:
+    """Return when nothing listens on the ports; 30 s at most."""
+    deadline = time.monotonic() + 30.0
+    for port in ports:
+        while True:
+            try:
+                require_free("127.0.0.1", port, server="x", setting="X")
+                break
+            except ServerError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+def await_answer(url: str) -> None:
+    """Return when the address answers 200; 180 s at most."""
+    deadline = time.monotonic() + 180.0
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                assert reply.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < deadline, url
+            time.sleep(0.5)
+
+
+@pytest.mark.slow
+def test_everything_ends_when_up_is_killed(settings):
+    shutil.copy(ROOT / "params.yaml", settings.workspace / "params.yaml")
+    command = [sys.executable, "-m", "deepfakestream.cli", "up"]
+    up = subprocess.Popen(command, env=common_environment(settings), stdout=subprocess.DEVNULL)
+    try:
+        await_answer(f"{settings.service_url}/readyz")
+        await_answer(f"{settings.prefect_api_url}/health")
+        family = psutil.Process(up.pid).children(recursive=True)
+    finally:
+        up.kill()
+        up.wait()
+    assert len(family) > 10
+    await_free(settings.mlflow_port, settings.prefect_port, settings.service_port)
+    await_end(family)
+
+
+@pytest.mark.slow
+def test_the_worker_ends_when_bentoml_is_killed(settings):
+    shutil.copy(ROOT / "params.yaml", settings.workspace / "params.yaml")
+    port = settings.service_port
+    command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:DeepfakeStream", "--port", str(port)]
+    environment = common_environment(settings) | {"BENTOML_HOME": str(settings.work_dir / "bentoml")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    service = subprocess.Popen(command, env=environment, cwd=settings.workspace, stdout=subprocess.DEVNULL)
+    try:
+        await_answer(f"{settings.service_url}/readyz")
+    finally:
+        service.kill()
+        service.wait()
+    await_free(port)
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ takes its place, and write its output when nobody expects it.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ GRACE_S = 5.0
 """From TERM to KILL: below the time that those who stop us give."""
 _KILLED_S = 1.0
 """From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
+_PR_SET_PDEATHSIG = 1
 
 
 def program_path() -> str:
@@ -61,6 +64,22 @@ def run_whole(
         if ours >= 0:
             os.close(ours)
     return subprocess.CompletedProcess(command, process.returncode, output, log)
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Let the kernel send this process a signal when the process that started it ends, however it ends.
+
+    Where the kernel cannot do that, which is everywhere but on Linux, nothing happens.
+
+    Args:
+        number: the signal.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:  # it had ended before we asked
+        os.kill(os.getpid(), number)
 
 
 def end_tree(pid: int, grace_s: float = GRACE_S) -> None:

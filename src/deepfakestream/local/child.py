@@ -1,4 +1,4 @@
-"""One server as a child: in its own process group, its output in a log file and passed on line by line."""
+"""One server as a child: in a process group of its own, which ends with this process, its output logged."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deepfakestream.local.attached import GRACE_S
+
 Listener = Callable[[str, str], None]
 """Gets the server's name and a line of its output."""
 
-GRACE_S = 10.0
-"""From TERM to KILL."""
 _KILLED_S = 5.0
 """From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
 _NUM_LAST_LINES = 12
@@ -55,10 +56,10 @@ class Child:
         # Emptied before the process starts: what an earlier one said must not count as this one's.
         self._stream = log.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
-            command,
+            (sys.executable, "-m", "deepfakestream.local.attached", *command),
             env=environment,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # nothing is written: it ends when this process does
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -95,6 +96,8 @@ class Child:
         self._process.wait()
         self._await_group()
         self._reader.join(timeout=5.0)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import psutil
+
 from deepfakestream.errors import ServerError
+from deepfakestream.host.terminal import one_line
+
+_MAX_COMMAND_CHARS = 120
 
 
 def require_free(host: str, port: int, *, server: str, setting: str) -> None:
@@ -33,6 +38,17 @@ def require_free(host: str, port: int, *, server: str, setting: str) -> None:
             probe.bind(address)
         except OSError as error:
             raise ServerError(
-                f"{server}: port {port} on {host} cannot be used ({error.strerror}); stop what listens there "
-                f"or set {setting} to a free port"
+                f"{server}: port {port} on {host} cannot be used ({error.strerror}); "
+                f"{_remedy(port)}, or set {setting} to a free port"
             ) from error
+
+
+def _remedy(port: int) -> str:
+    """Return how to free the port, with the process that listens there where the system names it."""
+    try:
+        found = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+        listener = next(psutil.Process(each.pid) for each in found if each.laddr.port == port and each.pid)
+        command = one_line(" ".join(listener.cmdline()))[:_MAX_COMMAND_CHARS]
+    except (psutil.Error, OSError, StopIteration):
+        return "stop what listens there"
+    return f"process {listener.pid} listens there ({command}): end it, e.g. with 'kill {listener.pid}'"

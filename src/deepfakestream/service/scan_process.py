@@ -6,7 +6,6 @@ does to this process, its worker reads nothing from it but text. It ends with it
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from deepfakestream.errors import DeepfakeStreamError, MediaError, MissingExtraError, Reason, WrongKindError
 from deepfakestream.faces.extraction import extract_faces
+from deepfakestream.host.process_tree import end_with_parent
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.scanning.engine import ScanEngine
 from deepfakestream.scanning.pictures import Pictures
@@ -34,7 +34,6 @@ from deepfakestream.service.prediction import UPLOAD_NAME
 from deepfakestream.settings import load_settings
 
 NUM_HEATMAPS = 3
-_PR_SET_PDEATHSIG = 1
 _LOG = logging.getLogger(__name__)
 
 
@@ -154,7 +153,9 @@ class ScanProcess:
 
 def main() -> None:
     """Answer tasks until standard input ends."""
-    _end_with_parent()
+    end_with_parent(signal.SIGKILL)
+    # Ctrl-C in a terminal reaches us, too; our worker tells us when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = _own_output()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
 
@@ -188,15 +189,6 @@ def answer(process: ScanProcess, tasks: TextIO, say: Callable[[dict[str, Any]], 
         except Exception as error:  # noqa: BLE001 - the worker decides what a failure means
             _LOG.exception("a task failed")
             say({"error": f"{type(error).__name__}: {error}"})
-
-
-def _end_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it had ended before we asked
-        sys.exit(1)
-    # Ctrl-C in a terminal reaches us, too; our worker tells us when to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _own_output() -> TextIO:
