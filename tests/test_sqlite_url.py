@@ -11,7 +11,7 @@ from deepfakestream.host.database import Database
 from deepfakestream.settings import load_settings
 from deepfakestream.sqlite_url import sqlite_path, sqlite_url
 
-NAMES = ["plain", "a?b", "a?b=c&d", "?", "a#b", "50%", "%41", "a b", "é", "a;b", "caf\udce9", "file:"]
+NAMES = ["plain", "a?b", "a?b=c&d", "?", "a#b", "50%", "%41", "a b", "é", "a;b", "\udce9t\udce9", "file:"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,11 +19,11 @@ def sqlite_url(path: Path, *, driver: str = "") -> str:
         path: the file; the address holds its absolute path.
         driver: SQLAlchemy's name of the driver; default: the one of the standard library.
     """
-    absolute = os.fsencode(path.resolve())
-    if b"?" in absolute or not _is_utf8(absolute):
+    absolute = str(path.resolve())
+    if any(character == "?" or "\ud800" <= character <= "\udfff" for character in absolute):
         # MLflow makes the folder that follows "sqlite:///", so the driver is always named here.
-        return f"sqlite+{driver or 'pysqlite'}:///{_URI_PREFIX}{quote(absolute)}?uri=true"
-    return f"sqlite{driver and f'+{driver}'}:///{os.fsdecode(absolute)}"
+        return f"sqlite+{driver or 'pysqlite'}:///{_URI_PREFIX}{quote(os.fsencode(absolute))}?uri=true"
+    return f"sqlite{driver and f'+{driver}'}:///{absolute}"
 
 
 def sqlite_path(database: str) -> Path:
@@ -35,11 +35,3 @@ def sqlite_path(database: str) -> Path:
     if not database.startswith(_URI_PREFIX):
         return Path(database)
     return Path(os.fsdecode(unquote_to_bytes(database.removeprefix(_URI_PREFIX))))
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

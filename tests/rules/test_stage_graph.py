@@ -24,6 +24,7 @@ DECIDE_NOTHING = {
     "sections": "what is set is a dependency of its own: 'params'",
     "frozen": "how values are kept",
     "settings": "where things are",
+    "sqlite_url": "how addresses of databases are written",
     "telemetry": "what is switched off",
     "pipeline.training_facts": "reads what a training left about itself",
     "wiring": "hands on where things are",

@@ -9,7 +9,7 @@ _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 def utf8_name(text: str) -> str:
-    r"""Return the text with what UTF-8 cannot express written as escapes, e.g. `caf\udce9.jpg`.
+    r"""Return the text with what UTF-8 cannot express written as escapes, e.g. `\udce9t\udce9.jpg`.
 
     Args:
         text: name, path or message; Python reads a byte that is not UTF-8 as one surrogate.
