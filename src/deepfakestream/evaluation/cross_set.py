@@ -73,7 +73,11 @@ def measure_cross_set(
     method_masks = _masks(clips, "method", is_fake)
     family_masks = _masks(clips, "family", is_fake)
     covered = ~clips["family"].isin(NOT_COVERED).to_numpy()
-    counted = [name for name, mask in method_masks.items() if _is_counted(mask & is_fake, covered)]
+    counted = [
+        name
+        for name, mask in method_masks.items()
+        if (mask & is_fake).sum() >= MIN_CLIPS and covered[mask & is_fake].all()
+    ]
     results: list[CrossSetResult] = []
     first_means: FloatArray | None = None
     for detector in detectors:
@@ -129,10 +133,6 @@ def _masks(clips: pd.DataFrame, column: str, is_fake: BoolArray) -> dict[str, Bo
     """Return for each method or family the forged clips of it and all genuine ones."""
     values = clips[column].to_numpy(dtype=str)
     return {name: ~is_fake | (values == name) for name in sorted(set(values[is_fake]))}
-
-
-def _is_counted(forged: BoolArray, covered: BoolArray) -> bool:
-    return int(forged.sum()) >= MIN_CLIPS and bool(covered[forged].all())
 
 
 def _aucs(is_fake: BoolArray, scores: FloatArray, mask: BoolArray, draws: Sequence[IntArray]) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
@@ -66,6 +66,11 @@ def track_results(
         track_p_fake: calibrated score by track id.
         face_p_fake: calibrated score of each crop, `(N,)`.
     """
+    scored = list(zip(crops, face_p_fake.tolist(), strict=True))
+    by_track = {
+        track_id: [pair for pair in scored if pair[0].track_id == track_id]
+        for track_id in sorted({crop.track_id for crop in crops})
+    }
     results = (
         TrackResult(
             track_id=track_id,
@@ -80,14 +85,6 @@ def track_results(
                 for crop, p in members
             ),
         )
-        for track_id, members in _by_track(crops, face_p_fake)
+        for track_id, members in by_track.items()
     )
     return tuple(sorted(results, key=lambda track: (-track.p_fake, track.track_id)))
-
-
-def _by_track(
-    crops: Sequence[FaceCrop], face_p_fake: NDArray[np.float64]
-) -> Iterator[tuple[int, list[tuple[FaceCrop, float]]]]:
-    scored = list(zip(crops, face_p_fake.tolist(), strict=True))
-    for track_id in sorted({crop.track_id for crop in crops}):
-        yield track_id, [pair for pair in scored if pair[0].track_id == track_id]
