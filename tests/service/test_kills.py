@@ -163,10 +163,18 @@ def answers(port: int) -> bool:
         return False
 
 
+def command_line(process: psutil.Process) -> str:
+    """Return the words that started the process; none where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def kill(root: int, words: str) -> None:
     """Kill every descendant whose command holds the words; there is one at least."""
     children = psutil.Process(root).children(recursive=True)
-    found = [each for each in children if words in " ".join(each.cmdline())]
+    found = [each for each in children if words in command_line(each)]
     assert found, words
     for each in found:
         each.kill()
