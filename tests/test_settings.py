@@ -15,7 +15,7 @@ from deepfakestream.settings import load_settings
         ("MLFLOW_PORT", "65536"),
         ("MODEL_POLL_S", "0"),
         ("MODEL_POLL_S", "inf"),
-        ("DRIFT_INTERVAL_S", "nan"),
+        ("MODEL_POLL_S", "nan"),
     ],
 )
 def test_settings_with_which_nothing_would_start(

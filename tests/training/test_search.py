@@ -8,9 +8,12 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import exclusive
+from deepfakestream.model.folder import WEIGHTS_FILE
 from deepfakestream.training.detector import TrainingJob
 from deepfakestream.training.face_set import FaceSet
 from deepfakestream.training.loop import EpochMetrics
@@ -89,9 +92,12 @@ def test_one_search_at_a_time(job: TrainingJob, tmp_path: Path) -> None:
 
 def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_path: Path) -> None:
     records = Records()
-    hopeless = replace(job, params=job.params.changed({"extra": {"fake_weight": float("inf")}}))
+    weights = Path(job.params.network.start_from) / WEIGHTS_FILE
+    broken = load_file(weights)
+    broken["head.weight"] *= torch.nan
+    save_file(broken, weights)
     with pytest.raises(DataError, match="no trial finished"):
-        search(hopeless, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
+        search(job, num_trials=2, database=tmp_path / "s.db", name="x", open_trial=records.open_trial)
     assert set(records.changes) == records.failed == {0, 1}
 
 
