@@ -89,9 +89,11 @@ function table(lines) {
       .replace(/^\||\|$/g, "")
       .split("|")
       .map((cell) => inline(cell.trim()));
+  // Regions need names of their own: screen readers list them.
+  const columns = lines[0].split("|").map((cell) => cell.trim()).filter(Boolean).join(", ");
   return el(
     "div",
-    { class: "scrolls", role: "region", "aria-label": "Table of the model card", tabindex: "0" },
+    { class: "scrolls", role: "region", "aria-label": `Table of ${columns}`, tabindex: "0" },
     el(
       "table",
       {},
