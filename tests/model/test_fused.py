@@ -134,6 +134,13 @@ class TestChoice:
     def test_the_tower_is_taken_where_it_is_there(self, choice, folders, cache):
         assert tower_to_use(folders[True], choice, cache) == tower_path(cache)
 
+    @pytest.mark.parametrize("choice", ["auto", "fast"])
+    def test_a_model_that_is_a_tower_takes_it_from_the_cache_folder(self, choice, tmp_path):
+        spec = make_spec(size_px=SIZE_PX)
+        network = spec.network.model_copy(update={"variant": "tower"})
+        write_spec(spec.model_copy(update={"network": network}), tmp_path)
+        assert tower_to_use(tmp_path, choice, tmp_path / "cache") == tower_path(tmp_path / "cache")
+
     def test_auto_is_fast_without_tower_or_expert(self, folders, cache, tmp_path):
         assert tower_to_use(folders[True], "auto", tmp_path / "empty") is None
         assert tower_to_use(folders[False], "auto", cache) is None

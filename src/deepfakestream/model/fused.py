@@ -79,7 +79,9 @@ class FusedScorer:
 
 
 def tower_to_use(directory: Path, choice: DetectorChoice, cache_dir: Path | None) -> Path | None:
-    """Return the tower's file where the accurate detector answers, or None for the fast one.
+    """Return the tower's file where the model's scores need it, or None for the fast detector.
+
+    A model of the variant `tower` needs it whatever the choice, and the file need not be there.
 
     Args:
         directory: model folder.
@@ -89,10 +91,13 @@ def tower_to_use(directory: Path, choice: DetectorChoice, cache_dir: Path | None
     Raises:
         WeightsError: the accurate detector was asked for and is not to be had.
     """
+    spec = read_spec(directory)
+    if spec.network.variant == "tower":
+        return tower_path(cache_dir)
     if choice == "fast":
         return None
     tower = find_tower(cache_dir)
-    has_expert = read_spec(directory).expert is not None
+    has_expert = spec.expert is not None
     if choice == "accurate" and not has_expert:
         raise WeightsError(f"{directory}: this model has no accurate detector; use --model fast")
     if choice == "accurate" and tower is None:

@@ -34,7 +34,7 @@ from deepfakestream.evaluation.slices import measure_gaps, measure_slices, worst
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.scorer import CropScorer
 from deepfakestream.model.spec import DetectorSpec
-from deepfakestream.model.tower.sources import find_tower
+from deepfakestream.model.tower.sources import tower_path
 from deepfakestream.pipeline.training_facts import RUN_FILE, read_training_facts
 from deepfakestream.registry.tracking import TrackedRun, resume_run
 from deepfakestream.settings import Settings
@@ -75,7 +75,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
     with resume_run(mlflow_store(settings), run_id=read_run_id(train_dir), name=name) as tracked:
         items = read_items(settings.data_dir, split=split)
         scorer = open_scorer(
-            train_dir, device=settings.device, version="candidate", tower=find_tower(settings.cache_dir)
+            train_dir, device=settings.device, version="candidate", tower=tower_path(settings.cache_dir)
         )
         crops = score_stored_faces(items, scorer, settings.extract_dir)
         logits = crops["logit"].to_numpy()

@@ -208,14 +208,14 @@ def _champion_scores(
 ) -> pd.DataFrame:
     """Score the champion on the test files of today: what it was measured on may be another split."""
     from deepfakestream.model.scorer import open_scorer
-    from deepfakestream.model.tower.sources import find_tower
+    from deepfakestream.model.tower.sources import tower_path
 
     directory = packaged if champion is None else versions.fetch(mlflow_store(settings), champion)
     scorer = open_scorer(
         directory,
         device=settings.device,
         version=str(champion or PACKAGED_VERSION),
-        tower=find_tower(settings.cache_dir),
+        tower=tower_path(settings.cache_dir),
     )
     scores = score_items(
         read_items(settings.data_dir),

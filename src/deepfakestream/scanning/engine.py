@@ -19,7 +19,7 @@ from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.scorer import Scorer
-from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.model.spec import OperatingPoint, read_spec
 from deepfakestream.scanning.assembly import crop_features, media_facts, reasons_without_face, track_results
 from deepfakestream.scanning.coverage import coverage_of
 from deepfakestream.scanning.pictures import Pictures
@@ -203,7 +203,7 @@ def open_engine(
         device: auto, cpu or cuda.
         detector_weights: checkpoint of RetinaFace ResNet-50, where the model asks for that detector.
         budget: how much of a file is read at most.
-        tower: file of the image tower; then the model's accurate detector answers, else its fast one.
+        tower: file of the image tower; then the accurate detector of a model that has one answers.
 
     Raises:
         WeightsError: weights of the model or of the detector are missing or damaged.
@@ -214,8 +214,8 @@ def open_engine(
     from deepfakestream.model.scorer import open_scorer
 
     scorer: Scorer
-    if tower is None:
-        scorer = open_scorer(model_dir, device=device, version=version)
+    if tower is None or read_spec(model_dir).expert is None:
+        scorer = open_scorer(model_dir, device=device, version=version, tower=tower)
     else:
         scorer = open_fused_scorer(model_dir, tower, device=device, version=version)
     detector = open_detector(scorer.spec.extraction.detector, weights=detector_weights, device=device)
