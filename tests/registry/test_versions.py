@@ -81,9 +81,13 @@ class TestRegister:
         assert {"MLmodel", "model.onnx", "model.safetensors", "reference.parquet", "spec.json"} <= {
             path.name for path in folder.iterdir()
         }
-        signature = Model.load(str(folder)).signature
-        assert signature.inputs.inputs[0].shape == (-1, 3, 8, 8)
-        assert signature.outputs.inputs[0].name == "logits"
+        model = Model.load(str(folder))
+        assert model.signature.inputs.input_names() == ["media"]
+        assert model.signature.outputs.input_names()[:2] == ["verdict", "p_fake"]
+        assert set(model.flavors) == {"onnx", "python_function"}
+        assert model.load_input_example(str(folder))["media"][0].startswith(b"\xff\xd8")
+        assert list(folder.rglob("*.pkl")) == []
+        assert "deepfakestream==" in (folder / "requirements.txt").read_text()
 
     def test_same_files_are_found_again(self, settings: Settings, make_model: MakeModel) -> None:
         one, other = make_model("one"), make_model("other")

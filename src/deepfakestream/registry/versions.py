@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deepfakestream.errors import DataError, WeightsError
 from deepfakestream.host.locks import in_turn
 from deepfakestream.host.whole_files import replacing_folder
-from deepfakestream.model.folder import model_files, model_sha256
+from deepfakestream.model.folder import ONNX_FILE, model_files, model_sha256
 from deepfakestream.registry.description import DESCRIPTION
 from deepfakestream.registry.mlmodel import write_mlmodel
 from deepfakestream.registry.store import (
@@ -384,9 +384,10 @@ def _log_model(
     )
     try:
         with tempfile.TemporaryDirectory() as scratch:
+            model_dir = files[ONNX_FILE].parent
+            write_mlmodel(Path(scratch), model_dir, model_id=model.model_id, run_id=run_id)
             for name, path in files.items():
                 shutil.copyfile(path, Path(scratch) / name)
-            write_mlmodel(Path(scratch), model_id=model.model_id, run_id=run_id)
             client.log_model_artifacts(model.model_id, scratch)
     except BaseException:
         client.finalize_logged_model(model.model_id, "FAILED")
