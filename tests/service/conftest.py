@@ -233,6 +233,7 @@ class FakeSource:
     missing: set[str] = field(default_factory=set)
     folder: Path = Path("nowhere")
     disk_full: bool = False
+    answered_last: ModelChoice | None = None
 
     def champion(self) -> ModelChoice | None:
         if self.down:
@@ -245,6 +246,12 @@ class FakeSource:
         if self.disk_full:
             raise OSError(28, "No space left on device")
         return self.folder
+
+    def kept(self) -> ModelChoice | None:
+        return self.answered_last
+
+    def keep(self, choice: ModelChoice, directory: Path) -> None:
+        self.answered_last = choice if choice.source == "registry" else self.answered_last
 
 
 @dataclass

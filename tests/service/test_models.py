@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from deepfakestream.errors import WeightsError
-from deepfakestream.service.model_source import PACKAGED, RegistrySource
+from deepfakestream.errors import ServerError, WeightsError
+from deepfakestream.model.folder import model_sha256
+from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.registry.kept import KEPT_FILE, version_folder
+from deepfakestream.service.model_source import PACKAGED, ModelChoice, RegistrySource
 from deepfakestream.settings import Settings
 
 Starter = Callable[..., Any]
@@ -103,7 +107,21 @@ def test_with_a_registry_in_trouble_at_start_the_packaged_model_speaks(
     service = start_service(source=type(served.source)(**trouble))
     assert version(service) == "0"
     waits = service.metric("deepfakestream_champion_waits")
-    assert waits == (1 if "missing" in trouble else 0)
+    assert waits == 1
+
+
+def test_with_the_registry_away_at_start_the_champion_that_answered_last_speaks(
+    start_service: Starter, served: Any
+) -> None:
+    last = ModelChoice(version="4", source="registry")
+    service = start_service(source=type(served.source)(down=True, answered_last=last))
+    assert version(service) == "4"
+    assert service.metric("deepfakestream_champion_waits") == 1
+    service.source.down = False
+    service.runtime.provider.refresh()
+    assert version(service) == "3"
+    assert service.metric("deepfakestream_champion_waits") == 0
+    assert service.source.answered_last == ModelChoice(version="3", source="registry")
 
 
 def test_nothing_is_answered_before_a_model_is_there(start_service: Starter, served: Any) -> None:
@@ -137,6 +155,56 @@ def test_a_workspace_without_a_registry_has_no_champion_and_gets_none_made(tmp_p
     assert source.champion() is None
     assert list(tmp_path.iterdir()) == []
     assert (source.directory(PACKAGED) / "spec.json").is_file()
+
+
+class TestKeptChampion:
+    """A champion that answered is kept with its files and their digest."""
+
+    CHOICE = ModelChoice(version="7", source="registry")
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        directory = version_folder(tmp_path / "work" / "models", 7, model_sha256(packaged_model_dir()))
+        shutil.copytree(packaged_model_dir(), directory)
+        return directory
+
+    def source(self, tmp_path: Path, **settings: Any) -> RegistrySource:
+        return RegistrySource(Settings(workspace=tmp_path, **settings))
+
+    def test_it_answers_without_a_registry(self, tmp_path: Path, folder: Path) -> None:
+        source = self.source(tmp_path)
+        source.keep(self.CHOICE, folder)
+        assert source.champion() == self.CHOICE
+        assert source.directory(self.CHOICE) == folder
+
+    def test_it_answers_while_the_registry_is_away(self, tmp_path: Path, folder: Path) -> None:
+        source = self.source(tmp_path, tracking_uri="http://127.0.0.1:9")
+        source.keep(self.CHOICE, folder)
+        assert source.kept() == self.CHOICE
+        assert source.directory(self.CHOICE) == folder
+        with pytest.raises(ServerError):
+            source.directory(ModelChoice(version="8", source="registry"))
+
+    @pytest.mark.parametrize("damage", ["changed", "missing", "no note", "damaged note", "note of a list"])
+    def test_it_is_never_used_when_damaged(self, tmp_path: Path, folder: Path, damage: str) -> None:
+        source = self.source(tmp_path)
+        source.keep(self.CHOICE, folder)
+        note = folder.parent / KEPT_FILE
+        if damage == "changed":
+            (folder / "spec.json").write_text("{}")
+        elif damage == "missing":
+            (folder / "model.onnx").unlink()
+        elif damage == "no note":
+            note.unlink()
+        else:
+            note.write_text("[]" if damage == "note of a list" else "{")
+        assert source.champion() is None
+        with pytest.raises(ServerError):
+            source.directory(self.CHOICE)
+
+    def test_the_packaged_model_needs_no_note(self, tmp_path: Path) -> None:
+        self.source(tmp_path).keep(PACKAGED, packaged_model_dir())
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_canary_errors_name_the_version(served: Any) -> None:

@@ -19,6 +19,7 @@ from deepfakestream.host.locks import in_turn
 from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.folder import ONNX_FILE, model_files, model_sha256
 from deepfakestream.registry.description import DESCRIPTION
+from deepfakestream.registry.kept import version_folder
 from deepfakestream.registry.mlmodel import write_mlmodel
 from deepfakestream.registry.store import (
     Store,
@@ -252,7 +253,7 @@ def fetch(store: Store, version: int) -> Path:
     """
     known = get_version(store, version)
     digest = known.tags.get(DIGEST_TAG, "")
-    folder = store.work_dir / "models" / f"{version}-{digest[:12] or 'unknown'}"
+    folder = version_folder(store.work_dir / "models", version, digest)
     if _holds(folder, digest):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from deepfakestream.errors import ServerError
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+from deepfakestream.registry.kept import keep, kept
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
@@ -33,6 +35,14 @@ class ModelSource(Protocol):
         """Return the folder with the choice's files, fetched if needed."""
         ...
 
+    def kept(self) -> ModelChoice | None:
+        """Return the champion that answered last on this machine, or None."""
+        ...
+
+    def keep(self, choice: ModelChoice, directory: Path) -> None:
+        """Note that the choice answers from now on."""
+        ...
+
 
 class RegistrySource:
     """The MLflow registry of the settings, and the package for version 0."""
@@ -41,13 +51,15 @@ class RegistrySource:
         self._settings = settings
 
     def champion(self) -> ModelChoice | None:
-        """Return the champion, or None where none is registered or the workspace has no registry yet.
+        """Return the champion, or None where none is registered.
+
+        A workspace without a registry has the champion that was kept in it, if any: a bento is one.
 
         Raises:
             ServerError: the registry does not answer.
         """
-        if self._settings.tracking_uri is None and not self._settings.mlflow_db.exists():
-            return None  # asking would make an empty registry
+        if not self._has_registry:
+            return self.kept()
         from deepfakestream.registry.versions import CHAMPION, get_alias
 
         version = get_alias(mlflow_store(self._settings), CHAMPION)
@@ -65,4 +77,36 @@ class RegistrySource:
             return packaged_model_dir()
         from deepfakestream.registry.versions import fetch
 
-        return fetch(mlflow_store(self._settings), int(choice.version))
+        try:
+            if self._has_registry:
+                return fetch(mlflow_store(self._settings), int(choice.version))
+            raise ServerError(f"{self._settings.mlflow_db}: missing; start in the workspace of the registry")
+        except ServerError:
+            found = kept(self._models_dir)
+            if found is None or str(found[0]) != choice.version:
+                raise
+            return found[1]
+
+    def kept(self) -> ModelChoice | None:
+        """Return the champion that answered last on this machine, verified by digest, or None."""
+        found = kept(self._models_dir)
+        return None if found is None else ModelChoice(version=str(found[0]), source="registry")
+
+    def keep(self, choice: ModelChoice, directory: Path) -> None:
+        """Note that the choice answers from now on; the package needs no note.
+
+        Args:
+            choice: version that answers.
+            directory: folder with its files.
+        """
+        if choice.source == "registry":
+            keep(self._models_dir, int(choice.version), directory)
+
+    @property
+    def _has_registry(self) -> bool:
+        """Whether there is a registry to ask; asking for one that is not there would make an empty one."""
+        return self._settings.tracking_uri is not None or self._settings.mlflow_db.exists()
+
+    @property
+    def _models_dir(self) -> Path:
+        return self._settings.work_dir / "models"

@@ -60,10 +60,31 @@ class ModelProvider:
     def refresh(self) -> None:
         """Serve the champion if it is not served already; keep what is served if anything fails.
 
-        Where nothing is served yet and there is no champion to be had, the packaged model is.
+        Where nothing is served yet and the registry does not answer, the champion that answered last is
+        served. Without one, the packaged model is.
         """
-        wanted = self._wanted()
-        if wanted is not None and not self._serve(wanted) and self.current is None:
+        try:
+            champion = self._source.champion()
+        except Exception as error:  # noqa: BLE001 - without an answer what is served stays
+            _LOG.warning("the registry cannot be asked for the champion: %s", error)
+            if self.current is None:
+                self._serve_first(self._source.kept())
+                self._metrics.champion_waits(waits=True)
+            return
+        if self.current is None or self.current.choice != champion:
+            self._metrics.champion_waits(waits=champion is not None)
+            if self.current is None:
+                self._serve_first(champion)
+            elif champion is not None:
+                self._serve(champion)
+        is_served = self.current is not None and self.current.choice == champion
+        self._metrics.champion_waits(waits=champion is not None and not is_served)
+
+    def _serve_first(self, choice: ModelChoice | None) -> None:
+        """Serve the choice, or the packaged model where there is none or it fails."""
+        if choice is None:
+            _LOG.info("no champion is registered; serving the packaged model, version 0")
+        if choice is None or not self._serve(choice):
             self._serve(PACKAGED)
 
     def _run(self, poll_s: float) -> None:
@@ -74,23 +95,6 @@ class ModelProvider:
                 _LOG.exception("looking for a new model failed; what is served stays")
             self._stop.wait(poll_s)
 
-    def _wanted(self) -> ModelChoice | None:
-        """Return what to load, or None where nothing needs to be."""
-        try:
-            champion = self._source.champion()
-        except Exception as error:  # noqa: BLE001 - without an answer what is served stays
-            _LOG.warning("the registry cannot be asked for the champion: %s", error)
-            return PACKAGED if self.current is None else None
-        if champion is None:
-            self._metrics.champion_waits(waits=False)
-            if self.current is None:
-                _LOG.info("no champion is registered; serving the packaged model, version 0")
-                return PACKAGED
-            return None
-        is_served = self.current is not None and self.current.choice == champion
-        self._metrics.champion_waits(waits=not is_served)
-        return None if is_served else champion
-
     def _serve(self, choice: ModelChoice) -> bool:
         """Load, try and swap in; True where the choice answers from now on."""
         try:
@@ -100,8 +104,6 @@ class ModelProvider:
             return False
         previous, self.current = self.current, model
         self._failed = None if self._failed == choice else self._failed
-        if choice != PACKAGED:
-            self._metrics.champion_waits(waits=False)
         self._metrics.model_serves(model.engine.model, previous.engine.model if previous else None)
         _LOG.info("serving model version %s from the %s", choice.version, choice.source)
         return True
@@ -112,6 +114,7 @@ class ModelProvider:
         run_canary(engine)
         card = directory / CARD_FILE
         text = card.read_text(encoding="utf-8") if card.is_file() else None
+        self._source.keep(choice, directory)
         return ServedModel(choice=choice, engine=engine, card=text)
 
     def _report_failure(self, choice: ModelChoice, error: Exception) -> None:
