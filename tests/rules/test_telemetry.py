@@ -34,6 +34,16 @@ def test_every_switch_is_off_after_an_import(code: str) -> None:
     assert {name: found.get(name) for name in SWITCHES} == SWITCHES
 
 
+def test_onnx_runtime_keeps_no_events_for_sending(tmp_path: Path) -> None:
+    """With its telemetry on, ONNX Runtime writes a database into the user's cache when it is imported."""
+    environment_after(
+        "from deepfakestream import open_model; open_model(detector='fast')",
+        HOME=str(tmp_path),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_who_sets_a_switch_keeps_it() -> None:
     assert environment_after("import deepfakestream", DO_NOT_TRACK="false")["DO_NOT_TRACK"] == "false"
 
