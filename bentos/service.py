@@ -9,6 +9,7 @@ malformed form with 500.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,11 @@ NAME = "deepfakestream"
 REQUEST_TIMEOUT_S = 24 * 3600
 """BentoML's own limit on a request. Admission limits uploads, and the runtime limits scans."""
 
+BENTO_WORKSPACE = Path(__file__).parents[1] / "workspace"
+"""What `bentos.build` puts into a bento; a checkout has no such folder."""
+
+if BENTO_WORKSPACE.is_dir():
+    os.environ.setdefault("DEEPFAKESTREAM_WORKSPACE", str(BENTO_WORKSPACE))
 RUNTIME = Runtime()
 
 

@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import venv
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from deepfakestream import open_model
+from tests.environments import make_environment
 
 pytestmark = pytest.mark.slow
 
@@ -57,18 +56,10 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Copies of the installed packages that the lock of the base names, by their own lists of files."""
+    """An environment with the base and the wheel."""
     folder, workspace = tmp_path_factory.mktemp("installed") / "venv", tmp_path_factory.mktemp("workspace")
-    venv.create(folder, with_pip=False)
+    make_environment(folder, requirements=ROOT / "infra" / "locks" / "scan.lock", wheel=wheel)
     made = Environment(folder, workspace)
-    for line in (ROOT / "infra" / "locks" / "scan.lock").read_text().splitlines():
-        found = distribution(line.split("==")[0])
-        for file in found.files or []:
-            source, target = Path(str(found.locate_file(file))), made.site_packages / file
-            if ".." not in file.parts and source.suffix != ".pyc" and source.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, target)
-    shutil.unpack_archive(wheel, made.site_packages, "zip")
     shutil.copy2(ROOT / "params.yaml", workspace / "params.yaml")
     return made
 
