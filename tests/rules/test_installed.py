@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deepfakestream import open_model
-from tests.environments import make_environment
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,9 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def environment(
+    wheel: Path, make_environment: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
     """An environment with the base and the wheel."""
     folder, workspace = tmp_path_factory.mktemp("installed") / "venv", tmp_path_factory.mktemp("workspace")
     make_environment(folder, requirements=ROOT / "infra" / "locks" / "scan.lock", wheel=wheel)
