@@ -15,7 +15,7 @@ from deepfakestream.media.types import RGBImage
 MIN_CLEARANCE = 0.02
 """Of the points that make a face from the picture's border, over the longer side of the box."""
 FOREHEAD = 0.10
-"""Above the eyes, over the longer side of the box; both limits are measured by tests/bench/test_cut_faces.py."""
+"""Above the eyes, over the longer side of the box; `tests/bench/test_cut_faces.py` measures both limits."""
 
 
 def crop_face(
