@@ -1,9 +1,9 @@
 """The inference service: `bentoml serve bentos.service:DeepfakeStream`.
 
-BentoML runs the workers, gives each its device, and answers /livez, /readyz and /metrics. The endpoints are a
-mounted ASGI application and not BentoML methods, because a BentoML file field reads the whole upload into
-memory on the event loop, downloads from an address where it gets text instead of a file, and answers a
-malformed form with 500.
+BentoML runs the workers, gives each its device, and answers /livez and /readyz. The endpoints are a mounted
+ASGI application and not BentoML methods, because a BentoML file field reads the whole upload into memory on
+the event loop, downloads from an address where it gets text instead of a file, and answers a malformed form
+with 500.
 """
 
 from __future__ import annotations
