@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
+TEST_PROCESSES ?= 2
 STAMP := build/setup.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # Only silences pip's advice about running as root; indexes and proxies are pip's own settings.
@@ -36,8 +37,9 @@ sample: setup    ## only the demo's labelled sample: make sample FOLDER=folder
 up: setup        ## MLflow, Prefect, flows and service on 127.0.0.1; Ctrl-C stops them
 	$(BIN)/deepfakestream up
 
-test: setup      ## fast tests
-	$(BIN)/python -m pytest -m "not slow and not bench"
+# Each file's tests stay in one process, so fixtures of modules are made once.
+test: setup      ## fast tests, in TEST_PROCESSES processes (2)
+	$(BIN)/python -m pytest -m "not slow and not bench" --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-slow: setup ## real servers, training, end to end
 	$(BIN)/python -m pytest -m "slow and not bench"

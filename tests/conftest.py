@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from deepfakestream.model.spec import DetectorSpec
 
 REPOSITORY = Path(__file__).parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that run tests share the cores; threads of PyTorch that wait for a core spin.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Whether somebody has fetched the tower must not decide what a test sees; tests of it ask for it.
 os.environ["DEEPFAKESTREAM_DETECTOR"] = "fast"
 
