@@ -9,6 +9,8 @@ from scipy.stats import binomtest
 
 from deepfakestream.forge.degrade import h264
 
+pytestmark = pytest.mark.slow  # the packaged model scores some hundred crops
+
 MAX_P_VALUE = 0.05
 MAX_SHARE_TURNED_FAKE = 0.10
 """At `balanced`, in a good picture or a bad one: the share of real faces that may be called fake."""

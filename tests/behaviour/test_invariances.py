@@ -13,6 +13,8 @@ from deepfakestream.faces.boxes import longer_side
 from deepfakestream.faces.crop import crop_face
 from deepfakestream.scanning.engine import verdict_of
 
+pytestmark = pytest.mark.slow  # the packaged model scores some hundred crops
+
 MAX_MEAN_CHANGE = 0.10
 """In p_fake: what a person would call the same score."""
 MAX_ROUNDING = 1e-4

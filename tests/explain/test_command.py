@@ -35,16 +35,21 @@ def two_people(astronaut, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["tiny", pytest.param("packaged", marks=pytest.mark.slow)])
-def model_dir(request, tmp_path_factory):
-    """The packaged model, and a small one like it that is explained in seconds."""
-    if request.param == "packaged":
-        return packaged_model_dir()
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
     spec = tiny_spec()
     torch.manual_seed(7)
     folder = tmp_path_factory.mktemp("tiny")
     save_model(create_network(spec.network), spec, folder)
     return folder
+
+
+@pytest.fixture(scope="module", params=["tiny", pytest.param("packaged", marks=pytest.mark.slow)])
+def model_dir(request):
+    """The packaged model, and a small one like it that is explained in seconds."""
+    if request.param == "packaged":
+        return packaged_model_dir()
+    return request.getfixturevalue("tiny_model")
 
 
 def tiny_spec():
@@ -71,16 +76,14 @@ def test_every_face_gets_a_picture_and_its_numbers(written):
         assert picture.std() > 20
 
 
-def test_a_folder_of_an_earlier_run_keeps_no_picture_of_it(two_people, tmp_path_factory):
+def test_a_folder_of_an_earlier_run_keeps_no_picture_of_it(two_people, tiny_model, tmp_path):
     """The page would not show them; a picture that no record names belongs to somebody else."""
-    spec, out = tiny_spec(), tmp_path_factory.mktemp("again")
-    save_model(create_network(spec.network), spec, out / "model")
     for name in ("face-01.png", "face-02.png", "face-07.png"):
-        (out / name).write_bytes(b"earlier")
+        (tmp_path / name).write_bytes(b"earlier")
     earlier = {"faces": [{"picture": "face-01.png"}, {"picture": "face-02.png"}]}
-    (out / "explanation.json").write_text(json.dumps(earlier))
-    explain(two_people, out, num_faces=1, model_dir=out / "model")
-    assert {path.name for path in out.glob("*.png")} == {"face-01.png", "face-07.png"}
+    (tmp_path / "explanation.json").write_text(json.dumps(earlier))
+    explain(two_people, tmp_path, num_faces=1, model_dir=tiny_model)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"face-01.png", "face-07.png"}
 
 
 def test_the_score_is_the_one_of_scan(written, model_dir, two_people):

@@ -63,7 +63,12 @@ def mirrored(
 
 class TestRoundTrip:
     @pytest.mark.parametrize(
-        ("variant", "pooling"), [("stacked", "avg"), ("dual", "gwap"), ("ensemble", "avg")]
+        ("variant", "pooling"),
+        [
+            ("stacked", "avg"),
+            pytest.param("dual", "gwap", marks=pytest.mark.slow),
+            pytest.param("ensemble", "avg", marks=pytest.mark.slow),
+        ],
     )
     def test_both_files_score_alike(
         self, write_model: Callable[..., Path], variant: str, pooling: str
@@ -73,6 +78,7 @@ class TestRoundTrip:
         found = open_scorer(folder, device="cpu").logits(crops)
         np.testing.assert_allclose(found, _torch_logits(folder, crops), atol=1e-5)
 
+    @pytest.mark.slow
     def test_both_files_score_a_mirrored_network_alike(self, mirrored: Saved) -> None:
         crops = _crops(3)
         scorer = open_scorer(mirrored.folder, device="cpu")
@@ -80,6 +86,7 @@ class TestRoundTrip:
         np.testing.assert_allclose(found, _torch_logits(mirrored.folder, crops), atol=1e-5)
         np.testing.assert_allclose(found, scorer.logits(crops[:, :, ::-1]), atol=1e-5)
 
+    @pytest.mark.slow
     def test_saved_network_scores_as_it_is_left(self, mirrored: Saved) -> None:
         crops = _crops(3)
         np.testing.assert_allclose(
@@ -87,6 +94,7 @@ class TestRoundTrip:
         )
         assert read_spec(mirrored.folder) == mirrored.spec
 
+    @pytest.mark.slow
     def test_saving_again_gives_the_same_files(self, model_dir: Path, tmp_path: Path) -> None:
         network, spec = load_network(model_dir)
         save_model(network, spec, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -118,41 +119,59 @@ def _faces(media_id: str, levels: Sequence[float]) -> StoredFaces:
     return StoredFaces(media_id=media_id, num_frames=2, notes=(), faces=faces)
 
 
+def build_workspace(
+    root: Path, empty_store: Path, *, num_items: int = 80, num_without_face: int = 0, slope: float = 1.0
+) -> Settings:
+    """Make a workspace with items, crops and a trained model; fakes are brighter than reals."""
+    settings = Settings(workspace=root, device="cpu", tracking_uri=None)
+    settings.work_dir.mkdir(exist_ok=True)
+    shutil.copyfile(empty_store, settings.work_dir / "mlflow.db")
+    items = [_item(index, "fake" if index % 2 else "real") for index in range(num_items)]
+    settings.data_dir.mkdir(exist_ok=True)
+    write_manifest(settings.data_dir, to_frame(items))
+    rng = np.random.default_rng(3)
+    results = []
+    for index, item in enumerate(items):
+        level = np.clip(rng.normal(150 if item["label"] == "fake" else 106, 28, size=2), 0, 255)
+        results.append((item, _faces(item["media_id"], level.round() if index >= num_without_face else [])))
+    rows = to_frame(items).set_index("media_id", drop=False).astype(object)
+    rows = rows.where(rows.notna(), None)
+    assemble(
+        settings.artifacts_dir / "extract",
+        [(rows.loc[item["media_id"]].to_dict(), stored) for item, stored in results],
+        shard_size=64,
+        spec=EXTRACTION,
+    )
+    train_dir = settings.artifacts_dir / "train"
+    write_brightness_model(train_dir, slope=slope)
+    (train_dir / "run.json").write_text(json.dumps({"run_id": "unknown-run", "experiment": "x"}))
+    return settings
+
+
 @pytest.fixture
 def make_workspace(tmp_path: Path, empty_store: Path) -> Callable[..., Settings]:
-    """Make a workspace with items, crops and a trained model; fakes are brighter than reals."""
+    """The function `build_workspace`, for the test's own folder."""
+    return functools.partial(build_workspace, tmp_path, empty_store)
 
-    def make(*, num_items: int = 80, num_without_face: int = 0, slope: float = 1.0) -> Settings:
-        settings = Settings(workspace=tmp_path, device="cpu", tracking_uri=None)
-        settings.work_dir.mkdir(exist_ok=True)
-        shutil.copyfile(empty_store, settings.work_dir / "mlflow.db")
-        items = [_item(index, "fake" if index % 2 else "real") for index in range(num_items)]
-        settings.data_dir.mkdir(exist_ok=True)
-        write_manifest(settings.data_dir, to_frame(items))
-        rng = np.random.default_rng(3)
-        results = []
-        for index, item in enumerate(items):
-            level = np.clip(rng.normal(150 if item["label"] == "fake" else 106, 28, size=2), 0, 255)
-            results.append(
-                (item, _faces(item["media_id"], level.round() if index >= num_without_face else []))
-            )
-        rows = to_frame(items).set_index("media_id", drop=False).astype(object)
-        rows = rows.where(rows.notna(), None)
-        assemble(
-            settings.artifacts_dir / "extract",
-            [(rows.loc[item["media_id"]].to_dict(), stored) for item, stored in results],
-            shard_size=64,
-            spec=EXTRACTION,
-        )
-        train_dir = settings.artifacts_dir / "train"
-        write_brightness_model(train_dir, slope=slope)
-        (train_dir / "run.json").write_text(json.dumps({"run_id": "unknown-run", "experiment": "x"}))
-        return settings
 
-    return make
+@pytest.fixture(scope="session")
+def make_template(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Callable[..., Settings]:
+    """The function `build_workspace`, for a new folder that several tests copy."""
+    return lambda **options: build_workspace(tmp_path_factory.mktemp("template"), empty_store, **options)
 
 
 @pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Settings], Settings]:
+    """Copy a workspace to the test's own folder: making one takes seconds, copying it does not."""
+
+    def copy(template: Settings) -> Settings:
+        shutil.copytree(template.workspace, tmp_path, dirs_exist_ok=True)
+        return template.model_copy(update={"workspace": tmp_path})
+
+    return copy
+
+
+@pytest.fixture(scope="session")
 def write_model() -> Callable[..., None]:
     """Write another trained model into a folder."""
     return write_brightness_model

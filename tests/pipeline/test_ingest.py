@@ -207,6 +207,7 @@ def test_a_recorded_set_that_is_not_here_is_not_replaced(
     assert (settings.workspace / "data.dvc").read_bytes() == pointer
 
 
+@pytest.mark.slow
 def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Settings) -> None:
     workspace.create(settings.workspace)
     first = take(source, settings)
@@ -216,6 +217,7 @@ def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Sett
     assert take(source, settings).num_items == first.num_items + 1
 
 
+@pytest.mark.slow
 def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_the_new_one(
     source: Path, settings: Settings, tmp_path: Path
 ) -> None:

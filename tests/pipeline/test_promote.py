@@ -20,6 +20,7 @@ from deepfakestream.wiring import mlflow_store
 
 Make = Callable[..., Settings]
 Write = Callable[..., None]
+Copy = Callable[[Settings], Settings]
 EVALUATE = EvaluateParams(num_bootstrap=20, robustness_faces=0)
 POLICY = PromoteParams(
     min_auc=0.6, max_ece=0.5, min_groups=20, min_new_items=10, auc_margin=0.02, confidence=0.9
@@ -48,6 +49,32 @@ def _train_and_promote(
     return promote.run(policy, settings=settings, packaged=version_0)
 
 
+@pytest.fixture(scope="module")
+def evaluation(make_template: Make) -> Settings:
+    """A workspace whose model was evaluated."""
+    settings = make_template()
+    evaluate.run(EVALUATE, settings=settings)
+    return settings
+
+
+@pytest.fixture
+def evaluated(evaluation: Settings, copy_of: Copy) -> Settings:
+    return copy_of(evaluation)
+
+
+@pytest.fixture(scope="module")
+def promotion(make_template: Make, write_model: Write) -> Settings:
+    """A workspace whose first model is champion."""
+    settings = make_template()
+    assert _train_and_promote(settings, write_model, slope=1.0, name="first").promoted
+    return settings
+
+
+@pytest.fixture
+def promoted(promotion: Settings, copy_of: Copy) -> Settings:
+    return copy_of(promotion)
+
+
 def _ledger(settings: Settings) -> list[dict[str, Any]]:
     return read_entries(settings.work_dir / "promotions.jsonl")
 
@@ -58,55 +85,45 @@ def test_not_evaluated(make_workspace: Make) -> None:
         promote.run(POLICY, settings=settings)
 
 
-def test_evaluation_of_another_model(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    evaluate.run(EVALUATE, settings=settings)
-    write_model(settings.artifacts_dir / "train", slope=2.0)
+def test_evaluation_of_another_model(evaluated: Settings, write_model: Write) -> None:
+    write_model(evaluated.artifacts_dir / "train", slope=2.0)
     with pytest.raises(DataError, match="about another model"):
-        promote.run(POLICY, settings=settings)
+        promote.run(POLICY, settings=evaluated)
 
 
-def test_an_evaluation_of_which_a_file_is_missing(make_workspace: Make) -> None:
-    settings = make_workspace()
-    evaluate.run(EVALUATE, settings=settings)
-    (settings.artifacts_dir / "evaluate" / "MODEL_CARD.md").unlink()
+def test_an_evaluation_of_which_a_file_is_missing(evaluated: Settings) -> None:
+    (evaluated.artifacts_dir / "evaluate" / "MODEL_CARD.md").unlink()
     with pytest.raises(DataError, match=r"MODEL_CARD\.md: .*'dvc repro evaluate'"):
-        promote.run(POLICY, settings=settings)
+        promote.run(POLICY, settings=evaluated)
 
 
-def test_test_split_has_changed(make_workspace: Make) -> None:
-    settings = make_workspace()
-    evaluate.run(EVALUATE, settings=settings)
-    path = settings.data_dir / "manifest.parquet"
+def test_test_split_has_changed(evaluated: Settings) -> None:
+    path = evaluated.data_dir / "manifest.parquet"
     manifest = pd.read_parquet(path)
     manifest.loc[manifest.index[0], "split"] = "val"
     manifest.to_parquet(path)
     with pytest.raises(DataError, match="test split has changed"):
-        promote.run(POLICY, settings=settings)
+        promote.run(POLICY, settings=evaluated)
 
 
 @pytest.mark.parametrize(
     ("column", "value"), [("label", "fake"), ("manipulation", "another"), ("group_id", "another")]
 )
-def test_the_truth_about_a_test_file_was_corrected(make_workspace: Make, column: str, value: str) -> None:
-    settings = make_workspace()
-    evaluate.run(EVALUATE, settings=settings)
-    path = settings.data_dir / "manifest.parquet"
+def test_the_truth_about_a_test_file_was_corrected(evaluated: Settings, column: str, value: str) -> None:
+    path = evaluated.data_dir / "manifest.parquet"
     manifest = pd.read_parquet(path)
     real = manifest.index[(manifest["split"] == "test") & (manifest["label"] == "real")][0]
     manifest.loc[real, column] = value
     manifest.to_parquet(path)
     with pytest.raises(DataError, match="labels or source groups of test files were corrected since"):
-        promote.run(POLICY, settings=settings)
+        promote.run(POLICY, settings=evaluated)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "null", "{", '{"metrics": {}}'])
-def test_an_evaluation_that_is_none(make_workspace: Make, content: str) -> None:
-    settings = make_workspace()
-    evaluate.run(EVALUATE, settings=settings)
-    (settings.artifacts_dir / "evaluate" / "metrics.json").write_text(content)
+def test_an_evaluation_that_is_none(evaluated: Settings, content: str) -> None:
+    (evaluated.artifacts_dir / "evaluate" / "metrics.json").write_text(content)
     with pytest.raises(DataError, match="'dvc repro evaluate'"):
-        promote.run(POLICY, settings=settings)
+        promote.run(POLICY, settings=evaluated)
 
 
 def test_first_model_is_compared_with_version_0(make_workspace: Make, write_model: Write) -> None:
@@ -126,35 +143,31 @@ def test_first_model_is_compared_with_version_0(make_workspace: Make, write_mode
     assert versions.get_version(mlflow_store(settings), 1).tags["gate_outcome"] == "PROMOTE"
 
 
-def test_again_changes_nothing(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    again = promote.run(POLICY, settings=settings)
+def test_again_changes_nothing(promoted: Settings) -> None:
+    again = promote.run(POLICY, settings=promoted)
     assert again.promoted
     assert again.describe() == "version 1 is champion already; nothing changed"
-    assert len(_ledger(settings)) == 1
+    assert len(_ledger(promoted)) == 1
 
 
 @pytest.mark.parametrize("seen_failing", [False, True])
 def test_what_a_lost_registry_cut_off_after_the_move_is_completed(
-    make_workspace: Make, write_model: Write, *, seen_failing: bool
+    promoted: Settings, *, seen_failing: bool
 ) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    (entry,) = _ledger(settings)
-    open_client(mlflow_store(settings)).delete_model_version_tag(
-        settings.registered_model, "1", "gate_decision_id"
+    (entry,) = _ledger(promoted)
+    open_client(mlflow_store(promoted)).delete_model_version_tag(
+        promoted.registered_model, "1", "gate_decision_id"
     )
     if seen_failing:
-        path = settings.work_dir / "promotions.jsonl"
+        path = promoted.work_dir / "promotions.jsonl"
         append_entry(path, {**entry, "promoted": False, "outcome": "HOLD", "reasons": ["it went away"]})
-    again = promote.run(POLICY, settings=settings)
+    again = promote.run(POLICY, settings=promoted)
     assert again.promoted
     assert again.test_set_uses == 1
-    assert versions.get_version(mlflow_store(settings), 1).tags["gate_decision_id"] == entry["decision_id"]
-    assert versions.get_version(mlflow_store(settings), 1).tags["gate_outcome"] == "PROMOTE"
-    assert _ledger(settings)[-1] == entry
-    assert len(_ledger(settings)) == (3 if seen_failing else 1)
+    assert versions.get_version(mlflow_store(promoted), 1).tags["gate_decision_id"] == entry["decision_id"]
+    assert versions.get_version(mlflow_store(promoted), 1).tags["gate_outcome"] == "PROMOTE"
+    assert _ledger(promoted)[-1] == entry
+    assert len(_ledger(promoted)) == (3 if seen_failing else 1)
 
 
 def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -> None:
@@ -167,54 +180,46 @@ def test_below_the_floor_is_rejected(make_workspace: Make, write_model: Write) -
     assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) == 1
 
 
-def test_worse_challenger_never_becomes_champion(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
+def test_worse_challenger_never_becomes_champion(promoted: Settings, write_model: Write) -> None:
     lenient = POLICY.model_copy(update={"min_auc": 0.0, "max_ece": 1.0})
-    worse = _train_and_promote(settings, write_model, slope=-1.0, name="worse", policy=lenient)
+    worse = _train_and_promote(promoted, write_model, slope=-1.0, name="worse", policy=lenient)
     assert not worse.promoted
     assert worse.decision is not None
     assert worse.decision.outcome == "REJECT"
-    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
-    assert versions.get_alias(mlflow_store(settings), versions.CHALLENGER) == 2
-    assert [entry["outcome"] for entry in _ledger(settings)] == ["PROMOTE", "REJECT"]
-    assert _ledger(settings)[1]["test_set_uses"] == 2
+    assert versions.get_alias(mlflow_store(promoted), versions.CHAMPION) == 1
+    assert versions.get_alias(mlflow_store(promoted), versions.CHALLENGER) == 2
+    assert [entry["outcome"] for entry in _ledger(promoted)] == ["PROMOTE", "REJECT"]
+    assert _ledger(promoted)[1]["test_set_uses"] == 2
 
 
-def test_equal_challenger_needs_new_items(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    same_items = _train_and_promote(settings, write_model, slope=1.5, name="second")
+def test_equal_challenger_needs_new_items(promoted: Settings, write_model: Write) -> None:
+    same_items = _train_and_promote(promoted, write_model, slope=1.5, name="second")
     assert same_items.decision is not None
     assert (same_items.promoted, same_items.decision.outcome) == (False, "HOLD")
-    new_items = _train_and_promote(settings, write_model, slope=1.5, name="third", learned_until=LATER)
+    new_items = _train_and_promote(promoted, write_model, slope=1.5, name="third", learned_until=LATER)
     assert (new_items.promoted, new_items.champion_before) == (True, 1)
-    assert versions.get_alias(mlflow_store(settings), versions.PREVIOUS) == 1
+    assert versions.get_alias(mlflow_store(promoted), versions.PREVIOUS) == 1
 
 
 def test_a_champion_that_does_not_say_what_it_learned_from_must_be_beaten(
-    make_workspace: Make, write_model: Write
+    promoted: Settings, write_model: Write
 ) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    open_client(mlflow_store(settings)).delete_model_version_tag(
-        settings.registered_model, "1", "trained_until"
+    open_client(mlflow_store(promoted)).delete_model_version_tag(
+        promoted.registered_model, "1", "trained_until"
     )
-    equal = _train_and_promote(settings, write_model, slope=1.5, name="second", learned_until=LATER)
+    equal = _train_and_promote(promoted, write_model, slope=1.5, name="second", learned_until=LATER)
     assert not equal.promoted
 
 
-def test_version_and_run_say_what_was_decided(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
-    version = versions.get_version(mlflow_store(settings), 1)
-    entry = _ledger(settings)[0]
+def test_version_and_run_say_what_was_decided(promoted: Settings) -> None:
+    version = versions.get_version(mlflow_store(promoted), 1)
+    entry = _ledger(promoted)[0]
     assert version.tags["gate_decision_id"] == entry["decision_id"]
     assert version.tags["gate_compared_with"] == "version 0"
     assert (version.tags["trained_until"], version.tags["train_items"]) == (EARLIER, "40")
     assert entry["decided_at"] in version.description
     assert {"git_commit", "dvc_data_md5", "params_sha256", "model_sha256"} <= set(version.tags)
-    client = open_client(mlflow_store(settings))
+    client = open_client(mlflow_store(promoted))
     run = client.get_run(version.run_id)
     assert run.data.tags["registered_version"] == "1"
     assert [file.path for file in client.list_artifacts(version.run_id, "promote")] == [
@@ -248,12 +253,10 @@ def test_champion_of_other_crops_is_scored_on_its_own(make_workspace: Make, writ
     assert decision.difference.champion_auc == 1.0  # of the files, which are easier than the stored crops
 
 
-def test_champion_moved_meanwhile(make_workspace: Make, write_model: Write) -> None:
-    settings = make_workspace()
-    _train_and_promote(settings, write_model, slope=1.0, name="first")
+def test_champion_moved_meanwhile(promoted: Settings) -> None:
     with pytest.raises(GateError, match=r"\b1\b.*\b7\b.*\b3\b"):
-        champion.make_champion(mlflow_store(settings), 7, expected=3)
-    assert versions.get_alias(mlflow_store(settings), versions.CHAMPION) == 1
+        champion.make_champion(mlflow_store(promoted), 7, expected=3)
+    assert versions.get_alias(mlflow_store(promoted), versions.CHAMPION) == 1
 
 
 class TestLedger:

@@ -55,14 +55,21 @@ class Workshop:
         return promote.run(POLICY, settings=self.settings, again=again, packaged=packaged)
 
 
-@pytest.fixture
-def shop(make_workspace: Callable[..., Settings], write_model: Callable[..., None]) -> Workshop:
+@pytest.fixture(scope="module")
+def two_promotions(make_template: Callable[..., Settings], write_model: Callable[..., None]) -> Settings:
     """Version 2 is champion, version 1 was."""
-    made = Workshop(make_workspace(), write_model)
+    made = Workshop(make_template(), write_model)
     for name in ("first", "second"):
         made.train(name)
         assert made.promote().promoted
-    return made
+    return made.settings
+
+
+@pytest.fixture
+def shop(
+    two_promotions: Settings, copy_of: Callable[[Settings], Settings], write_model: Callable[..., None]
+) -> Workshop:
+    return Workshop(copy_of(two_promotions), write_model)
 
 
 def test_the_removed_version_is_refused_until_somebody_insists(shop):
