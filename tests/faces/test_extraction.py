@@ -288,6 +288,7 @@ def test_no_more_than_four_full_frames_are_held(extraction_spec, budget, face_cl
     assert scripted.calls == [4, 4, 2]
 
 
+@pytest.mark.slow
 def test_fewer_large_frames_are_held(extraction_spec, budget, tmp_path):
     """Ten frames of 16 megapixels: two at a time."""
     frames = [Image.new("L", (4096, 4096), 20 * k) for k in range(10)]

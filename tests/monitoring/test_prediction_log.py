@@ -116,6 +116,7 @@ def _write_many(path: Path, name: str, start: multiprocessing.synchronize.Barrie
         log.append(result(face_px=float(index)), prediction_id=f"{name}-{index}", channel="http")
 
 
+@pytest.mark.slow
 def test_several_processes_make_and_write_the_log_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)

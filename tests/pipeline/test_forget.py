@@ -116,6 +116,7 @@ def dvc_status(settings: Settings) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_file_but_its_tombstone(settings: Settings) -> None:
     row = row_of(settings, LOOSE)
     content = (settings.data_dir / row["path"]).read_bytes()

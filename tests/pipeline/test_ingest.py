@@ -184,6 +184,7 @@ def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, se
     assert take(source, settings).data_digest == first.data_digest
 
 
+@pytest.mark.slow
 def test_a_recorded_set_that_is_not_here_is_not_replaced(
     source: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def workspace(tmp_path: Path) -> Settings:
     return Settings(workspace=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_retraining_on_unchanged_inputs_makes_another_model(workspace):
     runs = workspace.workspace / "runs.txt"
     assert reproduce(workspace, "train")

@@ -99,6 +99,7 @@ def test_a_bad_item_fails_alone(
     assert len(stored(crop_job, "good").faces) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_takes_only_its_item_along(
     tmp_path: Path, crop_job: FaceJob, write_picture: Callable[..., Path], face_clip: Path
 ) -> None:

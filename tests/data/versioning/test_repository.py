@@ -27,6 +27,7 @@ def test_a_failing_command_is_explained(tmp_path: Path) -> None:
         DvcRepo(tmp_path).status()
 
 
+@pytest.mark.slow
 def test_a_damaged_lock_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     workspace.create(tmp_path)
     (tmp_path / "data").mkdir()
