@@ -99,6 +99,13 @@ def open_model(
 ) -> Model:
     """Load a detector. Loading takes about a second; a scan of an image takes less.
 
+    Example:
+        >>> model = open_model(operating_point="low_fpr")
+        >>> for result in model.scan_many(["face.jpg", "clip.mp4"]):
+        ...     print(result.file, result.verdict, result.p_fake)
+        face.jpg likely_real 0.057
+        clip.mp4 likely_fake 0.981
+
     Args:
         model_dir: model folder; default: the model inside the package.
         operating_point: threshold of the verdicts: `balanced`, `low_fpr` or `high_recall`.
@@ -129,6 +136,15 @@ def scan(path: FilePath, *, on_progress: OnProgress | None = None) -> ScanResult
     """Return the verdict of the packaged model on one image or video; see `Model.scan`.
 
     The model is loaded at the first call and kept.
+
+    Example:
+        >>> result = scan("face.jpg")
+        >>> print(result.verdict, result.message)
+        likely_real Likely real: the score is 0.06 on a scale from 0 (real) to 1 (fake), and this model ...
+
+    Args:
+        path: the file.
+        on_progress: is called with the frames that were searched, and how many are searched at most.
     """
     return _packaged_model().scan(path, on_progress=on_progress)
 

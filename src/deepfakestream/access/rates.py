@@ -32,7 +32,12 @@ class RateLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, client: str, per_minute: int) -> RateState:
-        """Take one request out of a client's bucket, if there is one."""
+        """Take one request out of a client's bucket, if there is one.
+
+        Args:
+            client: name of the API key.
+            per_minute: requests a minute that it may send.
+        """
         now = self._clock()
         level, filled_at = self._buckets.pop(client, (float(per_minute), now))
         level = min(float(per_minute), level + (now - filled_at) * per_minute / PERIOD_S)

@@ -210,7 +210,11 @@ def read_images(extract_dir: Path, rows: pd.DataFrame) -> Iterator[RGBImage]:
 
 
 def encode_image(rgb: RGBImage) -> bytes:
-    """Return a picture as PNG bytes: without loss, so that no compression artefact is added."""
+    """Return a picture as PNG bytes: without loss, so that no compression artefact is added.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+    """
     done, encoded = cv2.imencode(
         ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3]
     )

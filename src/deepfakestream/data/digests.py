@@ -27,7 +27,11 @@ def tables_digest(manifest: pd.DataFrame, crops: pd.DataFrame) -> str:
 
 
 def table_digest(table: pd.DataFrame) -> str:
-    """Return a digest of crops, labels and splits, and of the groups and sets that decide on pairs."""
+    """Return a digest of crops, labels and splits, and of the groups and sets that decide on pairs.
+
+    Args:
+        table: one row a crop, columns as in `columns.CROP_COLUMNS`.
+    """
     rows = table["crop_sha256"]
     for column in ("label", "split", "group_id", "source"):
         rows = rows + "\t" + table[column]
@@ -35,5 +39,9 @@ def table_digest(table: pd.DataFrame) -> str:
 
 
 def set_sha256(items: pd.DataFrame) -> str:
-    """Return the identity of a test set: the digest of its media ids."""
+    """Return the identity of a test set: the digest of its media ids.
+
+    Args:
+        items: one row an item, with the column `media_id`.
+    """
     return hashlib.sha256("\n".join(sorted(items["media_id"])).encode()).hexdigest()

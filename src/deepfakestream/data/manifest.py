@@ -73,7 +73,7 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def item_names(manifest: pd.DataFrame) -> pd.Series[str]:
-    """Return what people call each item: the source that it came from, and its path there."""
+    """Return `source/path` of each item, `(N,)`, with the index of the manifest's rows."""
     return manifest["source"].astype(str) + "/" + manifest["original_name"].astype(str)
 
 

@@ -15,10 +15,13 @@ QUARANTINED_FILE = "quarantined.parquet"
 
 
 def read_usable_crops(artifacts_dir: Path) -> pd.DataFrame:
-    """Return the crop table without the crops that validation excluded: what training may see.
+    """Return the crops that training may see, one row each: without those that validation excluded.
 
     A fake's label says that a face in it was faked, not which: of the fakes in the split train, only the
     faces of subjects stay. The other splits keep every face, as a scan would score them.
+
+    Args:
+        artifacts_dir: folder with `extract/` and `validate/`.
 
     Raises:
         DataError: the crops have not been extracted or not been validated.

@@ -103,7 +103,7 @@ def quantiles(resampled: FloatArray, levels: tuple[float, ...]) -> tuple[float, 
     """Return quantiles of a statistic over the resamples; None where it was mostly undefined (NaN).
 
     Args:
-        resampled: value of the statistic on each resample.
+        resampled: `(num_bootstrap,)`, value of the statistic on each resample.
         levels: quantiles, e.g. 0.025 and 0.975.
     """
     defined = resampled[np.isfinite(resampled)]
@@ -123,7 +123,7 @@ def quantiles_around(
 
     Args:
         value: of the statistic on all items.
-        resampled: value of the statistic on each resample.
+        resampled: `(num_bootstrap,)`, value of the statistic on each resample.
         levels: quantiles, e.g. 0.025 and 0.975.
     """
     found = quantiles(resampled, levels)

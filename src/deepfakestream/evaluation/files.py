@@ -114,7 +114,7 @@ def drift_reference(scores: pd.DataFrame) -> pd.DataFrame:
     """Return what predictions are compared with: `p_fake` and the drift features, NaN where not measured.
 
     Args:
-        scores: from `scores.score_media`.
+        scores: one row a file, from `scores.score_media`.
     """
     reference = scores[["p_fake", *FEATURE_NAMES]].copy()
     unmeasured = [name for name in FEATURE_NAMES if name not in MEASURED_ON_CROPS]

@@ -81,7 +81,11 @@ def noise(rgb: RGBImage, rng: np.random.Generator, *, sigma: float) -> RGBImage:
 
 
 def screenshot(rgb: RGBImage) -> RGBImage:
-    """Return the picture as a screen shows it and a screenshot keeps it: resampled, darker gamma, JPEG 85."""
+    """Return the picture as a screen shows it and a screenshot keeps it: resampled, darker gamma, JPEG 85.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+    """
     height, width = rgb.shape[:2]
     shown = _resized(rgb, round(width * 1.37), round(height * 1.37)).astype(np.float32) / 255.0
     dimmed = _uint8(np.rint(255.0 * shown**1.1))

@@ -33,7 +33,11 @@ MIN_B = 1.0
 
 
 def ita_deg(rgb: RGBImage) -> float:
-    """Return the ITA in degrees, higher for lighter skin; NaN where the crop's middle has no skin colour."""
+    """Return the ITA in degrees, higher for lighter skin; NaN where the crop's middle has no skin colour.
+
+    Args:
+        rgb: square face crop `(S, S, 3)`, RGB, 0-255.
+    """
     height, width = rgb.shape[:2]
     rows = slice(int(MIDDLE_ROWS[0] * height), max(int(MIDDLE_ROWS[1] * height), 1))
     columns = slice(int(MIDDLE_COLUMNS[0] * width), max(int(MIDDLE_COLUMNS[1] * width), 1))

@@ -213,7 +213,7 @@ def measure_gaps(
     """Return the gaps of every cut with at least two slices that have enough files, the widest AUC first.
 
     Args:
-        scores: the files that `slices` were measured on.
+        scores: one row a file, those that `slices` were measured on.
         slices: what `slices.measure_slices` returned.
         threshold: p_fake from which a file counts as fake.
         num_bootstrap: resamples of source groups; both slices of a gap see the same.

@@ -116,7 +116,11 @@ class FaithfulnessTest:
 
 
 def blurred(crop: RGBImage) -> RGBImage:
-    """Return the baseline: the crop without what a face is recognised by."""
+    """Return the baseline: a picture of the crop's size, without what a face is recognised by.
+
+    Args:
+        crop: square face crop `(S, S, 3)`, RGB, 0-255.
+    """
     smooth = cv2.GaussianBlur(crop, (0, 0), BLUR_SHARE * crop.shape[0], borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(smooth, dtype=np.uint8)
 

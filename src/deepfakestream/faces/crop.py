@@ -77,6 +77,11 @@ def is_cut_off(face: Detection, picture_hw: tuple[int, int]) -> bool:
 def crop_square(box_xyxy: BoxXYXY, *, scale: float, shift_y: float = 0.0) -> tuple[int, int, int]:
     """Return left, top and side of the square that `crop_face` cuts, in pixels of the picture.
 
+    Args:
+        box_xyxy: the face: left, top, right, bottom in pixels.
+        scale: side of the square over the longer side of the box.
+        shift_y: how far the square's centre lies below the box's, over the longer side of the box.
+
     Raises:
         ValueError: the box is empty or not finite.
     """
@@ -89,7 +94,12 @@ def crop_square(box_xyxy: BoxXYXY, *, scale: float, shift_y: float = 0.0) -> tup
 
 
 def resize_square(rgb: RGBImage, size_px: int) -> RGBImage:
-    """Return the picture squeezed to a square of `size_px`; unchanged where it has that size already."""
+    """Return the picture squeezed to a square of `size_px`; unchanged where it has that size already.
+
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, 0-255.
+        size_px: side of the result in pixels.
+    """
     if rgb.shape[:2] == (size_px, size_px):
         return np.ascontiguousarray(rgb)
     shrinks = min(rgb.shape[:2]) >= size_px

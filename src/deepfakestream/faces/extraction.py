@@ -47,6 +47,13 @@ def extract_faces(
 ) -> ExtractedFaces:
     """Return the face crops of a media file: see `faces_of`.
 
+    Args:
+        path: image or video.
+        detector: finds the faces.
+        spec: how frames are chosen and faces are cut.
+        budget: how much of the file is read at most.
+        on_frame: called with each searched frame.
+
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
     """
@@ -124,6 +131,11 @@ def whole_image_as_face(path: Path, spec: ExtractionSpec, budget: MediaBudget) -
 
     No detector runs: the box is the picture, the landmarks are unknown (NaN) and the score is 1. A picture
     that is not square is squeezed; of a clip, the middle frame is taken.
+
+    Args:
+        path: the file.
+        spec: its `crop_size_px` is the side of the crop.
+        budget: how much of the file is read at most.
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.

@@ -89,7 +89,11 @@ class Mtcnn:
         self._propose_net, self._refine_net, self._output_net = propose, refine, output
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
-        """Return each picture's faces, the largest first; an empty list where there is none."""
+        """Return each picture's faces, the largest first; an empty list where there is none.
+
+        Args:
+            images: upright pictures `(height, width, 3)`, RGB, 0-255; sizes may differ.
+        """
         found: list[list[Detection]] = [[] for _ in images]
         for positions, stacked in batches(images, MAX_LONG_SIDE_PX):
             views = [AreaSampler(rgb) for rgb in stacked]

@@ -85,7 +85,11 @@ class RetinaFace:
         self._network = network
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
-        """Return each picture's faces, the largest first; an empty list where there is none."""
+        """Return each picture's faces, the largest first; an empty list where there is none.
+
+        Args:
+            images: upright pictures `(height, width, 3)`, RGB, 0-255; sizes may differ.
+        """
         found = self._detection_pass(images, FIRST_LONG_SIDE_PX)
         for max_long_side_px, is_needed in (
             (COARSE_LONG_SIDE_PX, _needs_coarse_pass),

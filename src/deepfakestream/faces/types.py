@@ -36,7 +36,11 @@ class FaceDetector(Protocol):
     """Of the weights and the algorithm around them: part of the key of every extraction."""
 
     def detect(self, images: Sequence[RGBImage]) -> list[list[Detection]]:
-        """Return each picture's faces, the largest first; an empty list where there is none."""
+        """Return each picture's faces, the largest first; an empty list where there is none.
+
+        Args:
+            images: upright pictures `(height, width, 3)`, RGB, 0-255; sizes may differ.
+        """
         ...
 
 

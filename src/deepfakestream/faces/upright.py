@@ -40,6 +40,11 @@ def seen_upright(
     tell. Turns are by 90 degrees against the clock, 0-3; boxes and landmarks are in pixels of the picture as
     it lies.
 
+    Args:
+        rgb: picture `(height, width, 3)`, RGB, as it lies.
+        faces: what the detector found in it.
+        detector: finds the faces in the turned picture.
+
     Raises:
         WeightsError: the network's file is missing or is not the one with the expected digest.
     """
@@ -73,7 +78,7 @@ def found_when_turned(
     frames lay. The same network must not contradict any face that is found so.
 
     Args:
-        rgb: the picture.
+        rgb: picture `(height, width, 3)`, RGB.
         unsure: what the detector found in it.
         detector: finds the faces in the turned picture.
         min_score: from which score on a face is sure.
@@ -95,7 +100,7 @@ def quarter_turns_to_upright(rgb: RGBImage, box_xyxy: BoxXYXY, *, assumed: int) 
     """Return how often to turn the picture by 90 degrees against the clock until the face stands, 0-3.
 
     Args:
-        rgb: the picture.
+        rgb: picture `(height, width, 3)`, RGB.
         box_xyxy: the face, in pixels of the picture.
         assumed: the answer where no turn is clearly better, e.g. what the landmarks tell.
 

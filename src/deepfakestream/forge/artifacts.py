@@ -138,5 +138,9 @@ def leave_traces(rgb: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def to_uint8(image: np.ndarray) -> RGBImage:
-    """Return grey levels of any range as a picture: rounded, and cut at 0 and 255."""
+    """Return grey levels of any range as a picture: rounded, and cut at 0 and 255.
+
+    Args:
+        image: `(height, width)` or `(height, width, 3)`, any type of number.
+    """
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

@@ -45,10 +45,10 @@ class FaceMesh:
         self._points, self._logit = outputs[NUM_POINTS * 3], outputs[1]
 
     def find(self, crop: RGBImage, *, crop_scale: float) -> Points | None:
-        """Return the mesh of the face in a square crop, or None where the network sees no face.
+        """Return the mesh of a face, `(468, 2)` in pixels of the crop, or None where the network sees none.
 
         Args:
-            crop: the face crop.
+            crop: square face crop `(S, S, 3)`, RGB, 0-255.
             crop_scale: side of the crop over the longer side of the face's box, as the crop was made.
         """
         margin = round(crop.shape[0] * (CONTEXT_SCALE / crop_scale - 1.0) / 2.0)

@@ -75,7 +75,8 @@ def forge_picture(
     """Return a picture whose largest face is forged, the picture itself, and the mask between them.
 
     Args:
-        rgb: upright picture of any size; the traces are tuned for faces of about 100 to 300 pixels.
+        rgb: upright picture `(height, width, 3)`, RGB; the traces are tuned for faces of about 100 to 300
+            pixels.
         detector: finds the face.
         mesh: finds its points.
         rng: what the forgery is drawn from.

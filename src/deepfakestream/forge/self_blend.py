@@ -37,8 +37,8 @@ def self_blend(
     of the pair is altered alike, so that alteration alone says nothing about the class.
 
     Args:
-        rgb: square face crop.
-        points: its mesh.
+        rgb: square face crop `(S, S, 3)`, RGB, 0-255.
+        points: its mesh, `(468, 2)` in pixels.
         rng: what is drawn from.
         keep_outside: always alter the inside, so that the crop fits the picture that it was cut from.
     """

@@ -22,7 +22,8 @@ def open_session(
         network: the ONNX graph.
         device: "cuda" uses the GPU where onnxruntime has a CUDA provider; anything else the CPU.
         num_threads: threads of one call on the CPU; 0: one a core.
-        weights: by name, for a graph that was written without them.
+        weights: by name, each in the shape that the graph declares, for a graph that was written without
+            them.
     """
     import onnxruntime
 

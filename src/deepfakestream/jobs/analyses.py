@@ -74,6 +74,10 @@ class Analyses:
     def submit(self, new: NewAnalysis, idempotency: Idempotency | None = None) -> str:
         """Put an upload into the queue and return its id: that of the first request of the key, where one is.
 
+        Args:
+            new: what was uploaded, and its options.
+            idempotency: key and fingerprint of the request, if it has one.
+
         Raises:
             KeyReusedError: the key stands for another request.
             ServerError: the store does not answer.
@@ -90,6 +94,11 @@ class Analyses:
         """Keep an answer that was given at once, and return its id, as `submit` does.
 
         It is in the prediction log already.
+
+        Args:
+            new: what was uploaded, and its options.
+            verdict: what was answered.
+            idempotency: key and fingerprint of the request, if it has one.
 
         Raises:
             KeyReusedError: the key stands for another request.
@@ -110,6 +119,10 @@ class Analyses:
     def known(self, owner: str, idempotency: Idempotency) -> str | None:
         """Return the id that an idempotency key stands for, or None.
 
+        Args:
+            owner: name of the API key, or of the local caller.
+            idempotency: key and fingerprint of the request.
+
         Raises:
             KeyReusedError: the key stands for another request.
             ServerError: the store does not answer.
@@ -118,7 +131,12 @@ class Analyses:
             return _known(connection, owner, idempotency, self._clock())
 
     def get(self, analysis_id: str, *, owner: str | None = None) -> Analysis | None:
-        """Return an analysis, or None where the owner has none of this id; owner None sees all."""
+        """Return an analysis, or None where the owner has none of this id.
+
+        Args:
+            analysis_id: id that the client was given.
+            owner: whose analyses are seen; None: all.
+        """
         query = sa.select(ANALYSES).where(ANALYSES.c.id == analysis_id)
         if owner is not None:
             query = query.where(ANALYSES.c.owner == owner)
@@ -188,6 +206,10 @@ class Analyses:
 
         The most suspicious faces are drawn once, and so is each face that is named. While some are being
         drawn, nothing is added.
+
+        Args:
+            analysis_id: of a finished analysis.
+            face: the face to draw; None: the most suspicious ones.
         """
         now = self._clock()
         with self._database.writing() as connection:
@@ -214,7 +236,12 @@ class Analyses:
             return "queued"
 
     def events(self, analysis_id: str, *, after: int = 0) -> list[Event]:
-        """Return the events of an analysis with a number above `after`, in order."""
+        """Return the events of an analysis with a number above `after`, in order.
+
+        Args:
+            analysis_id: id of the analysis.
+            after: number of the last event that is known already.
+        """
         query = (
             sa.select(EVENTS)
             .where(EVENTS.c.analysis_id == analysis_id, EVENTS.c.seq > after)
@@ -316,7 +343,12 @@ def drawn_faces(explanation: Sequence[dict[str, Any]]) -> set[FaceKey]:
 
 
 def forget(connection: sa.Connection, analysis_id: str) -> None:
-    """Remove the rows of an analysis whose jobs are gone. Its media and pictures lie in the media store."""
+    """Remove the rows of an analysis whose jobs are gone. Its media and pictures lie in the media store.
+
+    Args:
+        connection: in a transaction.
+        analysis_id: id of the analysis.
+    """
     for table in (EVENTS, IDEMPOTENCY):
         connection.execute(sa.delete(table).where(table.c.analysis_id == analysis_id))
     connection.execute(sa.delete(ANALYSES).where(ANALYSES.c.id == analysis_id))

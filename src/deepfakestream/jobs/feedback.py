@@ -26,7 +26,12 @@ class Feedback:
 
 
 def add_feedback(database: Database, feedback: Feedback) -> Feedback:
-    """Keep a label and return what the store now has of this source: an earlier label stays."""
+    """Keep a label and return what the store now has of this source: an earlier label stays.
+
+    Args:
+        database: the job store.
+        feedback: true label of a prediction, from one source.
+    """
     columns = {name: getattr(feedback, name) for name in Feedback.__slots__}
     try:
         with database.writing() as connection:
@@ -42,7 +47,12 @@ def add_feedback(database: Database, feedback: Feedback) -> Feedback:
 
 
 def read_feedback(database: Database, prediction_id: str) -> list[Feedback]:
-    """Return the labels of a prediction, the oldest first."""
+    """Return the labels of a prediction, the oldest first.
+
+    Args:
+        database: the job store.
+        prediction_id: id of the prediction.
+    """
     query = (
         sa.select(FEEDBACK).where(FEEDBACK.c.prediction_id == prediction_id).order_by(FEEDBACK.c.created_at)
     )

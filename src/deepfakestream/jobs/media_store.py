@@ -55,11 +55,21 @@ class MediaStore(Protocol):
         ...
 
     def write(self, analysis_id: str, name: str, content: bytes) -> None:
-        """Store a file made from the media."""
+        """Store a file made from the media.
+
+        Args:
+            analysis_id: whose file it is.
+            name: of the file.
+            content: its bytes.
+        """
         ...
 
     def read(self, analysis_id: str, name: str) -> bytes:
         """Return a stored file.
+
+        Args:
+            analysis_id: whose file it is.
+            name: of the file.
 
         Raises:
             FileNotFoundError: there is none of this name.
@@ -111,7 +121,13 @@ class FolderStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, analysis_id: str, upload: Path, *, durable: bool) -> None:
-        """Move a whole upload to its place."""
+        """Move a whole upload to its place.
+
+        Args:
+            analysis_id: whose media it is.
+            upload: path from `incoming`; it is gone afterwards.
+            durable: return only once it is on disk.
+        """
         folder = self._of(analysis_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if durable:
@@ -129,14 +145,25 @@ class FolderStore:
         yield path
 
     def write(self, analysis_id: str, name: str, content: bytes) -> None:
-        """Store a file made from the media, whole or not at all."""
+        """Store a file made from the media, whole or not at all.
+
+        Args:
+            analysis_id: whose file it is.
+            name: of the file.
+            content: its bytes.
+        """
         folder = self._of(analysis_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(folder / name) as partial:
             partial.write_bytes(content)
 
     def read(self, analysis_id: str, name: str) -> bytes:
-        """Return a stored file."""
+        """Return a stored file.
+
+        Args:
+            analysis_id: whose file it is.
+            name: of the file.
+        """
         return (self._of(analysis_id) / name).read_bytes()
 
     def remove_media(self, analysis_id: str) -> None:

@@ -137,6 +137,10 @@ class JobQueue:
     def finish(self, job: Job, outcome: Outcome) -> bool:
         """Write the outcome and take the job out of the queue, both or neither.
 
+        Args:
+            job: as the queue gave it.
+            outcome: verdict, failure or explanation.
+
         Returns:
             False where the job is no longer the caller's: canceled, removed, or finished by another worker.
             Nothing is written then.
@@ -160,7 +164,12 @@ class JobQueue:
                 self._requeued(connection, job.analysis_id, self._clock())
 
     def register(self, worker: str, place: str) -> None:
-        """Note that a worker is there; to be repeated at least every `ALIVE_S` seconds."""
+        """Note that a worker is there; to be repeated at least every `ALIVE_S` seconds.
+
+        Args:
+            worker: its id.
+            place: where it runs, as `host.process_place.place` says.
+        """
         now = self._clock()
         with self._database.writing() as connection:
             seen = connection.execute(sa.update(WORKERS).where(WORKERS.c.id == worker).values(seen_at=now))

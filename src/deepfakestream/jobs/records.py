@@ -37,7 +37,12 @@ def failure_text(failure: Failure) -> str:
 
 
 def locked(connection: sa.Connection, analysis_id: str) -> sa.Row[Any] | None:
-    """Return the row of an analysis, which nobody else changes until the transaction ends."""
+    """Return the row of an analysis, which nobody else changes until the transaction ends.
+
+    Args:
+        connection: in a transaction.
+        analysis_id: id of the analysis.
+    """
     return connection.execute(
         sa.select(ANALYSES).where(ANALYSES.c.id == analysis_id).with_for_update()
     ).first()
@@ -52,7 +57,16 @@ def add_event(
     now: float,
     seq: int | None = None,
 ) -> None:
-    """Append an event, or write the one of a given number. The transaction must hold the analysis."""
+    """Append an event, or write the one of a given number. The transaction must hold the analysis.
+
+    Args:
+        connection: in a transaction that holds the analysis.
+        analysis_id: id of the analysis.
+        kind: `status`, `progress` or `heatmaps`.
+        data: content of the event; must be JSON.
+        now: seconds since 1970, UTC.
+        seq: number of the event; None: the next.
+    """
     if seq is None:
         last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.analysis_id == analysis_id)
         seq = (connection.execute(last).scalar() or 0) + 1
@@ -73,7 +87,17 @@ def add_job(
     now: float,
     face: FaceKey | None = None,
 ) -> None:
-    """Put work on an analysis, or on one face of it, into the queue."""
+    """Put work on an analysis, or on one face of it, into the queue.
+
+    Args:
+        connection: in a transaction.
+        analysis_id: id of the analysis.
+        task: `scan` or `explain`.
+        owner: whose analysis it is.
+        priority: smaller numbers go first.
+        now: seconds since 1970, UTC.
+        face: the face to explain; None: the most suspicious ones.
+    """
     connection.execute(
         sa.insert(JOBS).values(
             id=uuid.uuid4().hex,
@@ -90,7 +114,15 @@ def add_job(
 
 
 def add_end(connection: sa.Connection, row: sa.Row[Any], status: str, *, now: float, **facts: Any) -> None:
-    """Note that an analysis has ended: an event for those who watch it, a webhook for who asked for one."""
+    """Note that an analysis has ended: an event for those who watch it, a webhook for who asked for one.
+
+    Args:
+        connection: in a transaction that holds the analysis.
+        row: of the analysis.
+        status: that it ends with.
+        now: seconds since 1970, UTC.
+        facts: further members of event and webhook.
+    """
     data = {"status": status, **facts}
     add_event(connection, row.id, "status", data, now=now)
     if row.webhook_url is None:

@@ -30,7 +30,14 @@ def day_of(now: float) -> str:
 
 
 def add_usage(connection: sa.Connection, owner: str, verdict: Verdict, *, now: float) -> None:
-    """Count a verdict. One without a score costs nothing."""
+    """Count a verdict. One without a score costs nothing.
+
+    Args:
+        connection: in a transaction.
+        owner: who is charged.
+        verdict: with the kind and length of the file.
+        now: seconds since 1970, UTC.
+    """
     if verdict.p_fake is None:
         return
     key: dict[str, Any] = {"owner": owner, "day": day_of(now), "kind": verdict.kind}
@@ -46,7 +53,13 @@ def add_usage(connection: sa.Connection, owner: str, verdict: Verdict, *, now: f
 
 
 def read_usage(database: Database, owner: str, *, since: str) -> Sequence[DayUsage]:
-    """Return what an owner used from a day on, in order of days."""
+    """Return what an owner used from a day on, in order of days.
+
+    Args:
+        database: the job store.
+        owner: whose usage it is.
+        since: first day, as YYYY-MM-DD in UTC.
+    """
     query = (
         sa.select(USAGE)
         .where(USAGE.c.owner == owner, USAGE.c.day >= since)

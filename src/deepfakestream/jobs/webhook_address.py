@@ -15,6 +15,10 @@ def check_address(url: str, *, allow_private: bool) -> str | None:
     """Return why nothing may be sent to an address, as the end of a sentence, or None where it may.
 
     Names are looked up when something is sent, not here.
+
+    Args:
+        url: that a client named.
+        allow_private: also take http and addresses of this machine or network.
     """
     try:
         parts = urlsplit(url)
@@ -43,6 +47,10 @@ def check_address(url: str, *, allow_private: bool) -> str | None:
 
 def resolve(parts: SplitResult, *, allow_private: bool) -> tuple[str, int]:
     """Return the one IP address and port to connect to, so that no second look-up can give another.
+
+    Args:
+        parts: the split address.
+        allow_private: also take addresses of this machine or network.
 
     Raises:
         DataError: the name has no address, or only some that nothing may be sent to.

@@ -52,7 +52,12 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def webhook_secret(database: Database, owner: str) -> str:
-    """Return the secret that an owner's webhooks are signed with, made when it is first asked for."""
+    """Return the secret that an owner's webhooks are signed with, made when it is first asked for.
+
+    Args:
+        database: the job store.
+        owner: name of the API key.
+    """
     query = sa.select(WEBHOOK_SECRETS.c.secret).where(WEBHOOK_SECRETS.c.owner == owner)
     with database.reading() as connection:
         found = connection.execute(query).scalar()
@@ -164,6 +169,12 @@ class Courier:
 
 def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool) -> int:
     """Post to an address, following no redirect, and return the status.
+
+    Args:
+        url: that a client named.
+        body: JSON.
+        headers: names and values, the signature among them.
+        allow_private: also take http and addresses of this machine or network.
 
     Raises:
         DataError: nothing may be sent there.

@@ -28,7 +28,13 @@ _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"mve
 def boxes(
     data: bytes | memoryview, start: int = 0, end: int | None = None
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start and end of the content of each ISO box in a piece of memory."""
+    """Yield type, start and end of the content of each ISO box in a piece of memory.
+
+    Args:
+        data: bytes of a file.
+        start: position of the first box.
+        end: position after the last box; None: the end of `data`.
+    """
     end = len(data) if end is None else end
     while start + 8 <= end:
         length, name = struct.unpack_from(">I4s", data, start)
@@ -79,6 +85,11 @@ class MovieFacts:
 
 def read_movie(path: Path, file: IO[bytes], size: int) -> MovieFacts:
     """Return the facts of an MP4 or QuickTime file.
+
+    Args:
+        path: for messages.
+        file: open for reading.
+        size: of the file in bytes.
 
     Raises:
         MediaError: its header claims more than the file can hold, or than any film has.

@@ -104,7 +104,10 @@ class PieceReader:
         return self._stream.sample_aspect_ratio
 
     def read(self, positions: tuple[int, ...]) -> Iterator[tuple[int, RGBImage]]:
-        """Yield position and pixels of the first whole frame at or after each wanted one, in order.
+        """Yield position and pixels `(height, width, 3)` of the first whole frame from each wanted one on.
+
+        Args:
+            positions: of the wanted frames, in order of time.
 
         Raises:
             MediaError: a frame has more pixels than the budget allows, or colours that cannot be shown.

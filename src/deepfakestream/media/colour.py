@@ -65,6 +65,10 @@ def needs_conversion(transfer: int, primaries: int) -> bool:
     """Tell whether pixels of this transfer function and these primaries look wrong as sRGB.
 
     The primaries of standard-definition video are taken for those of sRGB, as players do.
+
+    Args:
+        transfer: transfer characteristics as a number of ITU-T H.273.
+        primaries: colour primaries as a number of ITU-T H.273.
     """
     return is_hdr(transfer) or transfer == LINEAR or (primaries in _PRIMARIES and primaries != BT709)
 
@@ -114,6 +118,10 @@ def profile_to_srgb(picture: Image.Image, profile: bytes) -> Image.Image | None:
 
     Transparency must be gone before. A profile that is damaged, or of other colours than the picture, changes
     nothing: that is what viewers make of it.
+
+    Args:
+        picture: of mode L, RGB or CMYK.
+        profile: bytes of its ICC profile.
     """
     if len(profile) > MAX_PROFILE_BYTES:
         return None

@@ -114,6 +114,10 @@ class Layout:
 def read_layout(path: Path, head: bytes) -> Layout:
     """Return how a video file is put together, from its bytes alone.
 
+    Args:
+        path: the file.
+        head: its first bytes.
+
     Raises:
         MediaError: its header claims more samples than the file can hold, or more boxes than any film has.
         OSError: the file cannot be read.

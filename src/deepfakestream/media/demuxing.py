@@ -75,7 +75,13 @@ class _Section(io.RawIOBase):
 
 
 def open_container(path: Path, section: tuple[int, int], demuxer: str | None, files: ExitStack) -> Any:
-    """Return PyAV's container for a section of a file; `files` closes it.
+    """Return PyAV's container for a section of a file.
+
+    Args:
+        path: the file.
+        section: first byte of the part that is read, and the one after its last.
+        demuxer: name in FFmpeg; None: FFmpeg finds out, among the allowed ones.
+        files: closes the container.
 
     Raises:
         av.error.FFmpegError, OSError, ValueError: FFmpeg cannot read it.
@@ -136,7 +142,15 @@ def index_section(
     watch: Stopwatch,
     record: Record,
 ) -> IndexedSection:
-    """Read all packets of a section once, without decoding; the record says what cut the reading short.
+    """Read all packets of a section once, without decoding.
+
+    Args:
+        path: the file.
+        section: first byte of the part that is read, and the one after its last.
+        demuxer: name in FFmpeg; None: FFmpeg finds out, among the allowed ones.
+        budget: how much is read at most.
+        watch: time that is left.
+        record: says what cut the reading short.
 
     Raises:
         av.error.FFmpegError, OSError, ValueError: FFmpeg cannot read it.

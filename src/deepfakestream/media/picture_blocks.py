@@ -190,6 +190,10 @@ def read_gif(path: Path, at_most: int) -> Animation:
     """Return the frames of a GIF, and no more than `at_most`: what comes after is not looked at.
 
     Bytes that begin no block are passed over, as Pillow does; a file that was cut off ends the counting.
+
+    Args:
+        path: the file.
+        at_most: frames that are counted.
     """
     durations: list[float] = []
     delay_ms = 0.0

@@ -261,7 +261,13 @@ class AnimatedPicture:
 
 
 def to_rgb(path: Path, picture: Image.Image, colours: Colours, record: Record) -> RGBImage:
-    """Return a loaded picture as upright 8-bit sRGB; transparent pixels show `BACKGROUND`.
+    """Return a loaded picture as upright 8-bit sRGB `(height, width, 3)`; transparency shows `BACKGROUND`.
+
+    Args:
+        path: for messages.
+        picture: loaded by Pillow.
+        colours: what the file says of its colours.
+        record: gets what was converted.
 
     Raises:
         MediaError: the picture holds 32-bit numbers, which have no agreed black and white.

@@ -76,6 +76,10 @@ class Media:
 def open_media(path: Path, budget: MediaBudget) -> Iterator[Media]:
     """Open an image or video for reading; its kind comes from its content, never from its name.
 
+    Args:
+        path: image or video.
+        budget: how much of the file is read at most.
+
     Raises:
         MediaError: the file is missing, empty, of no allowed format, has no pictures, or is over the budget;
             `reason` says which.
@@ -88,6 +92,10 @@ def open_media(path: Path, budget: MediaBudget) -> Iterator[Media]:
 
 def probe(path: Path, budget: MediaBudget) -> MediaInfo:
     """Return the facts about an image or video.
+
+    Args:
+        path: image or video.
+        budget: how much of the file is read at most.
 
     Raises:
         MediaError: as `open_media`.
@@ -108,6 +116,11 @@ class FrameSample:
 
 def sample_frames(path: Path, *, num_frames: int, budget: MediaBudget) -> FrameSample:
     """Return the frames of `Media.frames`, all at once.
+
+    Args:
+        path: image or video.
+        num_frames: of each picture stream, at most.
+        budget: how much of the file is read at most.
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.

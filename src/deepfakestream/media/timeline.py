@@ -158,6 +158,10 @@ def spread(durations: ArrayLike, num_frames: int) -> list[int]:
 
     No frame counts for longer than one part lasts: where one is held for long, or the clock leaps, the others
     are still searched evenly. So as many come back as were asked for, if there are so many.
+
+    Args:
+        durations: `(N,)`, how long each frame is shown, in any unit.
+        num_frames: how many are wanted.
     """
     lengths = np.asarray(durations, dtype=np.float64)
     if len(lengths) <= num_frames:
@@ -189,6 +193,11 @@ def plan(timeline: Timeline, wanted: Sequence[int], max_decoded_frames: int) -> 
     """Return frames at or near the wanted ones that can be reached by decoding so many frames.
 
     Where exact frames cost too much, each stretch that begins with a keyframe is decoded up to a depth.
+
+    Args:
+        timeline: frames and keyframes of a stream.
+        wanted: positions of the wanted frames.
+        max_decoded_frames: how many frames may be decoded.
     """
     ordinals, starting = timeline.ordinals, timeline.starting_points
     depths = {position: int(ordinals[position] - starting[position]) + 1 for position in wanted}

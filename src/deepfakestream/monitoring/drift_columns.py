@@ -37,8 +37,8 @@ def not_comparable(
     """Return the finding on every column that cannot be compared by its values.
 
     Args:
-        current: cleaned window.
-        reference: cleaned reference.
+        current: cleaned window, one row a prediction.
+        reference: cleaned reference, one row a test file.
         kinds: column to kind.
         minimum: values that either side needs.
     """

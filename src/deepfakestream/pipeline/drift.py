@@ -77,7 +77,7 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
 
 
 def read_reference(directory: Path) -> pd.DataFrame:
-    """Return the drift reference of a model folder.
+    """Return the drift reference of a model folder, one row a test file.
 
     Raises:
         DataError: the folder has none, or it cannot be read.
@@ -95,7 +95,7 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
     """Return the id of the window: its newest prediction, or `last` where too few predictions are new.
 
     Args:
-        current: the window, oldest first.
+        current: the window, one row a prediction, oldest first.
         last: id of the window that was recorded before.
         min_new: predictions after `last` that make another window.
     """

@@ -68,7 +68,7 @@ def decide(
     """Return the decision about a challenger.
 
     Args:
-        challenger: its scores of the test files, as for `metrics.measure`, with `manipulation`.
+        challenger: its scores, one row a test file, as for `metrics.measure`, with `manipulation`.
         champion: the champion's scores of the same files; those of version 0 where no version is champion.
         policy: floors, margin and confidence.
         new_items: training items of the challenger that the champion was not trained on.

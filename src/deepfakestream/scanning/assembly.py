@@ -17,7 +17,12 @@ _WHY_NO_FACE = {Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF}
 
 
 def media_facts(faces: ExtractedFaces, *, sha256: str) -> MediaFacts:
-    """Return what a result says about the file itself."""
+    """Return what a result says about the file itself.
+
+    Args:
+        faces: what extraction found in the file.
+        sha256: of the file.
+    """
     info = faces.info
     return MediaFacts(
         sha256=sha256,

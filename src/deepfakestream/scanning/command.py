@@ -62,7 +62,12 @@ def to_json_line(result: ScanResult) -> str:
 
 
 def to_text(result: ScanResult, *, colour: bool) -> str:
-    """Return the block of lines that a person reads: the verdict in words, then what it rests on."""
+    """Return the block of lines that a person reads: the verdict in words, then what it rests on.
+
+    Args:
+        result: of one file.
+        colour: whether to colour the verdict, for a terminal.
+    """
     words = VERDICT_WORDS[result.verdict].upper()
     verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
     lines = [f"{one_line(result.file)}: {verdict}{_score(result)}"]

@@ -178,7 +178,12 @@ class ScanEngine:
 
 
 def verdict_of(p_fake: float, point: OperatingPoint) -> Verdict:
-    """Return the three-way verdict at an operating point; both bounds belong to the upper verdict."""
+    """Return the three-way verdict at an operating point; both bounds belong to the upper verdict.
+
+    Args:
+        p_fake: calibrated score, 0 to 1.
+        point: thresholds in force.
+    """
     if p_fake >= point.threshold:
         return "likely_fake"
     return "inconclusive" if p_fake >= point.inconclusive_from else "likely_real"

@@ -24,12 +24,22 @@ def frame_name(frame: int) -> str:
 
 
 def face_name(frame: int, track_id: int) -> str:
-    """Return the file name of a person's face in a searched frame."""
+    """Return the file name of a person's face in a searched frame.
+
+    Args:
+        frame: position in `coverage.frames`.
+        track_id: number of the person.
+    """
     return f"picture-face-{frame}-{track_id}.png"
 
 
 def noise_name(frame: int, track_id: int) -> str:
-    """Return the file name of the noise residuals of a person's face in a searched frame."""
+    """Return the file name of the noise residuals of a person's face in a searched frame.
+
+    Args:
+        frame: position in `coverage.frames`.
+        track_id: number of the person.
+    """
     return f"picture-noise-{frame}-{track_id}.png"
 
 
@@ -56,6 +66,10 @@ class Pictures:
 
         A model of an earlier release may have kernels that a training moved; the noise is that of the
         kernels of `model.noise` all the same.
+
+        Args:
+            faces: what extraction found.
+            network: of the model; it says whether noise is seen.
         """
         sees_noise = network.variant not in _WITHOUT_NOISE
         for crop in faces.crops:

@@ -46,7 +46,12 @@ def reason_words(reason: Reason) -> str:
 
 
 def explain_reason(result: ScanResult, reason: Reason) -> str:
-    """Return what a reason means for this file: the note that goes with it, else the code as a phrase."""
+    """Return what a reason means for this file: the note that goes with it, else the code as a phrase.
+
+    Args:
+        result: of one file.
+        reason: one of its reasons.
+    """
     notes = result.media.notes if result.media else ()
     return next((note.text for note in notes if note.reason == reason), reason_words(reason))
 
@@ -146,7 +151,12 @@ def _of_many(share: float) -> str:
 
 
 def describe_point(name: str, point: OperatingPoint) -> str:
-    """Return an operating point with its measured rates, or that they were not measured."""
+    """Return an operating point with its measured rates, or that they were not measured.
+
+    Args:
+        name: `balanced`, `low_fpr` or `high_recall`.
+        point: threshold and measured rates.
+    """
     head = f"threshold {point.threshold:.3f} ({name}"
     if point.fpr is None or point.tpr is None:
         return f"{head}; rates {point.measured_on})"

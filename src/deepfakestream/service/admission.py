@@ -69,6 +69,10 @@ class Host(Protocol):
     async def identify(self, scope: Scope, headers: Headers) -> Caller:
         """Return who sends a request.
 
+        Args:
+            scope: ASGI scope of the request.
+            headers: of the request.
+
         Raises:
             Refused: host, site, key or rate forbid it.
         """
@@ -76,6 +80,10 @@ class Host(Protocol):
 
     async def make_room(self, path: str, caller: Caller) -> WorkPlace | None:
         """Return the place of an upload, or None where it needs none.
+
+        Args:
+            path: of the request.
+            caller: who sends it.
 
         Raises:
             Refused: there is no model yet, no place, or the caller's quota is used up.
@@ -87,7 +95,14 @@ class Host(Protocol):
         ...
 
     def answered(self, method: str, path: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+        """Count an answer.
+
+        Args:
+            method: of the request.
+            path: of the request.
+            status: of the answer.
+            seconds: from the headers to the start of the answer.
+        """
         ...
 
 

@@ -77,6 +77,10 @@ class AccessControl:
     def check_site(self, scope: Scope, headers: Headers) -> None:
         """Do nothing where host and origin are allowed.
 
+        Args:
+            scope: ASGI scope of the request.
+            headers: of the request.
+
         Raises:
             Refused: the Host header names another service, or a page of another site sends something.
         """
@@ -96,6 +100,10 @@ class AccessControl:
 
     async def caller(self, scope: Scope, headers: Headers) -> Caller:
         """Return who sends a request.
+
+        Args:
+            scope: ASGI scope of the request.
+            headers: of the request.
 
         Raises:
             Refused: a key is needed and there is none, it does not open this path, or it asks too often.
@@ -143,7 +151,12 @@ class AccessControl:
 
 
 def needed_scope(method: str, path: str) -> str:
-    """Return the scope that a request needs."""
+    """Return the scope that a request needs.
+
+    Args:
+        method: of the request.
+        path: of the request.
+    """
     if path == "/metrics":
         return "metrics"
     if path == "/v1/feedback":

@@ -22,7 +22,12 @@ def media_budget(params: ServeParams) -> MediaBudget:
 
 
 def engine_factory(settings: Settings, params: ServeParams) -> EngineFactory:
-    """Return what opens the engine of a model folder and version."""
+    """Return what opens the engine of a model folder and version.
+
+    Args:
+        settings: of the workspace.
+        params: section `serve`.
+    """
 
     def open_one(directory: Path, version: str) -> ScanEngine:
         return open_engine(

@@ -105,7 +105,12 @@ class ServiceMetrics:
         )
 
     def predicted(self, result: ScanResult, times_s: Mapping[str, float]) -> None:
-        """Count an answer and the time of its stages."""
+        """Count an answer and the time of its stages.
+
+        Args:
+            result: of the scan.
+            times_s: stage to its seconds.
+        """
         kind = result.media.kind if result.media else "unknown"
         self._predictions.labels(kind, result.verdict).inc()
         if result.p_fake is not None:
@@ -161,7 +166,12 @@ class ServiceMetrics:
         self._champion_waits.set(waits)
 
     def model_serves(self, model: ModelInfo, previous: ModelInfo | None) -> None:
-        """Record which model answers from now on."""
+        """Record which model answers from now on.
+
+        Args:
+            model: that answers now.
+            previous: that answered before, if any.
+        """
         self._loads.labels("served").inc()
         if previous is not None:
             self._model.labels(previous.name, previous.version, previous.weights_sha256).set(0)

@@ -36,7 +36,13 @@ def verdict_of(result: ScanResult, timings_ms: Mapping[str, float], *, pictures:
 def outcome_of(
     result: ScanResult, timings_ms: Mapping[str, float], *, pictures: bool = False
 ) -> Verdict | Failure:
-    """Return what a scan came to: a failure where the file cannot be scanned."""
+    """Return what a scan came to: a failure where the file cannot be scanned.
+
+    Args:
+        result: of the scan.
+        timings_ms: stage to its milliseconds.
+        pictures: whether pictures were kept.
+    """
     if result.media is None:
         return to_failure(problems.unusable_media(result.reasons[0], result.message))
     return verdict_of(result, timings_ms, pictures=pictures)

@@ -50,7 +50,13 @@ def pictures_in(folder: Path, *, num_explained: int = 0) -> dict[str, bytes]:
 
 
 def keep_pictures(store: MediaStore, analysis_id: str, pictures: dict[str, bytes]) -> bool:
-    """Store pictures of an analysis and return whether there was room for all."""
+    """Store pictures of an analysis and return whether there was room for all.
+
+    Args:
+        store: of the media.
+        analysis_id: whose pictures they are.
+        pictures: file name to encoded picture.
+    """
     try:
         for name, content in pictures.items():
             store.write(analysis_id, name, content)

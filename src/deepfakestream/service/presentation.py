@@ -135,7 +135,12 @@ def summary(analysis: jobs.Analysis) -> AnalysisResult:
 
 
 def evidence_level(p_fake: float | None, point: OperatingPoint) -> EvidenceLevel:
-    """Return how far a score lies above the threshold in force, as a word."""
+    """Return how far a score lies above the threshold in force, as a word.
+
+    Args:
+        p_fake: calibrated score; None: there is none.
+        point: thresholds in force.
+    """
     if p_fake is None:
         return "none"
     if p_fake < point.inconclusive_from:

@@ -63,7 +63,12 @@ _BY_REASON = {
 
 
 def unusable_media(reason: Reason, detail: str) -> Problem:
-    """Return the problem of a file that arrived whole but cannot be scanned."""
+    """Return the problem of a file that arrived whole but cannot be scanned.
+
+    Args:
+        reason: code of what is wrong with the file.
+        detail: sentence for the client.
+    """
     kind, status, title = _BY_REASON.get(reason, ("unusable-media", 422, "The file cannot be scanned"))
     return Problem(type=kind, status=status, title=title, detail=detail, extensions={"reason": str(reason)})
 
@@ -74,7 +79,12 @@ def empty_file() -> Problem:
 
 
 def content_mismatch(*, found: str, expected: str) -> Problem:
-    """Return the problem of a picture sent where a video belongs, or the other way round."""
+    """Return the problem of a picture sent where a video belongs, or the other way round.
+
+    Args:
+        found: `image` or `video`, what the file is.
+        expected: what the path takes.
+    """
     found_words = f"an {found}" if found == "image" else f"a {found}"
     return Problem(
         type="content-mismatch",
@@ -260,7 +270,12 @@ def cross_site() -> Problem:
 
 
 def rate_limited(retry_after_s: float, *, per_minute: int) -> Problem:
-    """Return the problem of a caller who asks too often."""
+    """Return the problem of a caller who asks too often.
+
+    Args:
+        retry_after_s: seconds until the next request is allowed.
+        per_minute: limit of the key.
+    """
     wait = _later(retry_after_s)
     return Problem(
         type="rate-limited",
@@ -276,7 +291,13 @@ def rate_limited(retry_after_s: float, *, per_minute: int) -> Problem:
 
 
 def quota_exceeded(retry_after_s: float, *, quota: int, what: str) -> Problem:
-    """Return the problem of a caller who has used up the day."""
+    """Return the problem of a caller who has used up the day.
+
+    Args:
+        retry_after_s: seconds until the quota begins again.
+        quota: limit of the day.
+        what: the thing that is counted, in words.
+    """
     return Problem(
         type="quota-exceeded",
         status=429,
@@ -287,7 +308,13 @@ def quota_exceeded(retry_after_s: float, *, quota: int, what: str) -> Problem:
 
 
 def too_many_at_once(retry_after_s: float, *, limit: int, what: str) -> Problem:
-    """Return the problem of a caller who has too much in work at the same time."""
+    """Return the problem of a caller who has too much in work at the same time.
+
+    Args:
+        retry_after_s: estimate in seconds.
+        limit: how many are allowed.
+        what: the thing that is counted, in words.
+    """
     wait = _later(retry_after_s)
     return Problem(
         type="too-many-at-once",
@@ -314,7 +341,12 @@ def no_part(detail: str) -> Problem:
 
 
 def not_finished(status: str, retry_after_s: float) -> Problem:
-    """Return the problem of an analysis that has no result yet."""
+    """Return the problem of an analysis that has no result yet.
+
+    Args:
+        status: of the analysis.
+        retry_after_s: estimate in seconds.
+    """
     return Problem(
         type="not-ready",
         status=409,
@@ -408,7 +440,12 @@ _REMEDIES = {
 
 
 def of_status(status: int, detail: str = "") -> Problem:
-    """Return the problem for a bare HTTP status, as a framework gives one."""
+    """Return the problem for a bare HTTP status, as a framework gives one.
+
+    Args:
+        status: HTTP status.
+        detail: sentence for the client.
+    """
     if status >= 500 and status != HTTPStatus.SERVICE_UNAVAILABLE:
         return internal()
     phrase = HTTPStatus(status).phrase

@@ -193,6 +193,10 @@ class Runtime:
     async def identify(self, scope: Scope, headers: Headers) -> Caller:
         """Return who sends a request.
 
+        Args:
+            scope: ASGI scope of the request.
+            headers: of the request.
+
         Raises:
             Refused: host, site, key or rate forbid it.
         """
@@ -201,6 +205,10 @@ class Runtime:
 
     async def make_room(self, path: str, caller: Caller) -> WorkPlace | None:
         """Return the place of an image, None for a video, which waits in the queue.
+
+        Args:
+            path: of the request.
+            caller: who sends it.
 
         Raises:
             Refused: there is no model yet, no place, or the caller's quota is used up.
@@ -293,6 +301,11 @@ class Runtime:
     def submit(self, upload: Upload, new: NewAnalysis, idempotency: Idempotency | None) -> str:
         """Put a video into the queue; return the id of its analysis, the first one's where a key came again.
 
+        Args:
+            upload: the stored file.
+            new: facts and options of the analysis.
+            idempotency: key and fingerprint of the request, if it has one.
+
         Raises:
             Refused: the idempotency key stands for another request, or there is no room.
             ServerError: the job store does not answer.
@@ -382,6 +395,10 @@ class Runtime:
 
 def require_keys(settings: Settings, keys: KeyStore) -> None:
     """Do nothing where the service may start: it listens on this machine only, or has a key.
+
+    Args:
+        settings: of the workspace.
+        keys: the API keys.
 
     Raises:
         DataError: keys are needed and there is none.

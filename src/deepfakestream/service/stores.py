@@ -37,6 +37,10 @@ class Stores:
 def open_stores(settings: Settings, params: ServeParams) -> Stores:
     """Open the job store and the folder of media, made where they are missing.
 
+    Args:
+        settings: of the workspace.
+        params: section `serve`.
+
     Raises:
         DataError: one of them cannot be used.
     """

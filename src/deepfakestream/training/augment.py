@@ -33,7 +33,12 @@ class VideoWorld(A.ImageOnlyTransform):  # type: ignore[misc]
         return {"seed": int(self.py_random.randint(0, 2**31 - 1))}
 
     def apply(self, img: RGBImage, seed: int, **_: Any) -> RGBImage:
-        """Return the picture as it comes out of a video."""
+        """Return the picture as it comes out of a video, in the same size.
+
+        Args:
+            img: square face crop `(S, S, 3)`, RGB, 0-255.
+            seed: of quality, size and shift.
+        """
         return video_world(img, np.random.default_rng(seed))
 
 
@@ -48,7 +53,13 @@ class Smooth(A.ImageOnlyTransform):  # type: ignore[misc]
         }
 
     def apply(self, img: RGBImage, sigma_colour: float, sigma_space_px: float, **_: Any) -> RGBImage:
-        """Return the smoothed picture."""
+        """Return the smoothed picture, in the same size.
+
+        Args:
+            img: square face crop `(S, S, 3)`, RGB, 0-255.
+            sigma_colour: how far grey levels may differ and still be averaged (standard deviation).
+            sigma_space_px: how far pixels may lie apart (standard deviation).
+        """
         smooth = cv2.bilateralFilter(img, d=7, sigmaColor=sigma_colour, sigmaSpace=sigma_space_px)
         return np.asarray(smooth, dtype=np.uint8)
 

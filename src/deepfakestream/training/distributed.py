@@ -74,7 +74,11 @@ class DistributedContext:
                 buffer.copy_(part.view_as(buffer))
 
     def mean(self, value: Tensor) -> float:
-        """Return the mean of a number over the processes."""
+        """Return the mean of a number over the processes.
+
+        Args:
+            value: a single number, `()`.
+        """
         total = value.detach().double().to(self.device).clone()
         if self.size > 1:
             distributed.all_reduce(total)
@@ -98,7 +102,11 @@ class DistributedContext:
         return together
 
     def gather(self, share: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Return every process's share, known to all, in the order of ranks."""
+        """Return every process's share, known to all, in the order of ranks.
+
+        Args:
+            share: `(n,)`; its length may differ between processes.
+        """
         if self.size == 1:
             return [share]
         shares: list[Any] = [None] * self.size

@@ -32,32 +32,32 @@ class FaceSet:
 
     @property
     def reals(self) -> NDArray[np.intp]:
-        """Positions of the real faces."""
+        """Positions of the real faces, `(R,)`."""
         return np.flatnonzero(~self.is_fake)
 
     @property
     def fakes(self) -> NDArray[np.intp]:
-        """Positions of the fake faces."""
+        """Positions of the fake faces, `(F,)`."""
         return np.flatnonzero(self.is_fake)
 
     @property
     def has_mesh(self) -> NDArray[np.bool_]:
-        """Which faces have a mesh, and so can be forged."""
+        """Which faces have a mesh, and so can be forged, `(N,)`."""
         return np.asarray(np.isfinite(self.points[:, 0, 0]))
 
     @property
     def forgeable(self) -> NDArray[np.intp]:
-        """Positions of the real faces with a mesh: what self-blends and swaps are made of."""
+        """Positions of the real faces with a mesh, `(M,)`: what self-blends and swaps are made of."""
         return np.flatnonzero(~self.is_fake & self.has_mesh)
 
     @property
     def has_fakes_in_source(self) -> NDArray[np.bool_]:
-        """Which faces come from a source that holds fakes too."""
+        """Which faces come from a source that holds fakes too, `(N,)`."""
         return np.asarray(np.isin(self.sources, np.unique(self.sources[self.is_fake])))
 
     @property
     def is_beside_fakes(self) -> NDArray[np.bool_]:
-        """Which reals may meet fakes of the dataset: elsewhere the source would become the label."""
+        """Which faces may meet fakes of the dataset, `(N,)`: elsewhere the source would become the label."""
         return ~self.is_fake & self.has_fakes_in_source
 
     def __len__(self) -> int:

@@ -20,7 +20,10 @@ from deepfakestream.host.whole_files import partial_folder, replacing_folder
 
 
 def open_mapped(path: Path) -> NDArray[Any]:
-    """Return the array in a `.npy` file, mapped for reading; pages are loaded when they are touched."""
+    """Return the array in a `.npy` file, of any shape, mapped for reading.
+
+    Pages are loaded when they are touched.
+    """
     array: NDArray[Any] = np.load(path, mmap_mode="r")
     return array
 
@@ -32,7 +35,7 @@ def write_stacked(path: Path, arrays: Iterable[NDArray[Any]], *, count: int) -> 
 
     Args:
         path: the file.
-        arrays: at least one.
+        arrays: at least one; the file holds `(count, ...)`.
         count: how many they are.
 
     Raises:

@@ -104,7 +104,7 @@ class Precision:
         """Make one step down the loss's gradient, which is clipped at norm 5.
 
         Args:
-            loss: of the batch.
+            loss: of the batch, a scalar `()`.
             network: whose gradients are clipped.
             optimizer: of its weights.
         """

@@ -90,7 +90,7 @@ class PairDataset(Dataset[Tensor]):
         return torch.from_numpy(np.stack([out["image"], out[PARTNER]]).transpose(0, 3, 1, 2).copy())
 
     def pair(self, position: int, rng: np.random.Generator) -> tuple[RGBImage, RGBImage]:
-        """Return a real and a fake, not augmented, drawn for the real face at that position.
+        """Return a real and a fake `(S, S, 3)`, not augmented, drawn for the real face at that position.
 
         Args:
             position: of the real face.

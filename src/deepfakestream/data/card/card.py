@@ -36,7 +36,7 @@ def write_card(
 
     Args:
         directory: folder to write into; made where it is missing.
-        manifest: the items.
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
         extracted: what extraction found, where it has run.
         validation_report: `artifacts/validate/report.json`, after validation; where it is about other items
             or crops, the page says so in place of its findings.

@@ -29,7 +29,7 @@ def draw_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> dict
     """Return PNG bytes by name: `methods`, `media` and, after extraction, `faces` and `light`.
 
     Args:
-        manifest: the items.
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
         extracted: what extraction found, where it has run; items that it has not seen are in the first two
             pictures only.
     """
@@ -41,7 +41,11 @@ def draw_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> dict
 
 
 def draw_methods(manifest: pd.DataFrame) -> bytes:
-    """Return the items of each method as bars, split by split; reals first, rare methods together."""
+    """Return the items of each method as bars, split by split; reals first, rare methods together.
+
+    Args:
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
+    """
     counts = _method_counts(manifest)
     figure, (axes,) = _panels(["Items by method and split"], size=(7.6, 1.5 + 0.27 * len(counts)))
     positions = np.arange(len(counts))[::-1]
@@ -64,7 +68,11 @@ def draw_methods(manifest: pd.DataFrame) -> bytes:
 
 
 def draw_media(manifest: pd.DataFrame) -> bytes:
-    """Return the spread of durations, sizes of files and sizes of pictures."""
+    """Return the spread of durations, sizes of files and sizes of pictures.
+
+    Args:
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
+    """
     items = with_measures(manifest)
     items["size_kb"] = items["size_bytes"] / 1000
     figure, axes = _panels(["Durations", "File sizes", "Pictures"], size=(11.4, 3.3))
@@ -91,7 +99,11 @@ def draw_faces(manifest: pd.DataFrame, crops: pd.DataFrame) -> bytes:
 
 
 def draw_light(crops: pd.DataFrame) -> bytes:
-    """Return the spread of sharpness and of brightness of the crops."""
+    """Return the spread of sharpness and of brightness of the crops.
+
+    Args:
+        crops: one row a crop, columns as in `columns.CROP_COLUMNS`.
+    """
     figure, axes = _panels(["Sharpness", "Luma"], size=(8.2, 3.3))
     positive = crops[crops["sharpness"] > 0]
     _histogram(axes[0], positive, "sharpness", "variance of the Laplacian", logarithmic=True, what="crop")

@@ -37,11 +37,11 @@ class Extracted:
     """`media_id` of the items that were looked at and gave no crop."""
 
     def seen_of(self, items: pd.DataFrame) -> pd.DataFrame:
-        """Return those of the items that were looked at."""
+        """Return those rows of the manifest whose items were looked at."""
         return items[items["media_id"].isin(self.crops["media_id"]) | items["media_id"].isin(self.empty)]
 
     def crops_of(self, items: pd.DataFrame) -> pd.DataFrame:
-        """Return those of the crops that show one of the items."""
+        """Return those rows of the crop table that show one of these rows of the manifest."""
         return self.crops[self.crops["media_id"].isin(items["media_id"])]
 
 
@@ -79,7 +79,7 @@ def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> S
     """Count and measure a dataset.
 
     Args:
-        manifest: the items.
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
         extracted: what extraction found, where it has run; items that it has not seen are counted apart.
     """
     items = with_measures(manifest)
@@ -116,7 +116,11 @@ def measure_set(manifest: pd.DataFrame, extracted: Extracted | None = None) -> S
 
 
 def with_measures(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the manifest with `short_px`, the shorter side of the picture in pixels."""
+    """Return the manifest with `short_px`, the shorter side of the picture in pixels.
+
+    Args:
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
+    """
     return manifest.assign(short_px=manifest[["width_px", "height_px"]].min(axis=1))
 
 

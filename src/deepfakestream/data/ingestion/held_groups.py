@@ -32,7 +32,7 @@ def join_held_groups(
 
     Args:
         outcomes: of the examination.
-        present: the dataset so far.
+        present: manifest of the dataset so far, one row an item.
         layout: how the source names its clips.
 
     Raises:

@@ -51,7 +51,7 @@ def select(outcomes: Iterable[ExaminedItem | Refusal], present: pd.DataFrame) ->
 
     Args:
         outcomes: of the examination.
-        present: the dataset so far.
+        present: manifest of the dataset so far, one row an item.
     """
     selection = Selection()
     by_content: dict[str, list[ExaminedItem]] = {}
@@ -149,7 +149,7 @@ def relabel(present: pd.DataFrame, relabelled: Iterable[ExaminedItem]) -> pd.Dat
     """Return the dataset with the labels and methods that sources say of these items now.
 
     Args:
-        present: manifest as it is.
+        present: manifest as it is, one row an item.
         relabelled: items that their sources label otherwise now.
     """
     items = list(relabelled)

@@ -47,7 +47,7 @@ class RecordedSet:
 
         Args:
             new: items that are taken in.
-            manifest: the dataset that is here.
+            manifest: the dataset that is here, one row an item.
 
         Raises:
             DataError: what is ingested now would replace the recorded dataset.

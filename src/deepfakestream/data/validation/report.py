@@ -129,7 +129,7 @@ def write_report(
         directory: folder to write to.
         results: of Great Expectations, one a rule.
         quarantined: crops that training leaves out.
-        duplicates: pairs of near duplicates.
+        duplicates: near duplicates, one row a pair.
         facts: counts that the report states.
     """
     content = {

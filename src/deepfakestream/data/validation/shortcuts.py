@@ -57,8 +57,8 @@ def find_shortcuts(manifest: pd.DataFrame, crops: pd.DataFrame) -> list[Shortcut
     Columns without two values are left out. With fewer than ten groups of a label nothing is measured.
 
     Args:
-        manifest: the items.
-        crops: their crops, for `CONTENT`, as the mean of an item.
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
+        crops: one row a crop, for `CONTENT`, as the mean of an item.
     """
     items = _sample(manifest.reset_index(drop=True))
     is_fake = (items["label"] == "fake").to_numpy()

@@ -25,7 +25,7 @@ def resolve_item(manifest: pd.DataFrame, item: str) -> str | None:
     """Return the media id that an item is called by, or None where the dataset has no such item.
 
     Args:
-        manifest: the dataset.
+        manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
         item: `source/original_name`, or the first digits of the sha256, six or more.
 
     Raises:

@@ -11,7 +11,7 @@ from deepfakestream.data.versioning.repository import DvcRepo
 
 
 def read_named_items(workspace: Path, data_dir: Path) -> pd.DataFrame:
-    """Return the items of the dataset, as `read_manifest` does, where it is the one that `data.dvc` names.
+    """Return the manifest, one row an item, where the dataset is the one that `data.dvc` names.
 
     Args:
         workspace: folder of the workspace.

@@ -35,7 +35,11 @@ class Tokens(nn.Module):
         """Of the pooled vector: class token and mean patch token side by side."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the tokens after the last layer norm."""
+        """Return the tokens after the last layer norm, `(N, 1 + P, C)`.
+
+        Args:
+            pixels: `(N, 3, S, S)`, normalised.
+        """
         tokens: Tensor = self.vit.forward_features(pixels)  # type: ignore[operator]
         return tokens
 
@@ -47,7 +51,11 @@ class TokenPooling(nn.Module):
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the pooled features."""
+        """Return the pooled features `(N, 2 C)`.
+
+        Args:
+            tokens: `(N, 1 + P, C)`.
+        """
         halves = (tokens[:, 0], tokens[:, 1:].mean(dim=1))
         return FEATURE_SCALE * torch.cat([normalize(half, dim=1) for half in halves], dim=1)
 

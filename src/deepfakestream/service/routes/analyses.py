@@ -34,6 +34,11 @@ _AWAY = failures(404, 409, 410)
 async def find(runtime: Runtime, request: Request, analysis_id: str) -> StoredAnalysis:
     """Return an analysis of the caller.
 
+    Args:
+        runtime: with the job store.
+        request: says who calls.
+        analysis_id: from the path.
+
     Raises:
         Refused: there is none of this id, or it is another caller's.
     """
@@ -46,6 +51,11 @@ async def find(runtime: Runtime, request: Request, analysis_id: str) -> StoredAn
 
 async def find_scanned(runtime: Runtime, request: Request, analysis_id: str) -> StoredAnalysis:
     """Return an analysis of the caller that has a verdict.
+
+    Args:
+        runtime: with the job store.
+        request: says who calls.
+        analysis_id: from the path.
 
     Raises:
         Refused: there is none, or it has no verdict: not yet, not any more, or never.
