@@ -14,11 +14,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 GRACE_S = 5.0
 """From TERM to KILL: below the time that those who stop us give."""
+SERVER_GRACE_S = 10.0
+"""The same for a server: its requests end first."""
 _KILLED_S = 1.0
 """From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +32,16 @@ def program_path() -> str:
     theirs = os.environ.get("PATH", "")
     # An empty entry would stand for the folder that the child runs in.
     return os.pathsep.join(filter(None, [str(Path(sys.executable).parent), theirs]))
+
+
+def guarded(way: Literal["server", "stage"], command: Sequence[str]) -> list[str]:
+    """Return the command that runs a program under a guard, which ends it when standard input is closed.
+
+    Args:
+        way: whether it is a server, to be started in a session of its own, or a stage of a pipeline.
+        command: program and arguments.
+    """
+    return [sys.executable, "-m", "deepfakestream.host.process_guard", way, *command]
 
 
 def run_whole(
@@ -44,11 +57,16 @@ def run_whole(
         env: the whole environment.
         stderr: as for `subprocess.run`; standard output is kept.
     """
-    guarded = [sys.executable, "-m", "deepfakestream.host.process_guard", *command]
     theirs, ours = os.pipe()
     try:
         with subprocess.Popen(
-            guarded, cwd=cwd, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=stderr, text=True
+            guarded("stage", command),
+            cwd=cwd,
+            env=env,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         ) as process:
             try:
                 output, log = process.communicate()
@@ -82,21 +100,22 @@ def end_with_parent(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
 
 
-def end_tree(pid: int, grace_s: float = GRACE_S) -> None:
+def end_tree(pid: int, grace_s: float = GRACE_S, *, asks_root: bool = False) -> None:
     """Ask what a process started to end, let it draw its conclusions, and kill what is left after the grace.
 
-    DVC gives its locks back when its stage fails, and leaves them when it is killed; so it is asked last.
+    DVC gives its locks back when its stage fails, and leaves them when it is killed; so it is not asked.
 
     Args:
         pid: id of the process.
         grace_s: seconds that the processes get to end by themselves.
+        asks_root: whether the process itself is asked to end, too, as it would replace what it started.
     """
     try:
         root = psutil.Process(pid)
         started = root.children(recursive=True)
     except psutil.NoSuchProcess:
         return
-    for process in started or [root]:
+    for process in [root, *started] if asks_root or not started else started:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
     _, left = psutil.wait_procs([root, *started], timeout=grace_s)

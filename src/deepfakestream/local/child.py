@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deepfakestream.local.attached import GRACE_S
+from deepfakestream.host.process_tree import SERVER_GRACE_S, guarded
 
 Listener = Callable[[str, str], None]
 """Gets the server's name and a line of its output."""
@@ -56,7 +55,7 @@ class Child:
         # Emptied before the process starts: what an earlier one said must not count as this one's.
         self._stream = log.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
-            (sys.executable, "-m", "deepfakestream.local.attached", *command),
+            guarded("server", command),
             env=environment,
             cwd=cwd,
             stdin=subprocess.PIPE,  # nothing is written: it ends when this process does
@@ -86,7 +85,7 @@ class Child:
         """Tell whether the words have appeared in the output."""
         return words in self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else False
 
-    def stop(self, grace_s: float = GRACE_S) -> None:
+    def stop(self, grace_s: float = SERVER_GRACE_S) -> None:
         """Ask the process group to end, insist after the grace, and wait until all of it has ended."""
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_s

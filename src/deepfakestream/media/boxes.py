@@ -6,6 +6,7 @@ with the file's size before.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,7 +23,34 @@ MAX_SAMPLES = 2_000_000
 """Frames of one track: 18 hours at 30 a second."""
 MAX_BOXES = 400_000
 MAX_HEADER_BYTES = 128_000_000
-_NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"mvex", b"moof", b"traf"})
+MAX_DEPTH = 16
+"""Of boxes within boxes; films have about eight."""
+_NESTED = frozenset(
+    {
+        b"moov",
+        b"trak",
+        b"mdia",
+        b"minf",
+        b"stbl",
+        b"edts",
+        b"mvex",
+        b"moof",
+        b"traf",
+        b"udta",
+        b"dinf",
+        b"wave",
+    }
+)
+"""Boxes in which FFmpeg looks for others, wherever they stand."""
+_TABLES = frozenset(
+    {b"hdlr", b"mdhd", b"stsd", b"stsz", b"stz2", b"stts", b"ctts", b"elst", b"trun", b"cmov"}
+)
+_HEADERS = _NESTED | _TABLES | {b"meta", b"mvhd"}
+_DISGUISES = frozenset({b"free", b"hoov"})
+"""Boxes that FFmpeg takes for `moov` where they hold its first box."""
+_HANDLER = re.compile(rb"hdlr")
+_ENTRY_HEADS = (16, 36, 52, 72, 86)
+"""Where the boxes of a sample entry may begin: other data, sound of three versions, pictures."""
 
 
 def boxes(
@@ -57,6 +85,7 @@ class _Track:
     is_picture: bool = False
     is_sound: bool = False
     protection: bytes = b""
+    is_evenly_timed: bool = False
     timed: int = 0
     ticks: int = 0
     offset_entries: int = 0
@@ -70,6 +99,8 @@ class _Movie:
     tracks: list[_Track] = field(default_factory=list)
     fragment_samples: int = 0
     num_boxes: int = 0
+    num_bytes: int = 0
+    """Read so far, those of boxes within boxes again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +115,7 @@ class MovieFacts:
 
 
 def read_movie(path: Path, file: IO[bytes], size: int) -> MovieFacts:
-    """Return the facts of an MP4 or QuickTime file.
+    """Return the facts of an MP4 or QuickTime file; of other files, that they have no header.
 
     Args:
         path: for messages.
@@ -99,10 +130,10 @@ def read_movie(path: Path, file: IO[bytes], size: int) -> MovieFacts:
     position = 0
     while position + 8 <= size:
         file.seek(position)
-        header = file.read(16)
+        header = file.read(24)
         length, name = struct.unpack_from(">I4s", header)
         skipped = 8
-        if length == 1 and len(header) == 16:
+        if length == 1 and len(header) >= 16:
             (length,) = struct.unpack_from(">Q", header, 8)
             skipped = 16
         elif length == 0:
@@ -111,13 +142,13 @@ def read_movie(path: Path, file: IO[bytes], size: int) -> MovieFacts:
             break
         movie.num_boxes += 1
         _check_boxes(path, movie)
-        if name in (b"moov", b"ftyp"):
-            kinds.append(name)
-        if name in (b"moov", b"moof"):
+        name = _meant(name, header[skipped:])
+        kinds.append(name)
+        if name in _HEADERS:
             if min(length, size - position) > MAX_HEADER_BYTES:
                 raise _too_costly(path, "a header of more than 128 MB")
             file.seek(position + skipped)
-            _read_boxes(path, movie, name, file.read(length - skipped), size)
+            _read_box(path, movie, name, memoryview(file.read(length - skipped)), size, depth=0)
         position += length
     _check_samples(path, movie, size)
     return MovieFacts(
@@ -132,26 +163,52 @@ def _check_boxes(path: Path, movie: _Movie) -> None:
         raise _too_costly(path, f"more than {MAX_BOXES} boxes")
 
 
-def _read_boxes(path: Path, movie: _Movie, parent: bytes, data: bytes, file_size: int) -> None:
+def _meant(name: bytes, content: bytes | memoryview) -> bytes:
+    """Return the name by which FFmpeg goes: `moov` may be disguised."""
+    return b"moov" if name in _DISGUISES and bytes(content[4:8]) in (b"mvhd", b"cmov") else name
+
+
+def _read_boxes(path: Path, movie: _Movie, data: memoryview, file_size: int, depth: int) -> None:
     for name, start, end in boxes(data):
         movie.num_boxes += 1
         _check_boxes(path, movie)
-        content = data[start:end]
-        if name == b"trak":
-            movie.tracks.append(_Track())
-        if name == b"cmov":
-            _read_boxes(path, movie, b"moov", _uncompressed_header(path, content), file_size)
-        elif name in _NESTED:
-            _read_boxes(path, movie, name, content, file_size)
-        elif name == b"mvhd":
-            movie.timescale = _number(content, 20 if content[:1] == b"\x01" else 12)
-        elif name == b"trun" and parent == b"traf":
-            movie.fragment_samples += _run_samples(path, content, file_size)
-        elif movie.tracks:
-            _read_table(movie.tracks[-1], name, content)
+        meant = _meant(name, data[start:end])
+        if meant in _HEADERS:
+            _read_box(path, movie, meant, data[start:end], file_size, depth)
 
 
-def _uncompressed_header(path: Path, content: bytes) -> bytes:
+def _read_box(
+    path: Path, movie: _Movie, name: bytes, content: memoryview, file_size: int, depth: int
+) -> None:
+    """Take note of a box as FFmpeg would: it does not ask in which other box one stands."""
+    movie.num_bytes += len(content)
+    if depth > MAX_DEPTH or movie.num_bytes > MAX_DEPTH * (file_size + MAX_HEADER_BYTES):
+        raise _too_costly(path, "boxes within boxes, again and again")
+    if name == b"trak" or (name in _TABLES and not movie.tracks):
+        movie.tracks.append(_Track())
+    if name in _TABLES:
+        _read_table(movie.tracks[-1], name, bytes(content))
+    elif name == b"mvhd":
+        movie.timescale = _number(content, 20 if bytes(content[:1]) == b"\x01" else 12)
+    if name == b"trun":
+        movie.fragment_samples += _run_samples(path, content, file_size)
+    for data in _inner(path, name, content):
+        _read_boxes(path, movie, data, file_size, depth + 1)
+
+
+def _inner(path: Path, name: bytes, content: memoryview) -> list[memoryview]:
+    """Return where in a box others may stand, by all readings of it."""
+    if name == b"cmov":
+        return [memoryview(_uncompressed_header(path, content))]
+    if name == b"meta":  # its boxes begin with `hdlr`, with or without a version before
+        starts = (found.start() for found in _HANDLER.finditer(content))
+        return [content[at - 4 :] for at in starts if at >= 4 and at % 4 == 0][:1]
+    if name == b"stsd":
+        return [content[8 + at :] for at in _ENTRY_HEADS]
+    return [content] if name in _NESTED else []
+
+
+def _uncompressed_header(path: Path, content: memoryview) -> bytes:
     for name, start, _ in boxes(content):
         if name == b"cmvd":
             unpacker = zlib.decompressobj()
@@ -168,18 +225,19 @@ def _uncompressed_header(path: Path, content: bytes) -> bytes:
 
 def _read_table(track: _Track, name: bytes, content: bytes) -> None:
     if name == b"hdlr" and content[4:8] != b"dhlr":  # QuickTime has another one for the data
-        track.is_picture = content[8:12] == b"vide"
-        track.is_sound = content[8:12] == b"soun"
+        track.is_picture |= content[8:12] == b"vide"
+        track.is_sound |= content[8:12] == b"soun"
     elif name == b"mdhd":
         track.timescale = _number(content, 20 if content[:1] == b"\x01" else 12)
     elif name == b"stsd":
-        track.protection = content[12:16]
+        track.protection = bytes(content[12:16])
     elif name in (b"stsz", b"stz2"):
         track.sample_bytes = _number(content, 4) if name == b"stsz" else 0
-        track.samples = _number(content, 8)
+        track.samples = max(track.samples, _number(content, 8))
     elif name == b"stts":
         counts, lengths = _table(content, 2).T
         track.timed, track.ticks = int(counts.sum()), int(counts @ lengths)
+        track.is_evenly_timed = lengths.tolist() == [1.0]
     elif name == b"ctts":
         track.offset_entries = int(_table(content, 2)[:, 0].sum())
     elif name == b"elst":
@@ -196,11 +254,11 @@ def _table(content: bytes, width: int) -> NDArray[np.float64]:
     return entries.astype(np.float64).reshape(-1, width)
 
 
-def _number(content: bytes, at: int) -> int:
+def _number(content: bytes | memoryview, at: int) -> int:
     return int.from_bytes(content[at : at + 4], "big")
 
 
-def _run_samples(path: Path, content: bytes, file_size: int) -> int:
+def _run_samples(path: Path, content: memoryview, file_size: int) -> int:
     flags, count = _number(content, 0), _number(content, 4)
     width = 4 * (flags >> 8 & 0xF).bit_count()
     room = (len(content) - 8) // width if width else file_size
@@ -212,7 +270,9 @@ def _run_samples(path: Path, content: bytes, file_size: int) -> int:
 def _check_samples(path: Path, movie: _Movie, size: int) -> None:
     total = movie.fragment_samples
     for track in movie.tracks:
-        is_plain_sound = track.is_sound and track.sample_bytes > 0
+        # FFmpeg keeps such sound by chunks; for all else it keeps a record of each sample
+        is_plain_sound = track.is_sound and track.sample_bytes > 0 and track.is_evenly_timed
+        is_plain_sound &= not track.is_picture
         if track.samples * max(track.sample_bytes, 1) > size + 1000:
             raise _too_costly(path, f"{track.samples} samples, more than the file can hold")
         if is_plain_sound:

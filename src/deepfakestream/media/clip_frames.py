@@ -154,7 +154,8 @@ class PieceReader:
         """Return the frame's position in the order of showing, -1 for one that is not shown."""
         if self._piece.timeline.is_counted or picture.opaque is None:
             self._count += 1
-            return self._count - 1
+            # a packet of a damaged film may give two pictures, so that there are more of them than packets
+            return min(self._count, len(self._piece.timeline.ordinals)) - 1
         rank = int(self._ranks[picture.opaque])
         self._count = rank + 1 if rank >= 0 else self._count
         return rank
@@ -201,12 +202,18 @@ class PieceReader:
             self._record.found_reasons.add(Reason.TRUNCATED)
 
     def _demux(self) -> Iterator[tuple[int, Any]]:
-        """Yield packets with their number in the order of decoding; -1 for the one that ends the stream."""
+        """Yield packets with their number in the order of decoding; -1 for the one that ends the stream.
+
+        Packets that the index does not know, as its reading was cut short, are not decoded.
+        """
         ordinal = 0
         try:
             for packet in self._container.demux(self._stream):
                 if self._meter.is_late:
                     self._record.found_reasons.add(Reason.TIME_BUDGET)
+                    return
+                if packet.size and ordinal == self._piece.timeline.num_packets:
+                    yield -1, av.Packet()
                     return
                 if packet.size:
                     yield ordinal, packet

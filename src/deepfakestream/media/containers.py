@@ -102,7 +102,7 @@ class Layout:
     sections: tuple[tuple[int, int], ...]
     """Start and end, in bytes, of parts that need a demuxer of their own; mostly one, the file."""
     demuxer: str | None = None
-    """FFmpeg's name of the format, where its own guess may fail; None where it decides."""
+    """FFmpeg's name of the format; None where it decides, but not for MP4, whose boxes must be checked."""
     encryption: str | None = None
     """How its pictures are encrypted; None where they are not, or that is unknown."""
     is_joined: bool = False
@@ -126,16 +126,20 @@ def read_layout(path: Path, head: bytes) -> Layout:
     whole = ((0, size),)
     packets = packet_layout(head)
     with path.open("rb") as file:
-        if head[4:8] in _BOX_TYPES:
+        if packets is None and not head.startswith(_VIDEO_STARTS):
+            # whatever the first box is called: FFmpeg finds a film behind boxes that it does not know
             movie = read_movie(path, file, size)
-            is_protected = bool(movie.protections) and movie.protections <= _PROTECTED_ENTRIES.keys()
-            names = sorted(_PROTECTED_ENTRIES[each] for each in movie.protections if is_protected)
-            return Layout(
-                sections=whole,
-                encryption=names[0] if names else None,
-                is_joined=movie.is_joined,
-                lacks_header=not movie.has_header,
-            )
+            is_film = head[4:8] in _BOX_TYPES
+            if is_film or movie.has_header:
+                is_protected = bool(movie.protections) and movie.protections <= _PROTECTED_ENTRIES.keys()
+                names = sorted(_PROTECTED_ENTRIES[each] for each in movie.protections if is_protected)
+                return Layout(
+                    sections=whole,
+                    demuxer="mov" if movie.has_header else None,
+                    encryption=names[0] if names else None,
+                    is_joined=movie.is_joined,
+                    lacks_header=not movie.has_header,
+                )
         if packets is not None:
             starts, is_scrambled = read_transport(file, *packets)
             sections = tuple(zip(starts, [*starts[1:], size], strict=True))

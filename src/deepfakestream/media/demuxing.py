@@ -23,9 +23,9 @@ from deepfakestream.errors import Reason
 from deepfakestream.media.timeline import Packets, Timeline, build_timeline
 from deepfakestream.media.types import MediaBudget, NoteCode, Record, Stopwatch
 
-DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,ivf,obu,mxf,dv"
-)
+DEMUXERS = "matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,ivf,obu,mxf,dv"
+MOVIE_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2"
+"""FFmpeg's MP4 demuxer by its names. It believes what boxes claim, so it gets only checked files."""
 DECODERS = (
     "h264,hevc,vvc,libdav1d,av1,vp8,vp9,libvpx,libvpx-vp9,mpeg1video,mpeg2video,mpegvideo,mpeg4,msmpeg4v1,"
     "msmpeg4v2,msmpeg4,h263,h263i,flv,vp6,vp6a,vp6f,theora,wmv1,wmv2,wmv3,vc1,mjpeg,prores,dnxhd,dvvideo,ffv1,"
@@ -93,7 +93,7 @@ def open_container(path: Path, section: tuple[int, int], demuxer: str | None, fi
         mode="r",
         format=demuxer,
         options={
-            "format_whitelist": DEMUXERS,
+            "format_whitelist": MOVIE_DEMUXERS if demuxer == "mov" else DEMUXERS,
             "codec_whitelist": DECODERS,
             "protocol_whitelist": "",
             "max_streams": str(MAX_STREAMS),
