@@ -14,6 +14,8 @@ REFERENCE = sorted(
     path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.name not in {"log.md"}
 )
 """The log is a record of experiments, in notes; decisions are kept as they were written."""
+HOUSE_WORDS = re.compile(r"\b(?:told|anew|beside|whoever|worn|knock|reals)\b", re.IGNORECASE)
+"""Words that these documents used in place of plain ones."""
 NO_PROSE = re.compile(r"(?s:```.*?```|<!--.*?-->)|^#.*$|^[ >]*\|.*$|^!\[.*$", re.MULTILINE)
 LIST_ITEM = re.compile(r"^\s*(?:[-*]|\d+\.)\s+", re.MULTILINE)
 CODE = re.compile(r"`+[^`\n]+`+")
@@ -50,6 +52,12 @@ def test_sentences_of_a_reference_document_are_short(path: Path) -> None:
     found = sentences(path.read_text(encoding="utf-8"))
     assert found
     assert [sentence for sentence in found if num_words(sentence) > MAX_WORDS] == []
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_reference_documents_use_plain_words(path: Path) -> None:
+    found = sentences(path.read_text(encoding="utf-8"))
+    assert [sentence for sentence in found if HOUSE_WORDS.search(sentence)] == []
 
 
 def test_a_long_sentence_is_found_wherever_it_stands() -> None:
