@@ -68,7 +68,7 @@ cross-set: setup ## both detectors on clips of many generators: make cross-set D
 	@test -n "$(DATA)" || { echo "make: name the folder with manifest.csv and the clips: make cross-set DATA=..." >&2; exit 1; }
 	$(BIN)/python -m infra.cross_set "$(DATA)"
 
-version-0: setup ## train the packaged model anew: make version-0 DATA=folder (hours; a second call goes on)
+version-0: setup ## train the packaged model again: make version-0 DATA=folder (hours; a second call goes on)
 	@test -n "$(DATA)" || { echo "make: name the folder with dfdc-faces/ and portraits/: make version-0 DATA=..." >&2; exit 1; }
 	$(BIN)/python infra/version_0/reproduce.py build/version-0 "$(DATA)"
 

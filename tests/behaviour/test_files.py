@@ -25,7 +25,7 @@ def write_png(path, rgb):
     return path
 
 
-def beside(left, right):
+def side_by_side(left, right):
     return np.hstack(
         [cv2.resize(rgb, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for rgb in (left, right)]
     )
@@ -36,7 +36,7 @@ PAIRS = [("astronaut", "surprised"), ("smiling", "frowning"), ("man-at-door", "w
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_two_people_in_one_picture_are_both_scored(left, right, people, engine, tmp_path):
-    result = engine.scan(write_png(tmp_path / "both.png", beside(people[left], people[right])))
+    result = engine.scan(write_png(tmp_path / "both.png", side_by_side(people[left], people[right])))
     centres = sorted(sum(track.faces[0].box_xyxy[::2]) / 2 for track in result.tracks)
     assert len(centres) == 2
     assert centres[0] < SIDE_PX < centres[1]
@@ -46,7 +46,7 @@ def test_two_people_in_one_picture_are_both_scored(left, right, people, engine, 
 def test_faces_keep_their_scores_beside_others(people, engine, tmp_path):
     changes = []
     for left, right in PAIRS:
-        both = engine.scan(write_png(tmp_path / "both.png", beside(people[left], people[right])))
+        both = engine.scan(write_png(tmp_path / "both.png", side_by_side(people[left], people[right])))
         by_place = sorted(both.tracks, key=lambda track: track.faces[0].box_xyxy[0])
         for name, track in zip((left, right), by_place, strict=True):
             square = cv2.resize(people[name], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)

@@ -1,6 +1,6 @@
 """RetinaFace, MTCNN and a Haar cascade on the same frames: time, faces found, false faces; `make bench`.
 
-OpenCV 5 has no cascade classifier any more, so OpenCV 4 runs beside it in a process of its own:
+OpenCV 5 has no cascade classifier any more, so OpenCV 4 runs next to it in a process of its own:
 
     pip install --no-deps --target FOLDER "opencv-python-headless<5"
     BENCH_OPENCV4=FOLDER pytest tests/bench/test_detector_comparison.py -m bench -s

@@ -1,4 +1,4 @@
-"""Grad-CAM and LayerCAM beside KernelSHAP and LIME: faithfulness, agreement, seconds; on free media."""
+"""Grad-CAM and LayerCAM next to KernelSHAP and LIME: faithfulness, agreement, seconds; on free media."""
 
 from __future__ import annotations
 

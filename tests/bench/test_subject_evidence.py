@@ -37,7 +37,7 @@ def drawing(rgb):
 
 
 def with_poster(path, picture, budget, *, shake):
-    """Yield 16 frames with a wall beside them on which the picture hangs; `shake` moves the camera."""
+    """Yield 16 frames with a wall next to them on which the picture hangs; `shake` moves the camera."""
     rng = np.random.default_rng(0)
     poster = cv2.resize(picture, (POSTER_PX, POSTER_PX), interpolation=cv2.INTER_AREA)
     for frame in sample_frames(path, num_frames=16, budget=budget).frames:
@@ -74,10 +74,10 @@ def test_posters_beside_people(
         pictures, walls = zip(*with_poster(path, picture, budget, shake=shake), strict=True)
         clip = encode_clip(tmp_path / path.name, pictures, fps=2, options={"crf": "28"})
         faces = extract_faces(clip, detector, spec, budget)
-        beside = [crop.box_xyxy[0] > walls[0] - 20 for crop in faces.crops]
-        left_out += not any(beside) and Reason.PICTURE_OF_FACE in faces.notes
-        seen += any(beside) or Reason.PICTURE_OF_FACE in faces.notes
-        lost += all(beside)
+        next_to_walls = [crop.box_xyxy[0] > walls[0] - 20 for crop in faces.crops]
+        left_out += not any(next_to_walls) and Reason.PICTURE_OF_FACE in faces.notes
+        seen += any(next_to_walls) or Reason.PICTURE_OF_FACE in faces.notes
+        lost += all(next_to_walls)
     camera = "moving" if shake else "fixed"
     show(f"\n{kind}, {camera} camera: left out {left_out} of {seen}, people lost {lost}")
     assert lost == 0

@@ -54,8 +54,8 @@ def test_the_quarantine_is_listed_as_a_table_and_as_json(root: Path) -> None:
 def test_requeue_wants_to_know_what_and_reports(root: Path, tmp_path: Path) -> None:
     assert call("data", "quarantine", "requeue").exit_code == 2
     shutil.copyfile(root / "params.yaml", tmp_path / "faces" / "real" / "empty.png")
-    told = call("data", "quarantine", "requeue", "--reason", "empty_file").stdout
-    assert told.startswith("1 requeued: 1 refused again\nrefused again: unsupported_format: ")
+    text = call("data", "quarantine", "requeue", "--reason", "empty_file").stdout
+    assert text.startswith("1 requeued: 1 refused again\nrefused again: unsupported_format: ")
 
 
 def test_drop_wants_to_know_what_and_asks_first(root: Path) -> None:
@@ -68,8 +68,8 @@ def test_drop_wants_to_know_what_and_asks_first(root: Path) -> None:
 
 
 def test_stats_are_printed_and_drawn(root: Path, tmp_path: Path) -> None:
-    told = call("data", "stats", "--plots", str(tmp_path / "plots")).stdout
-    assert told.startswith("3 items in 3 groups, people not named, ")
+    text = call("data", "stats", "--plots", str(tmp_path / "plots")).stdout
+    assert text.startswith("3 items in 3 groups, people not named, ")
     assert [path.name for path in sorted((tmp_path / "plots").iterdir())] == ["media.png", "methods.png"]
     assert json.loads(call("data", "stats", "--json").stdout)["totals"]["items"] == 3
 

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A workspace without DVC, and a picture to ingest beside it."""
+    """A workspace without DVC, and a picture to ingest next to it."""
     root = tmp_path / "ws"
     root.mkdir()
     shutil.copyfile(REPOSITORY / "params.yaml", root / "params.yaml")

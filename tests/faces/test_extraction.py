@@ -63,7 +63,7 @@ def test_image(detector, extraction_spec, budget, astronaut_jpg):
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_a_picture_on_its_side_gives_the_very_same_crop(extraction_spec, budget, tmp_path, turns):
-    """Quarter turns move pixels and change none: whoever filmed with a turned phone gets the same score."""
+    """Quarter turns move pixels and change none: a clip filmed with a turned phone gets the same score."""
     upright = np.random.default_rng(5).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     path = tmp_path / "turned.png"
     Image.fromarray(np.rot90(upright, -turns)).save(path)

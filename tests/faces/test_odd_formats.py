@@ -62,7 +62,7 @@ def test_every_odd_file_ends_with_faces_or_a_reason(devdata, detector, extractio
     ("name", "turns"), [("h264_ref.mp4", 0), ("upside_down.mp4", 2), ("rotated90_pixels.mp4", 3)]
 )
 def test_faces_of_a_turned_clip_stand(devdata, detector, extraction_spec, budget, name, turns):
-    """One clip, turned before it was encoded anew: the same faces, but for the coding."""
+    """One clip, turned before it was encoded again: the same faces, but for the coding."""
     crops, expected = (
         extract_faces(devdata / "odd-formats" / each, detector, extraction_spec, budget).crops
         for each in (name, "h264_ref.mp4")

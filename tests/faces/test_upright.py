@@ -32,7 +32,7 @@ class Scripted:
 def test_a_turned_picture_gives_the_crop_of_the_upright_one(
     detector, extraction_spec, budget, astronaut, tmp_path, turns
 ):
-    """Whoever filmed with a turned phone gets the very same score."""
+    """A clip filmed with a turned phone gets the very same score."""
     path = tmp_path / "turned.png"
     Image.fromarray(np.rot90(astronaut, -turns)).save(path)
     upright, turned = tmp_path / "upright.png", path

@@ -6,7 +6,7 @@ from deepfakestream.host.counted import counted
 
 
 @pytest.mark.parametrize(
-    ("number", "noun", "told"),
+    ("number", "noun", "text"),
     [
         (0, "item", "0 items"),
         (1, "item", "1 item"),
@@ -14,5 +14,5 @@ from deepfakestream.host.counted import counted
         (2, "entry", "2 entries"),
     ],
 )
-def test_a_noun_follows_its_number(number: int, noun: str, told: str) -> None:
-    assert counted(number, noun) == told
+def test_a_noun_follows_its_number(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text

@@ -123,11 +123,11 @@ def test_alerts_reach_a_receiver_by_their_severity():
     service = COMPOSE["services"]["alertmanager"]
     assert "./alertmanager:/etc/alertmanager:ro" in service["volumes"]
     assert "127.0.0.1:9093:9093" in service["ports"]
-    told = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
-    routes = [told["route"], *told["route"]["routes"]]
-    assert {route["receiver"] for route in routes} == {each["name"] for each in told["receivers"]}
-    assert all(each["webhook_configs"][0]["url"] for each in told["receivers"])
-    matched = {matcher for route in told["route"]["routes"] for matcher in route["matchers"]}
+    content = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    routes = [content["route"], *content["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == {each["name"] for each in content["receivers"]}
+    assert all(each["webhook_configs"][0]["url"] for each in content["receivers"])
+    matched = {matcher for route in content["route"]["routes"] for matcher in route["matchers"]}
     severities = {rule["labels"]["severity"] for group in RULES["groups"] for rule in group["rules"]}
     assert matched <= {f'severity="{severity}"' for severity in severities}
 

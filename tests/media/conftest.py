@@ -1,4 +1,4 @@
-"""Clips whose frames can be told apart by their grey level."""
+"""Clips whose frames differ in their grey level."""
 
 from __future__ import annotations
 

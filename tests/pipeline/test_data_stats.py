@@ -1,4 +1,4 @@
-"""Numbers and card between ingestion, extraction and validation: each is told of the items that it knows."""
+"""Numbers and card between ingestion, extraction and validation: each counts the items that it knows."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_another_classifier_recomputes_nothing(settings: Settings) -> None:
     path = settings.workspace / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     another = settings.model_copy(update={"registered_model": "another", "tracking_uri": "http://other"})
-    shutil.rmtree(settings.data_dir / "media")  # whoever opens an item now finds none
+    shutil.rmtree(settings.data_dir / "media")  # what opens an item now finds none
     assert run(another, load_params(path).extract).num_reused == 4
     assert output(settings) == before
     assert [folder.name[:5] for folder in sorted(settings.face_store_dir.glob("*-*"))] == ["crop-", "media"]

@@ -179,8 +179,8 @@ def test_a_dry_run_counts_and_changes_nothing(settings: Settings) -> None:
     meant = forget.plan([f"loose/{LOOSE}"], settings=settings)
     assert "1 other items share their groups and stay" in meant.describe()
     assert "loose/real/0.jpg" in meant.describe()
-    told = forget.preview(list(meant.items["media_id"]), settings=settings).describe()
-    assert told.startswith("would remove 1 item of the dataset, ")
+    text = forget.preview(list(meant.items["media_id"]), settings=settings).describe()
+    assert text.startswith("would remove 1 item of the dataset, ")
     assert {
         path: data for path, data in files(settings) if not path.startswith((".dvc/tmp", "src/"))
     } == before

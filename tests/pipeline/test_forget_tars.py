@@ -51,7 +51,7 @@ def holders(folder: Path, content: bytes) -> list[Path]:
 
 @pytest.mark.slow
 def test_no_tar_of_any_version_keeps_a_copy_of_forgotten_bytes(tmp_path: Path) -> None:
-    """Copies are refused but lie in their tars: one beside the item itself, one beside others only."""
+    """Copies are refused but lie in their tars: one next to the item itself, one next to others only."""
     settings = Settings(workspace=tmp_path / "ws")
     workspace.create(settings.workspace)
     first, second, third, loose = (picture(tmp_path / "files", seed) for seed in range(4))
@@ -86,8 +86,8 @@ def test_a_tar_with_forgotten_bytes_is_not_taken(is_listed: bool, tmp_path: Path
     report = take(new, settings)
     assert list(report.added["original_name"]) == ["9.jpg"]
     assert {refusal.reason for refusal in report.refused} == {Reason.FORGOTTEN}
-    told = {refusal.original_name: refusal.message for refusal in report.refused}
-    assert "pack the tar again without that file" in told["c.jpg"]
+    messages = {refusal.original_name: refusal.message for refusal in report.refused}
+    assert "pack the tar again without that file" in messages["c.jpg"]
     assert holders(settings.data_dir, first.read_bytes()) == []
     known = take(old, settings)
     assert (known.num_known, len(known.refused), len(known.added)) == (1, 1, 0)

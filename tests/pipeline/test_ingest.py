@@ -74,11 +74,11 @@ def test_what_is_taken_and_what_is_refused(source: Path, settings: Settings) -> 
         "real/broken.mp4": Reason.EMPTY_FILE,
         "unsorted/x.jpg": Reason.LABEL_MISSING,
     }
-    told = report.describe()
-    assert "faces (folders): added 5 items as 'faces'" in told
+    message = report.describe()
+    assert "faces (folders): added 5 items as 'faces'" in message
     assert (
         "refused 1: label_missing (e.g. unsorted/x.jpg: no label; label it in its source and ingest again)"
-        in told
+        in message
     )
 
 
@@ -105,8 +105,8 @@ def test_another_source_with_the_same_bytes_is_refused_by_name(tmp_path: Path, s
     write(tmp_path / "second" / "fake" / "b.jpg", 1)
     write(tmp_path / "third" / "real" / "c.jpg", 1)
     take(tmp_path / "first", settings)
-    told = "second/fake/b.jpg says fake, but first/real/a.jpg has the same bytes and says real; correct"
-    with pytest.raises(DataError, match=told):
+    message = "second/fake/b.jpg says fake, but first/real/a.jpg has the same bytes and says real; correct"
+    with pytest.raises(DataError, match=message):
         take(tmp_path / "second", settings)
     with pytest.raises(DataError, match=r"third/real/c\.jpg .*first/real/a\.jpg"):
         take(tmp_path / "third", settings)
@@ -194,12 +194,12 @@ def test_a_recorded_set_that_is_not_here_is_not_replaced(
     pointer = (settings.workspace / "data.dvc").read_bytes()
     shutil.rmtree(settings.data_dir)
     write(tmp_path / "other" / "real" / "a.jpg", 70)
-    told = r"data\.dvc: .*'deepfakestream data pull'"
+    message = r"data\.dvc: .*'deepfakestream data pull'"
     for dry_run in (True, False):
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             take(tmp_path / "other", settings, dry_run=dry_run)
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         take(source, settings)
     assert (settings.workspace / "data.dvc").read_bytes() == pointer
     assert not list(settings.data_dir.rglob("*"))
@@ -244,9 +244,9 @@ def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_th
         lambda: data_stats.card_text(here),
         lambda: transfer.push(here),
     ]
-    told = r"data\.dvc: .*'deepfakestream data pull'"
+    message = r"data\.dvc: .*'deepfakestream data pull'"
     for step in steps:
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             step()
     assert pointer.read_bytes() == new
 
@@ -293,9 +293,9 @@ def test_two_splits_of_one_group_stop_before_anything_is_copied(
     if held:
         take(table_of(tmp_path / "s", rows[0]), settings)
     before = snapshot(settings.data_dir)
-    told = "is held in 'train'" if held else "is also declared as 'train'"
+    message = "is held in 'train'" if held else "is also declared as 'train'"
     with pytest.raises(
-        DataError, match=rf"^1.jpg: split is 'test', but its source group 's:g' {told}; declare"
+        DataError, match=rf"^1.jpg: split is 'test', but its source group 's:g' {message}; declare"
     ):
         take(table_of(tmp_path / "s", *rows), settings)
     assert snapshot(settings.data_dir) == before
@@ -339,7 +339,7 @@ def test_a_source_that_says_both_labels_changes_none(tmp_path: Path, settings: S
     write(tmp_path / "s" / "a.jpg", 1)
     write(tmp_path / "s" / "b.jpg", 1)
     take(table_of(tmp_path / "s", "a.jpg,real,,train,"), settings)
-    told = "s/a.jpg says fake, but s/b.jpg has the same bytes and says real; correct the wrong label in"
-    with pytest.raises(DataError, match=told):
+    message = "s/a.jpg says fake, but s/b.jpg has the same bytes and says real; correct the wrong label in"
+    with pytest.raises(DataError, match=message):
         take(table_of(tmp_path / "s", "a.jpg,fake,,train,", "b.jpg,real,,train,"), settings)
     assert read_manifest(settings.data_dir)["label"].tolist() == ["real"]

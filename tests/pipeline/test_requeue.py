@@ -131,11 +131,11 @@ def test_sources_that_are_away_and_old_entries_are_told(source: Path, settings: 
     old = Refusal(source="old", original_name="x", reason=Reason.EMPTY_FILE, message="", path="/x")
     Quarantine(settings.quarantine_db).add([old])
     source.rename(source.with_name("away"))
-    told = run(settings, reason=Reason.EMPTY_FILE).describe()
-    assert "3 requeued: 3 not tried" in told
-    assert "old/x: an older version did not note where it came from; ingest its source again" in told
-    assert "faces/real/a.png: " in told
-    assert "is not there; fetch it" in told
+    text = run(settings, reason=Reason.EMPTY_FILE).describe()
+    assert "3 requeued: 3 not tried" in text
+    assert "old/x: an older version did not note where it came from; ingest its source again" in text
+    assert "faces/real/a.png: " in text
+    assert "is not there; fetch it" in text
     assert reasons(settings)["real/a.png"] == Reason.EMPTY_FILE
 
 

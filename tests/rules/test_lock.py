@@ -50,14 +50,14 @@ RUNTIME = {
 }
 PROVIDERS = packages_distributions()
 TEST_MODULES = {path.stem for path in (ROOT / "tests").rglob("*.py")}
-"""Modules beside tests, which the processes that a test starts import."""
+"""Modules next to tests, which the processes that a test starts import."""
 BUILD_BACKEND = "setuptools"
 STACK = (ROOT / "docs" / "TECHNICAL_STACK.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| `([\w.-]+)` \| >= ([\d.]+) \|", re.MULTILINE)
 PATCH_RELEASES = ("3.11.0", platform.python_version())
 """The lock serves every 3.11, whatever patch release it was made on."""
 BROKEN = {"pandas": "3.1.1", "fastapi": "0.155.0", "sqlalchemy": "2.1.9"}
-"""Releases that install cleanly beside the others and fail when they run (docs/TECHNICAL_STACK.md)."""
+"""Releases that install cleanly next to the others and fail when they run (docs/TECHNICAL_STACK.md)."""
 
 
 @pytest.mark.parametrize("name", USES)

@@ -68,7 +68,7 @@ def test_each_flow_is_named_as_the_step_that_it_starts_with() -> None:
 
 HOUSE_WORDS = re.compile(r"\b(?:told|anew|beside|whoever|worn|knock)\b", re.IGNORECASE)
 """Words that this code base used in place of plain ones."""
-SOURCES = [path for part in ("src", "flows", "bentos", "infra") for path in (ROOT / part).rglob("*.py")]
+SOURCES = sorted(path for part in ("src", "flows", "bentos", "infra") for path in (ROOT / part).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -203,8 +203,8 @@ def test_events_tell_the_whole_story_and_go_on_where_a_client_was_cut_off(
     assert response.headers["content-type"].startswith("text/event-stream")
     events = events_of(response.text)
     assert [number for number, _, _ in events] == [1, 2, 3, 4, 5]
-    told = [data.get("status") or data["frames_done"] for _, _, data in events]
-    assert told == ["queued", "running", 2, 6, "succeeded"]
+    seen = [data.get("status") or data["frames_done"] for _, _, data in events]
+    assert seen == ["queued", "running", 2, 6, "succeeded"]
     rest = events_of(service.client.get(path, headers={"last-event-id": "3"}).text)
     assert rest == events[3:]
     assert problem(service.client.get(path, headers={"last-event-id": "x"})) == (422, "bad-parameter")

@@ -1,4 +1,4 @@
-"""SIGKILL of every process in every state: the job ends once, and nothing is counted or told twice."""
+"""SIGKILL of every process in every state: the job ends once, and nothing is counted or sent twice."""
 
 from __future__ import annotations
 

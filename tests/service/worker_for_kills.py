@@ -1,4 +1,4 @@
-"""A worker with a stand-in for the model, run as a process by test_kills: it stops where it is told to.
+"""A worker with a stand-in for the model, run as a process by test_kills: it stops at a given place.
 
 Arguments: address of the store, folder of media, folder for marks, state to stop in (or none).
 """

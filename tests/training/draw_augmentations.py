@@ -68,7 +68,7 @@ def _augmented(face: RGBImage) -> list[list[RGBImage]]:
 
 
 def _forged(face: RGBImage) -> list[list[RGBImage]]:
-    """Return one row of self-blends and one of swaps with the mirrored face, each beside its mask."""
+    """Return one row of self-blends and one of swaps with the mirrored face, each next to its mask."""
     mesh = FaceMesh()
     donor = np.ascontiguousarray(face[:, ::-1])
     points, donor_points = mesh.find(face, crop_scale=1.0), mesh.find(donor, crop_scale=1.0)

@@ -155,11 +155,11 @@ class TestTrainDetector:
         donor = write_untrained(tmp_path / "both-streams", params(variant="ensemble"))
         chosen = {"epochs": 2, "start_from": str(donor)}
         both = replace(job, params=params(**chosen, variant="ensemble", streams="separate"))
-        told: list[int] = []
+        epochs: list[int] = []
         store = CheckpointStore(directory=tmp_path / "both")
         validation = validation_pictures(both)
-        fit = fit_network(both, validation, store, lambda epoch, _: told.append(epoch))
-        assert told == [0, 1, 2, 3, 4]
+        fit = fit_network(both, validation, store, lambda epoch, _: epochs.append(epoch))
+        assert epochs == [0, 1, 2, 3, 4]
         assert fit.best_epoch == 4
         assert [("train_loss" in metrics) for metrics in fit.history] == [True] * 4 + [False]
         faces = validation["dataset"].images

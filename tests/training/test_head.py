@@ -70,7 +70,7 @@ def test_no_pair_is_fitted_twice_or_drawn_by_training(
     params: Callable[..., TrainParams],
     make_job: Callable[..., TrainingJob],
 ) -> None:
-    """The worn and the lightly worn half were the same pairs, so that half as many told anything."""
+    """The degraded and the lightly degraded half were the same pairs, so half of them added nothing."""
     chosen = params(fake_mix={"dataset": 0.0, "self_blend": 1.0, "swap": 0.0}, refit_head_pairs=12)
     job = make_job(face_set(), face_set(), chosen)
     trained = training_pairs(job)
@@ -96,11 +96,11 @@ def test_ends_a_training_and_is_measured(
     chosen = params(variant="dual", streams=streams, refit_head_pairs=6)
     start = str(write_untrained(tmp_path / "start", chosen))
     job = make_job(face_set(), face_set(), chosen.changed({"network": {"start_from": start}}))
-    told: list[int] = []
+    epochs: list[int] = []
     trained = train_detector(
-        job, CheckpointStore(directory=tmp_path / "run"), lambda epoch, metrics: told.append(epoch)
+        job, CheckpointStore(directory=tmp_path / "run"), lambda epoch, metrics: epochs.append(epoch)
     )
     num_epochs = 2 * chosen.optimisation.epochs if streams == "separate" else chosen.optimisation.epochs
-    assert told == list(range(num_epochs + 1))
+    assert epochs == list(range(num_epochs + 1))
     assert trained.fit.best_epoch == num_epochs
     assert trained.fit.history[-1]["val_auc"] > 0.7

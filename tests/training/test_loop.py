@@ -180,9 +180,9 @@ class TestResume:
         with pytest.raises(KilledError):
             _fit(faces, chosen, tmp_path / "killed", kill)
         torch.manual_seed(999)  # a new process has another state
-        told: list[int] = []
-        resumed = _fit(faces, chosen, tmp_path / "killed", lambda epoch, metrics: told.append(epoch))
-        assert told == [0, 1, 2]
+        epochs: list[int] = []
+        resumed = _fit(faces, chosen, tmp_path / "killed", lambda epoch, metrics: epochs.append(epoch))
+        assert epochs == [0, 1, 2]
         assert _timeless(resumed.history) == _timeless(whole.history)
         assert resumed.best_epoch == whole.best_epoch
         for name, tensor in whole.network.state_dict().items():

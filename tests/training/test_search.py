@@ -37,7 +37,7 @@ def job(
 
 
 class Records:
-    """What a tracking server would have been told."""
+    """What a tracking server would have received."""
 
     def __init__(self) -> None:
         self.changes: dict[int, dict[str, Any]] = {}

@@ -38,14 +38,14 @@ def train(
     context: DistributedContext,
     on_epoch: Callable[[int, EpochMetrics], None] = _ignore,
 ) -> None:
-    """Train, fit the last layer anew; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
+    """Train, fit the last layer again; write `history-RANK.json`, and the weights as `weights-RANK.pt`.
 
     Args:
         folder: where results and checkpoints go; a checkpoint in it is gone on from.
         faces: to train and to validate on.
         params: of the training.
         context: the processes.
-        on_epoch: told of every epoch.
+        on_epoch: called after every epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)

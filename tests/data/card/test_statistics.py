@@ -168,9 +168,9 @@ def test_the_table_is_aligned_and_json_says_the_same() -> None:
     assert lines[3] == "set     real   none        4    2     2      8       8  -".replace(
         "8  -", "8       -"
     )
-    told = json.loads(json.dumps(found.as_json()))
-    assert told["by_method"][0]["items"] == 8
-    assert told["totals"]["people"] == 0
+    content = json.loads(json.dumps(found.as_json()))
+    assert content["by_method"][0]["items"] == 8
+    assert content["totals"]["people"] == 0
 
 
 @pytest.mark.parametrize(
@@ -184,15 +184,15 @@ def test_the_table_is_aligned_and_json_says_the_same() -> None:
     ],
 )
 def test_limits_are_read_off_the_tables(change: dict[str, Any], limit: str) -> None:
-    assert any(told.startswith(limit) for told in known_limits(manifest(**change)))
+    assert any(each.startswith(limit) for each in known_limits(manifest(**change)))
 
 
 def test_methods_that_only_some_splits_have_are_a_limit() -> None:
     items = manifest()
     items.loc[(items["label"] == "fake") & (items["split"] == "test"), "manipulation"] = "puppet"
-    told = known_limits(items)
-    assert "Methods that training never sees: puppet." in told
-    assert "Methods that no test measures: swap." in told
+    limits = known_limits(items)
+    assert "Methods that training never sees: puppet." in limits
+    assert "Methods that no test measures: swap." in limits
 
 
 def test_a_large_balanced_set_has_no_limit() -> None:
@@ -234,7 +234,7 @@ def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Pat
         data_digest="abc.dir",
     )
     text = page.read_text()
-    for told in (
+    for sentence in (
         "Version `abc.dir` of `data/`. 16 items in 8 groups, 4 people named",
         "| set | CC0 | 16 |",
         "| set | real | none | 4 | 2 | 2 | 8 | 8 | 4 |",
@@ -243,7 +243,7 @@ def test_the_card_tells_sources_contents_limits_faces_and_the_gate(tmp_path: Pat
         "Passed: 1 of 2 rules kept.",
         "| crops.luma | warning | 3 rows | look \\| at them |",
     ):
-        assert told in text
+        assert sentence in text
     for name in ("methods", "media", "faces", "light"):
         assert f"]({name}.png)" in text
         assert (page.parent / f"{name}.png").exists()
@@ -273,7 +273,7 @@ def resharpened(crops: pd.DataFrame) -> pd.DataFrame:
         (relabelled(manifest()), crops_of(manifest(), 2)),
         (manifest(), resharpened(crops_of(manifest(), 2))),
     ],
-    ids=["items-added", "items-forgotten", "labels-mended", "extracted-anew"],
+    ids=["items-added", "items-forgotten", "labels-mended", "extracted-again"],
 )
 def test_a_report_of_other_data_is_called_one_of_an_earlier_version(
     tmp_path: Path, items: pd.DataFrame, crops: pd.DataFrame

@@ -77,8 +77,8 @@ def test_a_fake_of_two_held_groups_stops_and_changes_nothing(
     later = part(source, tmp_path / "later", fake)
     take(source)
     before = read_manifest(tmp_path / "ws" / "data")
-    told = r"003_005.mp4: .* holds 'ff:youtube-000' and 'ff:youtube-005' apart, .* into a new workspace$"
-    with pytest.raises(DataError, match=told):
+    message = r"003_005.mp4: .* holds 'ff:youtube-000' and 'ff:youtube-005' apart, .* into a new workspace$"
+    with pytest.raises(DataError, match=message):
         take(later)
     assert read_manifest(tmp_path / "ws" / "data").equals(before)
 

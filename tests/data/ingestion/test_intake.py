@@ -258,6 +258,6 @@ def test_a_bad_manifest_is_explained(content: bytes | None, message: str, tmp_pa
 
 def test_now_is_the_time_of_ingestion_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    told = datetime.fromisoformat(ingestion_time())
-    assert told.utcoffset() == timedelta(0)
-    assert abs(datetime.now(UTC) - told) < timedelta(minutes=1)
+    time = datetime.fromisoformat(ingestion_time())
+    assert time.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - time) < timedelta(minutes=1)

@@ -99,9 +99,9 @@ def test_every_planted_leak_is_found_and_nobody_else(people: list[RGBImage], tmp
             pictures[f"person {number}, {name}", "val"] = [change(rgb)]
     found = pairs_in(tmp_path, write_set(tmp_path, pictures))
     expected = {(f"set/person {n}", f"set/person {n}, {name}") for n in range(len(people)) for name in LEAKS}
-    told = set(zip(found["aside_name"], found["kept_name"], strict=True))
-    assert told - expected == set()
-    assert expected - told == set()
+    pairs = set(zip(found["aside_name"], found["kept_name"], strict=True))
+    assert pairs - expected == set()
+    assert expected - pairs == set()
     assert set(found["aside_split"]) == {"train"}
 
 

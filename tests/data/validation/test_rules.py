@@ -287,6 +287,6 @@ def test_the_ledger_lists_what_was_set_aside_and_forgets_what_is_not(
     assert "1 of 2 crops (luma 1)" in entry.refusal.message
     view = near_duplicates_view(pair(0, 2))
     alike = Checker().check("near_duplicates", view, near_duplicate_rules(), id_column="media_id")
-    told = refusals(excluded_crops(alike, crops), crops, manifest, data_dir=tmp_path)
-    record_in_ledger(ledger, told)
+    refused = refusals(excluded_crops(alike, crops), crops, manifest, data_dir=tmp_path)
+    record_in_ledger(ledger, refused)
     assert [entry.refusal.reason for entry in ledger.list()] == [Reason.NEAR_DUPLICATE]

@@ -41,7 +41,7 @@ def test_an_s3_remote_gives_up_in_bounded_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("log", "told"),
+    ("log", "cause"),
     [
         ("ERROR: unexpected error - Unable to locate credentials", "there are no S3 credentials"),
         ("The config profile (x) could not be found", "the AWS profile does not exist"),
@@ -55,6 +55,6 @@ def test_an_s3_remote_gives_up_in_bounded_time() -> None:
         ("", None),
     ],
 )
-def test_causes_are_told_apart(log: str, told: str | None) -> None:
+def test_causes_are_distinguished(log: str, cause: str | None) -> None:
     found = explain_failure(log)
-    assert found is None if told is None else told in (found or "")
+    assert found is None if cause is None else cause in (found or "")

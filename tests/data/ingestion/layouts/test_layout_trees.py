@@ -265,7 +265,7 @@ TREES = {
             "test/fake/gan/5.png": ("fake", "gan", "test/fake/gan/5.png", None, ("test",)),
         },
     ),
-    "manifest beside folders": Tree(
+    "manifest next to folders": Tree(
         layout="manifest",
         reals=("real/y.mp4", "real/unlisted.mp4"),
         fakes=("fake/x.mp4",),
@@ -327,7 +327,7 @@ def check_provenance(row: dict[str, Any], path: Path) -> None:
 
 
 def add_junk(source: Path) -> None:
-    """Add what file systems, archives and people leave beside media."""
+    """Add what file systems, archives and people leave next to media."""
     for folder in [source, *(path for path in source.rglob("*") if path.is_dir())]:
         (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(64))
         (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
@@ -493,9 +493,9 @@ def test_a_dry_run_counts_and_changes_nothing(plant: Callable[..., Path], tmp_pa
 
 def test_a_dry_run_of_nothing_but_refusals_lists_them(plant: Callable[..., Path], tmp_path: Path) -> None:
     source = plant(texts={"manifest.csv": "file,label\na.mp4,real\nb.mp4,\n"})
-    told = take(source, tmp_path / "ws", dry_run=True).describe()
-    assert "would add 0 items" in told
-    assert "refused 2: not_found" in told
+    text = take(source, tmp_path / "ws", dry_run=True).describe()
+    assert "would add 0 items" in text
+    assert "refused 2: not_found" in text
     assert not (tmp_path / "ws").exists()
 
 

@@ -50,10 +50,10 @@ def test_an_exact_path_is_meant_before_a_name() -> None:
 
 
 def test_a_cell_that_may_be_any_of_several_groups_is_named() -> None:
-    told = (
+    message = (
         r"manifest.csv: original 'y.mp4' of 'x.mp4' may be '1/y.mp4' or '2/y.mp4', which .* write the whole"
     )
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         groups(("1/y.mp4", "g1", ""), ("2/y.mp4", "g2", ""), ("x.mp4", "", "y.mp4"))
     assert groups(("1/y.mp4", "", ""), ("2/y.mp4", "", ""), ("x.mp4", "", "y.mp4")) == ["y", "y", "y"]
 
