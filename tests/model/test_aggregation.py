@@ -6,7 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deepfakestream.model.aggregation import MediaScore, aggregate, calibrate
+from deepfakestream.model.aggregation import (
+    MediaScore,
+    aggregate,
+    calibrate,
+    deciding_frames,
+    media_logit,
+    track_quantiles,
+)
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 
 
@@ -73,10 +80,26 @@ class TestAggregate:
             ("trimmed_mean", [0.0, 1.0, 5.0], 2.0),  # too few to trim
             ("trimmed_mean", [-90.0, 1.0, 2.0, 3.0, 90.0], 2.0),
             ("median", [0.0, 1.0, 2.0, 9.0], 1.5),
+            ("confident", [0.0, 1.0, 5.0], 3.0),
+            ("confident", [-6.0, 1.0, 2.0, 4.0], -1.0),
         ],
     )
     def test_over_frames(self, score: Score, frames: str, logits: list[float], expected: float) -> None:
         assert score(logits, [0] * len(logits), frames=frames).logit == pytest.approx(expected)
+
+    def test_learned_weights_belong_to_the_quantiles_of_the_frames(self) -> None:
+        spec = AggregationSpec(
+            frames="learned", tracks="max", min_track_frames=1, quantile_weights=(0.25, 0.25, 0.5)
+        )
+        assert media_logit(np.array([5.0, 0.0, 1.0]), np.zeros(3, np.int64), spec) == pytest.approx(2.75)
+        quantiles = track_quantiles(np.array([[4.0, 0.0, 2.0], [1.0, 1.0, 1.0]]), 5)
+        assert quantiles.tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0], [1.0] * 5]
+
+    def test_the_logit_alone_is_that_of_the_deciding_track(self, score: Score) -> None:
+        logits, tracks = np.array([-2.0, 3.0, -4.0, 1.0]), np.array([0, 1, 0, 1])
+        spec = AggregationSpec(frames="mean", tracks="max", min_track_frames=1)
+        assert deciding_frames(logits, tracks, spec).tolist() == [3.0, 1.0]
+        assert media_logit(logits, tracks, spec) == score(list(logits), list(tracks)).logit
 
     def test_one_swapped_person_is_enough(self, score: Score) -> None:
         found = score([-2.0, 3.0, -4.0, 1.0], [0, 1, 0, 1])
