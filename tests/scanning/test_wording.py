@@ -5,7 +5,7 @@ import pytest
 from deepfakestream.errors import Reason
 from deepfakestream.host.terminal import one_line, terminal_safe
 from deepfakestream.model.scorer import ModelInfo
-from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.model.spec import KindRate, OperatingPoint
 from deepfakestream.scanning.command import to_text
 from deepfakestream.scanning.engine import verdict_of
 from deepfakestream.scanning.result import Coverage, MediaFacts, Note, NotScored, ScanResult
@@ -100,6 +100,33 @@ def test_limits_say_what_was_left_out_and_not_looked_at() -> None:
 )
 def test_rates_are_said_in_whole_numbers(fpr: float | None, tpr: float | None, said: str) -> None:
     assert said in rates_of(POINT.model_copy(update={"fpr": fpr, "tpr": tpr}))
+
+
+class TestKindsOfForgery:
+    """Rates by kind are said with the threshold, and what is mostly missed with verdicts that it limits."""
+
+    POINT = POINT.model_copy(
+        update={
+            "by_kind": {
+                "swap": KindRate(clips=17, reached=13),
+                "lip-sync": KindRate(clips=6, reached=1),
+                "re-enactment": KindRate(clips=4, reached=2),
+            }
+        }
+    )
+
+    def test_rates(self) -> None:
+        assert rates_of(self.POINT).startswith(rates_of(POINT))
+        assert rates_of(self.POINT).endswith("13 of 17 (swap), 1 of 6 (lip-sync), 2 of 4 (re-enactment).")
+
+    @pytest.mark.parametrize(("p_fake", "is_said"), [(0.1, True), (0.5, True), (0.9, False)])
+    def test_limits(self, p_fake: float, is_said: bool) -> None:
+        found = limits_of(result(p_fake=p_fake, threshold=self.POINT))
+        assert [text.rpartition(": ")[2] for text in found] == (["lip-sync."] if is_said else [])
+
+    def test_nothing_missed_mostly(self) -> None:
+        by_kind = {"swap": KindRate(clips=17, reached=13)}
+        assert limits_of(result(threshold=POINT.model_copy(update={"by_kind": by_kind}))) == []
 
 
 @pytest.mark.parametrize(

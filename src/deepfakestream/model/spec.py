@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import ExtractionSpec
@@ -92,6 +92,13 @@ class CalibrationSpec(Strict):
     """`temperature` has intercept 0."""
 
 
+class KindRate(Strict):
+    """How many forged clips of one kind reach a threshold; none of their methods was trained on."""
+
+    clips: int
+    reached: int
+
+
 class OperatingPoint(Strict):
     """A threshold with its meaning."""
 
@@ -105,6 +112,8 @@ class OperatingPoint(Strict):
     """Measured share of fakes at or above the threshold."""
     measured_on: str
     """Data, split and number of files the rates were measured on."""
+    by_kind: dict[str, KindRate] = Field(default_factory=dict)
+    """The same by kind of forgery (swap, lip-sync, ...); empty where it was not measured."""
 
 
 class Standardisation(Strict):

@@ -70,6 +70,8 @@ def limits_of(result: ScanResult) -> list[str]:
     """Return sentences on what limits a verdict: what was left out, not looked at, or is not certain."""
     limits = [f"{explain_reason(result, reason)}." for reason in result.reasons]
     limits.append(_disagreement(result))
+    if result.verdict in ("likely_real", "inconclusive"):
+        limits.append(_rarely_found(result.threshold))
     coverage = result.coverage
     if coverage is not None and coverage.seconds_between_frames is not None:
         limits.append(
@@ -87,10 +89,20 @@ def rates_of(point: OperatingPoint) -> str:
     """Return a sentence on how often a threshold was right and wrong where the model was measured."""
     if point.fpr is None or point.tpr is None:
         return f"How often this threshold is wrong was not measured ({point.measured_on})."
-    return (
+    sentence = (
         f"Where the model was measured, {_of_many(point.fpr)} genuine and {_of_many(point.tpr)} fake samples "
         f"reached this threshold ({point.measured_on})."
     )
+    kinds = [f"{rate.reached} of {rate.clips} ({kind})" for kind, rate in point.by_kind.items()]
+    if not kinds:
+        return sentence
+    return f"{sentence} Of clips by forgery methods that it was not trained on, so did {', '.join(kinds)}."
+
+
+def _rarely_found(point: OperatingPoint) -> str:
+    """Return a sentence on the kinds of forgery that mostly stay below the threshold, or nothing."""
+    rare = [kind for kind, rate in point.by_kind.items() if rate.reached < rate.clips / 2]
+    return f"Kinds of forgery that this model mostly misses: {', '.join(rare)}." if rare else ""
 
 
 def _judged(result: ScanResult, p_fake: float) -> str:
