@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"
     TIME_BUDGET = "time_budget"
+    MEMORY_BUDGET = "memory_budget"
     TRUNCATED = "truncated"
     PART_NOT_SEARCHED = "part_not_searched"
     HDR_CONVERTED = "hdr_converted"

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     job_workers: int = Field(
         1, ge=0, description="worker processes that 'serve' and 'up' start next to the service"
     )
+    decoding: Literal["isolated", "inline"] = Field(
+        "isolated", description="isolated: the service reads each file in a process of its own (Linux)"
+    )
+    decoder_memory_mb: int = Field(
+        3072, ge=512, description="most memory that reading one file may take, in MiB of addresses"
+    )
     access: Literal["auto", "keys", "open"] = Field(
         "auto", description="keys: an API key is needed; open: none is; auto: where others can reach the host"
     )

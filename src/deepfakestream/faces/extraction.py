@@ -28,6 +28,7 @@ from deepfakestream.faces.types import (
 )
 from deepfakestream.faces.upright import found_when_turned, seen_upright
 from deepfakestream.host.counted import counted
+from deepfakestream.media.isolated import OpenMedia
 from deepfakestream.media.reader import Media, open_media
 from deepfakestream.media.types import Frame, MediaBudget, MediaNote, NoteCode, RGBImage
 
@@ -44,6 +45,7 @@ def extract_faces(
     budget: MediaBudget,
     *,
     on_frame: Callable[[Frame], None] | None = None,
+    opens: OpenMedia = open_media,
 ) -> ExtractedFaces:
     """Return the face crops of a media file: see `faces_of`.
 
@@ -53,11 +55,12 @@ def extract_faces(
         spec: how frames are chosen and faces are cut.
         budget: how much of the file is read at most.
         on_frame: called with each searched frame.
+        opens: opens media, in this process or in others.
 
     Raises:
         MediaError: the file cannot be read at all or is over the budget.
     """
-    with open_media(path, budget) as media:
+    with opens(path, budget) as media:
         return faces_of(media, detector, spec, on_frame=on_frame)
 
 

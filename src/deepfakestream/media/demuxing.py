@@ -2,7 +2,7 @@
 
 The bytes reach FFmpeg through a Python file, so it can open no address and no other file, and only demuxers
 and decoders on our lists may read them: a playlist or script under a video's name is refused. Decoding runs
-in this process, bounded by the budget: a service that takes strangers' files runs without network and rights.
+in this process, bounded by the budget; the service lets `isolated` run it in others.
 """
 
 from __future__ import annotations

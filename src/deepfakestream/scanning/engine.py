@@ -15,6 +15,7 @@ from deepfakestream.faces.extraction import faces_of
 from deepfakestream.faces.types import ExtractedFaces, FaceDetector
 from deepfakestream.host.digest import sha256_file
 from deepfakestream.host.file_names import utf8_name
+from deepfakestream.media.isolated import OpenMedia
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
@@ -34,9 +35,15 @@ class ScanEngine:
     """Scans files with one detector, one model and one operating point; safe to use from several threads."""
 
     def __init__(
-        self, detector: FaceDetector, scorer: Scorer, *, budget: MediaBudget, operating_point: str
+        self,
+        detector: FaceDetector,
+        scorer: Scorer,
+        *,
+        budget: MediaBudget,
+        operating_point: str,
+        opens: OpenMedia = open_media,
     ) -> None:
-        """Bind the parts.
+        """Bind the parts; `opens` opens media, in this process or in others.
 
         Raises:
             ParamsError: the model has no operating point of this name.
@@ -50,6 +57,7 @@ class ScanEngine:
         self.detector = detector
         self.scorer = scorer
         self._budget = budget
+        self._opens = opens
         self.operating_point = operating_point
         self.threshold: OperatingPoint = points[operating_point]
         self.model = scorer.info
@@ -100,7 +108,7 @@ class ScanEngine:
         on_searched: Callable[[int], None] | None,
         pictures: Pictures | None,
     ) -> ExtractedFaces:
-        with open_media(path, self._budget) as media:
+        with self._opens(path, self._budget) as media:
             if kind is not None and media.kind != kind:
                 raise WrongKindError(found=media.kind, expected=kind)
             spec = self.scorer.spec
@@ -189,7 +197,7 @@ def verdict_of(p_fake: float, point: OperatingPoint) -> Verdict:
     return "inconclusive" if p_fake >= point.inconclusive_from else "likely_real"
 
 
-def open_engine(
+def open_engine(  # noqa: PLR0913 - each is a choice of its own
     model_dir: Path,
     version: str,
     *,
@@ -198,6 +206,7 @@ def open_engine(
     detector_weights: Path | None = None,
     budget: MediaBudget | None = None,
     tower: Path | None = None,
+    opens: OpenMedia = open_media,
 ) -> ScanEngine:
     """Return an engine for the model of a folder, with the face detector that its spec names.
 
@@ -209,6 +218,7 @@ def open_engine(
         detector_weights: checkpoint of RetinaFace ResNet-50, where the model asks for that detector.
         budget: how much of a file is read at most.
         tower: file of the image tower; then the accurate detector of a model that has one answers.
+        opens: opens media, in this process or in others.
 
     Raises:
         WeightsError: weights of the model or of the detector are missing or damaged.
@@ -224,7 +234,9 @@ def open_engine(
     else:
         scorer = open_fused_scorer(model_dir, tower, device=device, version=version)
     detector = open_detector(scorer.spec.extraction.detector, weights=detector_weights, device=device)
-    return ScanEngine(detector, scorer, budget=budget or MediaBudget(), operating_point=operating_point)
+    return ScanEngine(
+        detector, scorer, budget=budget or MediaBudget(), operating_point=operating_point, opens=opens
+    )
 
 
 def _sentence(error: MediaError, path: Path, file: str) -> str:

@@ -35,6 +35,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
     Reason.FACE_CUT_OFF: "faces that the picture's border cuts off were not scored",
     Reason.TOO_MANY_FACES: "more faces than the limit, the smallest were not scored",
+    Reason.MEMORY_BUDGET: "reading the file takes more memory than allowed",
     Reason.DECODER_CRASHED: "reading the file ended the program that read it",
     Reason.PICTURE_OF_FACE: "a face that never moves, such as a poster or a drawing, was not scored",
 }

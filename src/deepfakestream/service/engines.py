@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from deepfakestream.media.isolated import IsolatedDecoding
+from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.fused import tower_to_use
 from deepfakestream.scanning.engine import ScanEngine, open_engine
@@ -21,12 +24,22 @@ def media_budget(params: ServeParams) -> MediaBudget:
     )
 
 
-def engine_factory(settings: Settings, params: ServeParams) -> EngineFactory:
+def decoding_of(settings: Settings) -> IsolatedDecoding | None:
+    """Return what reads media in processes of their own; None where settings or system do without."""
+    if settings.decoding == "inline" or sys.platform != "linux":
+        return None
+    return IsolatedDecoding(memory_mb=settings.decoder_memory_mb)
+
+
+def engine_factory(
+    settings: Settings, params: ServeParams, decoding: IsolatedDecoding | None
+) -> EngineFactory:
     """Return what opens the engine of a model folder and version.
 
     Args:
         settings: of the workspace.
         params: section `serve`.
+        decoding: reads media; None: the process itself does.
     """
 
     def open_one(directory: Path, version: str) -> ScanEngine:
@@ -37,6 +50,7 @@ def engine_factory(settings: Settings, params: ServeParams) -> EngineFactory:
             device=settings.device,
             detector_weights=settings.retinaface_r50_weights,
             budget=media_budget(params),
+            opens=open_media if decoding is None else decoding.open,
             tower=tower_to_use(directory, settings.detector, settings.cache_dir),
         )
 

@@ -57,6 +57,7 @@ _BY_REASON = {
     Reason.TOO_MANY_PIXELS: ("too-many-pixels", 422, "The picture is too large"),
     Reason.TOO_LONG: ("duration-exceeded", 422, "The video is too long"),
     Reason.TIME_BUDGET: ("decoder-timeout", 422, "The file takes too long to decode"),
+    Reason.MEMORY_BUDGET: ("decoder-memory", 422, "The file takes too much memory to decode"),
     Reason.DECODER_CRASHED: ("decoder-crashed", 422, "Reading the file ended the program that read it"),
     Reason.TRUNCATED: ("truncated-media", 422, "The file ends before its first picture"),
 }

@@ -20,6 +20,7 @@ from deepfakestream.errors import DataError
 from deepfakestream.jobs.analyses import Idempotency, KeyReusedError
 from deepfakestream.jobs.types import MediaKind, NewAnalysis
 from deepfakestream.jobs.usage import day_of, read_usage
+from deepfakestream.media.isolated import IsolatedDecoding
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.sections import read_section
@@ -27,7 +28,7 @@ from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy
 from deepfakestream.service.callers import AccessControl, Caller
 from deepfakestream.service.endpoints import IMAGES_PATH, VIDEOS_PATH, endpoint_of
-from deepfakestream.service.engines import engine_factory
+from deepfakestream.service.engines import decoding_of, engine_factory
 from deepfakestream.service.housekeeping import Housekeeper
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
@@ -101,9 +102,13 @@ class Runtime:
         return self._make_metrics()
 
     @cached_property
+    def _decoding(self) -> IsolatedDecoding | None:
+        return decoding_of(self.settings)
+
+    @cached_property
     def provider(self) -> ModelProvider:
         """Keeps the champion loaded."""
-        factory = self._given_factory or engine_factory(self.settings, self.params)
+        factory = self._given_factory or engine_factory(self.settings, self.params, self._decoding)
         return ModelProvider(self._make_source(self.settings), factory, self.metrics)
 
     @cached_property
@@ -188,6 +193,8 @@ class Runtime:
         self.provider.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._housekeeper.stop()
+        if self._decoding is not None:
+            self._decoding.stop()
         self.stores.close()
 
     async def identify(self, scope: Scope, headers: Headers) -> Caller:

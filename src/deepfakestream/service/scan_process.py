@@ -21,11 +21,14 @@ from prometheus_client import CollectorRegistry
 from deepfakestream.errors import DeepfakeStreamError, MediaError, MissingExtraError, Reason, WrongKindError
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.host.process_tree import end_with_parent
+from deepfakestream.media.isolated import OpenMedia
+from deepfakestream.media.reader import open_media
+from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.scanning.engine import ScanEngine
 from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.sections import read_section
-from deepfakestream.service.engines import engine_factory, media_budget
+from deepfakestream.service.engines import decoding_of, engine_factory, media_budget
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelChoice, ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
@@ -46,7 +49,8 @@ class ScanProcess:
         open_engine: EngineFactory,
         *,
         poll_s: float,
-        budget: Any,
+        budget: MediaBudget,
+        opens: OpenMedia,
         say: Callable[[dict[str, Any]], None],
     ) -> None:
         self._source = source
@@ -54,6 +58,7 @@ class ScanProcess:
         self._provider = ModelProvider(source, open_engine, ServiceMetrics(CollectorRegistry()))
         self._poll_s = poll_s
         self._budget = budget
+        self._opens = opens
         self._say = say
         self._refreshed_at = -poll_s
 
@@ -128,6 +133,7 @@ class ScanProcess:
             spec.extraction,
             self._budget,
             on_frame=pictures.add_frame if pictures else None,
+            opens=self._opens,
         )
         if pictures is not None:
             pictures.add_faces(faces, spec.network)
@@ -165,11 +171,13 @@ def main() -> None:
 
     settings = load_settings()
     params = read_section(settings.params_file, "serve", ServeParams)
+    decoding = decoding_of(settings)
     process = ScanProcess(
         RegistrySource(settings),
-        engine_factory(settings, params),
+        engine_factory(settings, params, decoding),
         poll_s=settings.model_poll_s,
         budget=media_budget(params),
+        opens=open_media if decoding is None else decoding.open,
         say=say,
     )
     answer(process, sys.stdin, say)

@@ -15,6 +15,7 @@ export const REASONS = {
   picture_of_face: "only a picture of a face",
   truncated: "the file ends early or is damaged",
   time_budget: "decoding took too long",
+  memory_budget: "decoding took too much memory",
   part_not_searched: "this part was not searched",
 };
 

@@ -1,0 +1,133 @@
+"""Decodes one file in each child process: `python -m deepfakestream.media.decoder_process CONTROL MEMORY_MB`.
+
+CONTROL is the number of a socket that this process inherits. Each request on it names a file and a budget and
+carries two descriptors: a socket for the frames, and a pipe for the exit status. A child is forked, gives up
+what it does not need, and answers on the socket: lines of JSON, and the bytes of a frame behind its line.
+Closing the pipe ends the child, closing CONTROL ends everything. `isolated` is the other side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deepfakestream.errors import MediaError, Reason
+from deepfakestream.host.confinement import Limits, leave_network, limit_process
+from deepfakestream.host.process_tree import end_with_parent
+from deepfakestream.media.reader import Media, open_media
+from deepfakestream.media.types import MediaBudget
+
+EXTRA_S = 15
+"""Beyond the budget's seconds, which the reader keeps by itself where it can look at a clock."""
+MAX_REQUEST_BYTES = 65_536
+
+
+def main() -> None:
+    """Fork a child for each request until there are no more."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    for number in (signal.SIGINT, signal.SIGTERM):  # files that are being read are read to their end
+        signal.signal(number, signal.SIG_IGN)
+    leave_network()
+    Image.init()
+    children: dict[int, tuple[int, int]] = {}
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    while True:
+        # one at a time: the number of what is closed here may come again
+        for descriptor, _ in poller.poll()[:1]:
+            if descriptor == control.fileno():
+                request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 2)
+                if not request:
+                    return  # the kernel ends the children with us
+                ended, pid = _fork(request, descriptors[0])
+                children[ended] = pid, descriptors[1]
+                poller.register(ended, select.POLLIN)
+                poller.register(descriptors[1], 0)  # tells when its reader is gone
+            elif descriptor in children:
+                pid, status = children.pop(descriptor)
+                _, how = os.waitpid(pid, 0)
+                with suppress(BrokenPipeError):
+                    os.write(status, str(os.waitstatus_to_exitcode(how)).encode())
+                for each in (descriptor, status):
+                    with suppress(KeyError):
+                        poller.unregister(each)
+                    os.close(each)
+            else:
+                poller.unregister(descriptor)
+                os.kill(
+                    next(pid for pid, status in children.values() if status == descriptor), signal.SIGKILL
+                )
+
+
+def _fork(request: bytes, frames: int) -> tuple[int, int]:
+    """Start a child; return a descriptor that tells when it has ended, and its number."""
+    pid = os.fork()
+    if pid == 0:
+        _be_child(frames, request)
+    os.close(frames)
+    return os.pidfd_open(pid), pid
+
+
+def _be_child(frames: int, request: bytes) -> None:
+    """Answer one request and end."""
+    try:
+        end_with_parent(signal.SIGKILL)
+        os.dup2(frames, 3)
+        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+        answer = socket.socket(fileno=3)
+        task = json.loads(request)
+        budget = MediaBudget(**task["budget"])
+        limit_process(Limits(memory_mb=int(sys.argv[2]), cpu_s=math.ceil(budget.max_wall_s) + EXTRA_S))
+        _answer(answer, Path(task["path"]), budget)
+    except BaseException:  # noqa: BLE001 - a child must never go on as its parent
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _answer(out: socket.socket, path: Path, budget: MediaBudget) -> None:
+    try:
+        with open_media(path, budget) as media:
+            _say(out, {"opened": True, **_state(media)})
+            num_frames = int.from_bytes(out.recv(4), "big")
+            for frame in media.frames(num_frames) if num_frames else ():
+                pixels = np.ascontiguousarray(frame.rgb)
+                facts = {
+                    "index": frame.index, "time_s": frame.time_s, "stream": frame.stream, "part": frame.part,
+                }  # fmt: skip
+                _say(out, {"frame": facts, "shape": pixels.shape[:2], **_state(media)})
+                out.sendall(pixels.data)
+            _say(out, {"done": True, **_state(media)})
+    except MediaError as error:
+        _say(out, {"error": str(error.reason), "message": str(error)})
+    except MemoryError:
+        _say(out, {"error": str(Reason.MEMORY_BUDGET), "message": ""})
+
+
+def _state(media: Media) -> dict[str, Any]:
+    return {
+        "info": dataclasses.asdict(media.info),
+        "reasons": [str(reason) for reason in media.reasons],
+        "notes": [dataclasses.asdict(note) for note in media.notes],
+    }
+
+
+def _say(out: socket.socket, message: dict[str, Any]) -> None:
+    out.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
