@@ -184,7 +184,6 @@ def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, se
     assert take(source, settings).data_digest == first.data_digest
 
 
-@pytest.mark.slow
 def test_a_recorded_set_that_is_not_here_is_not_replaced(
     source: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +217,6 @@ def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Sett
     assert take(source, settings).num_items == first.num_items + 1
 
 
-@pytest.mark.slow
 def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_the_new_one(
     source: Path, settings: Settings, tmp_path: Path
 ) -> None:
