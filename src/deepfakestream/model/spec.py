@@ -96,7 +96,9 @@ class KindRate(Strict):
     """How many forged clips of one kind reach a threshold; none of their methods was trained on."""
 
     clips: int
+    """Clips of this kind that were scored."""
     reached: int
+    """Of these, clips that score at or above the threshold."""
 
 
 class OperatingPoint(Strict):
