@@ -53,7 +53,7 @@ def demo_settings(directory: Path) -> Settings:
     own = {
         "workspace": directory,
         "tracking_uri": None,
-        "alert_webhook_url": None,
+        "alert_urls": None,
         "model_poll_s": _POLL_S,
     }
     return load_settings().model_copy(update=own)

@@ -5,6 +5,7 @@ What changes a result lives in `params.yaml` (`deepfakestream.params`); nothing 
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from functools import cache
@@ -63,7 +64,9 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5000
     prefect_port: Port = 4200
     service_port: Port = 3000
-    alert_webhook_url: str | None = Field(None, description="http(s) address that alerts are posted to")
+    alert_urls: str | None = Field(
+        None, description="addresses that alerts go to, with spaces: Slack, Teams, e-mail, a webhook"
+    )
     model_poll_s: float = Field(
         15.0, gt=0.0, description="how often the service looks for a new champion, in seconds"
     )
@@ -92,7 +95,7 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "tracking_uri", "ray_address", "retinaface_r50_weights", "cache_dir", "alert_webhook_url",
+        "tracking_uri", "ray_address", "retinaface_r50_weights", "cache_dir", "alert_urls",
         "job_store_url", "media_dir", "allowed_hosts", mode="before",
     )  # fmt: skip
     @classmethod
@@ -180,6 +183,21 @@ class Settings(BaseSettings):
         return self.work_dir / "alerts"
 
     @property
+    def alerts_db(self) -> Path:
+        """Open conditions, alerts and who still has to get them."""
+        return self.work_dir / "alerts.db"
+
+    @property
+    def alert_addresses(self) -> tuple[str, ...]:
+        """The addresses of `alert_urls`, one by one."""
+        return tuple((self.alert_urls or "").split())
+
+    @property
+    def audit_file(self) -> Path:
+        """Who did what: one line an action, chained by digests."""
+        return self.work_dir / "audit.jsonl"
+
+    @property
     def mlflow_db(self) -> Path:
         """The tracking store of a workspace that names no other."""
         return self.work_dir / "mlflow.db"
@@ -200,9 +218,20 @@ class Settings(BaseSettings):
         return f"http://{self.host}:{self.mlflow_port}"
 
     @property
+    def mlflow_page_url(self) -> str:
+        """Where people read runs and models: the server set, else the local one."""
+        is_remote = (self.tracking_uri or "").startswith(("http://", "https://"))
+        return (self.tracking_uri if is_remote else None) or self.mlflow_url
+
+    @property
     def prefect_api_url(self) -> str:
         """Address of the local Prefect server's API."""
         return f"http://{self.host}:{self.prefect_port}/api"
+
+    @property
+    def prefect_page_url(self) -> str:
+        """Where people read flow runs: the server of PREFECT_API_URL, else the local one."""
+        return (os.environ.get("PREFECT_API_URL") or self.prefect_api_url).removesuffix("/api")
 
     @property
     def service_url(self) -> str:

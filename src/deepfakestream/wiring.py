@@ -7,6 +7,7 @@ from functools import partial
 from deepfakestream.data.extraction.executors import Executor, open_executor
 from deepfakestream.data.extraction.face_jobs import DetectorFactory
 from deepfakestream.faces.detectors import open_detector
+from deepfakestream.monitoring.alerter import Alerter
 from deepfakestream.registry.store import Store
 from deepfakestream.settings import Settings
 from deepfakestream.sqlite_url import sqlite_url
@@ -24,6 +25,32 @@ def mlflow_store(settings: Settings) -> Store:
         artifacts_dir=settings.mlflow_artifacts_dir,
         database=settings.mlflow_db if settings.mlflow_store_uri == sqlite_url(settings.mlflow_db) else None,
     )
+
+
+def open_alerter(settings: Settings, *, sends: bool = True) -> Alerter:
+    """Return what raises alerts in this workspace.
+
+    Args:
+        settings: of the workspace.
+        sends: whether this process sends them; otherwise they wait for one that does.
+    """
+    return Alerter(
+        settings.alerts_db,
+        directory=settings.alerts_dir,
+        addresses=settings.alert_addresses,
+        sends=sends,
+    )
+
+
+def model_page(settings: Settings, version: int | str) -> str:
+    """Return the address of a version's page in MLflow.
+
+    Args:
+        settings: of the workspace.
+        version: number of the registered version.
+    """
+    name = settings.registered_model
+    return f"{settings.mlflow_page_url}/#/models/{name}/versions/{version}?workflowType=machine_learning"
 
 
 def extraction_executor(settings: Settings) -> Executor:

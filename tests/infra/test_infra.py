@@ -139,4 +139,4 @@ def test_every_setting_that_is_put_through_stands_under_its_own_name():
         for name, value in service.get("environment", {}).items()
         if "${" in str(value)
     }
-    assert variables == {("DEEPFAKESTREAM_ALERT_WEBHOOK_URL", "${DEEPFAKESTREAM_ALERT_WEBHOOK_URL:-}")}
+    assert variables == {("DEEPFAKESTREAM_ALERT_URLS", "${DEEPFAKESTREAM_ALERT_URLS:-}")}

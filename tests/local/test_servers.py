@@ -16,12 +16,23 @@ import psutil
 import pytest
 
 from deepfakestream.errors import ParamsError, ServerError
-from deepfakestream.local import servers, starting
+from deepfakestream.host.process_place import process_name
+from deepfakestream.local import rotated_log, servers, starting, status
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, common_environment
 from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
+from deepfakestream.local.keeper import STABLE_S, Keeper
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import without_proxy
+from deepfakestream.local.running_record import (
+    RunningRecord,
+    RunningServer,
+    read_record,
+    require_none_runs,
+    stop_all,
+    write_record,
+)
+from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -75,37 +86,122 @@ def test_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:
         child.stop(grace_s=2.0)
 
 
-def test_a_worker_that_ends_is_started_again_and_another_server_ends_all(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+STAYS = "import time; print('up', flush=True); time.sleep(600)"
+
+
+def alerted(settings: Settings) -> list[tuple[str, str, str]]:
+    book = AlertBook(settings.alerts_db, directory=settings.alerts_dir)
+    return [(one.kind, one.state, one.summary.split()[0]) for one in reversed(book.newest(99))]
+
+
+def test_a_server_that_ends_is_started_again_after_longer_pauses_and_the_others_go_on(
+    settings: Settings,
 ) -> None:
-    monkeypatch.setattr(servers, "AGAIN_EVERY_S", 0.2)
-    stays = "import time; print('up', flush=True); time.sleep(600)"
-    specs = {
-        name: spec(name, stays, ready_words="up", starts_again=name == "worker")
-        for name in ("worker", "service")
-    }
+    specs = {name: spec(name, STAYS, ready_words="up") for name in ("flows", "service")}
     said: list[str] = []
     children: list[Child] = []
+    now = 1000.0
     try:
         starting.start(list(specs.values()), settings, lambda _name, line: said.append(line), children)
         running = servers.RunningServers(
-            settings=settings, addresses={}, children=children, specs=specs,
-            listener=lambda _name, line: said.append(line),
-        )  # fmt: skip
-        running.check()
-        first = {child.name: child for child in children}
-        first["worker"].stop(grace_s=0.1)
-        running.check()
-        again = {child.name: child for child in children}
-        assert again["worker"] is not first["worker"]
-        assert again["worker"].exit_status is None
+            settings=settings,
+            addresses={},
+            children=children,
+            specs=specs,
+            listener=lambda _name, _line: None,
+        )
+        keeper = Keeper(children, specs, settings, lambda _name, line: said.append(line), clock=lambda: now)
+        service = children[1]
+        pauses = []
+        for _ in range(3):
+            former = children[0]
+            former.stop(grace_s=0.1)
+            with pytest.raises(ServerError, match="flows ended"):
+                running.check()
+            before = now
+            keeper.look()
+            while children[0] is former:
+                now += 0.5
+                keeper.look()
+            pauses.append(now - before)
+        assert pauses == [0.0, 1.0, 2.0]
+        assert children[1] is service
+        assert service.exit_status is None
         assert any("starting it again" in line for line in said)
-        first["service"].stop(grace_s=0.1)
-        with pytest.raises(ServerError, match="service ended"):
-            running.check()
+        assert alerted(settings) == [("server.ended", "begins", "flows")]
+
+        record = read_record(settings.work_dir)
+        assert record is not None
+        assert record.servers["flows"].num_restarts == 3
+        assert record.servers["flows"].pid == children[0].pid
+        now += STABLE_S + 1
+        keeper.look()
+        keeper.look()
+        assert alerted(settings) == [("server.ended", "begins", "flows"), ("server.ended", "over", "flows")]
     finally:
         for child in children:
             child.stop(grace_s=0.1)
+
+
+def test_what_an_earlier_start_logged_stays_and_a_large_log_moves_aside(settings, tmp_path, monkeypatch):
+    log = settings.work_dir / "logs" / "one.log"
+    for word in ("first", "second"):
+        start([spec("one", f"print('{word} ready now'); {STAYS}", ready_words="ready now")], settings)
+    text = log.read_text()
+    assert text.index("first ready now") < text.index("--- started") < text.index("second ready now")
+    monkeypatch.setattr(rotated_log, "LOG_BYTES", 300)
+    stream = rotated_log.RotatedLog(log)
+    for number in range(60):
+        stream.write(f"line {number:03} of a log that grows")
+    stream.close()
+    names = sorted(path.name for path in log.parent.iterdir())
+    assert names == ["one.log", "one.log.1", "one.log.2", "one.log.3"]
+    kept = "".join((log.parent / name).read_text() for name in reversed(names))
+    numbers = [int(line.split()[1]) for line in kept.splitlines() if line.startswith("line ")]
+    assert numbers == list(range(numbers[0], 60))
+
+
+def test_a_log_that_cannot_be_written_stops_no_server(settings):
+    log = rotated_log.RotatedLog(settings.work_dir / "logs" / "one.log")
+    log.close()
+    assert log.write("lost") is False
+
+
+def test_down_ends_what_is_left_of_a_starter_and_no_other_process(settings):
+    with subprocess.Popen(["sleep", "600"]) as left, subprocess.Popen(["sleep", "600"]) as foreign:
+        entry = RunningServer(
+            name="flows", address="", process=process_name(left.pid), pid=left.pid, started_at="", log=""
+        )
+        stranger = entry.model_copy(
+            update={"name": "x", "pid": foreign.pid, "process": process_name(foreign.pid) + "1"}
+        )
+        record = RunningRecord(
+            process=process_name(foreign.pid) + "1", pid=foreign.pid, started_at="",
+            servers={"flows": entry, "x": stranger},
+        )  # fmt: skip
+        assert stop_all(record, timeout_s=1.0) == ["flows"]
+        assert left.wait(30) != 0
+        assert foreign.poll() is None
+        foreign.kill()
+
+
+def test_a_workspace_is_served_once(settings):
+    settings.work_dir.mkdir()
+    mine = RunningRecord(process=process_name(), pid=os.getpid(), started_at="today", servers={})
+    write_record(settings.work_dir, mine)
+    with pytest.raises(ServerError, match="deepfakestream down"):
+        require_none_runs(settings.work_dir)
+    assert status.is_up(settings)
+    write_record(settings.work_dir, mine.model_copy(update={"process": mine.process + "1"}))
+    require_none_runs(settings.work_dir)
+    assert not status.is_up(settings)
+
+
+def test_status_of_a_workspace_where_nothing_ran(settings):
+    text = status.describe(settings)
+    assert "nothing runs here" in text
+    assert "champion: none yet" in text
+    assert list(settings.workspace.iterdir()) == []
 
 
 def test_own_servers_are_reached_without_a_proxy() -> None:
@@ -210,7 +306,7 @@ def test_without_a_path_children_do_not_search_the_folder_that_they_run_in(setti
 def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):
     remote = settings.model_copy(update={"tracking_uri": "http://mlflow.example:5000"})
     chosen, served = servers._choose(remote, servers.ALL)
-    assert [each.name for each in chosen] == ["prefect", "flows", "service", "worker-1"]
+    assert [each.name for each in chosen] == ["prefect", "flows", "watch", "service", "worker-1"]
     assert served.tracking_uri == "http://mlflow.example:5000"
     chosen, served = servers._choose(settings, servers.ALL)
     assert [each.name for each in chosen] == [*CATALOGUE, "worker-1"]
@@ -347,6 +443,52 @@ def test_the_worker_ends_when_bentoml_is_killed(settings):
 
 
 @pytest.mark.slow
+def test_the_service_goes_on_while_the_flows_are_killed_and_down_ends_all(settings):
+    """Real servers: kill -9 of the flows process; it comes back, requests are answered, `status` tells."""
+    shutil.copy(ROOT / "params.yaml", settings.workspace / "params.yaml")
+    program = [sys.executable, "-m", "deepfakestream.cli"]
+    environment = common_environment(settings)
+
+    def say(command: str) -> str:
+        return subprocess.run(
+            [*program, command], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    up = subprocess.Popen([*program, "up"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        record = await_record(settings, restarts=0)
+        flows = psutil.Process(record.servers["flows"].pid).children()[0]
+        flows.kill()
+        again = await_record(settings, restarts=1)
+        assert again.servers["flows"].pid != record.servers["flows"].pid
+        assert again.servers["service"].pid == record.servers["service"].pid
+        with urllib.request.urlopen(f"{settings.service_url}/readyz", timeout=30) as reply:
+            assert reply.status == 200
+        assert ("server.ended", "begins", "flows") in alerted(settings)
+        text = say("status")
+        assert "runs since" in text
+        assert settings.service_url in text
+        assert say("down").startswith("stopped: up")
+        assert up.wait(120) == 0
+        assert "nothing runs here" in say("status")
+    finally:
+        up.kill()
+        up.wait()
+    await_free(settings.mlflow_port, settings.prefect_port, settings.service_port)
+
+
+def await_record(settings: Settings, *, restarts: int) -> RunningRecord:
+    """Return the record once the flows were started again so often; 240 s at most."""
+    deadline = time.monotonic() + 240.0
+    while time.monotonic() < deadline:
+        record = read_record(settings.work_dir)
+        if record is not None and record.servers["flows"].num_restarts == restarts:
+            return record
+        time.sleep(0.5)
+    pytest.fail("no record of running servers")
+
+
+@pytest.mark.slow
 def test_up_starts_everything_and_term_stops_everything(settings):
     shutil.copy(ROOT / "params.yaml", settings.workspace / "params.yaml")
     command = [sys.executable, "-m", "deepfakestream.cli", "up"]
@@ -373,6 +515,7 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         f"mlflow   is ready: {settings.mlflow_url}",
         f"prefect  is ready: http://127.0.0.1:{settings.prefect_port}",
         f"flows    is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
+        "watch    is ready: 'deepfakestream alerts list'",
         f"service  is ready: {settings.service_url}",
         "worker-1 is ready: the queue of the service",
     ]

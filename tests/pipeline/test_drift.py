@@ -15,6 +15,7 @@ from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
+from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
@@ -106,7 +107,7 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
     assert "<h1>Drift: drift</h1>" in kept.read_text(encoding="utf-8")
 
 
-def test_an_alert_survives_a_check_that_ends_before_its_record(settings, champion):
+def test_an_alert_of_a_check_that_ends_before_its_record_comes_once(settings, champion):
     append(settings, scores(60, seed=2, shift=0.6))
     RetrainGovernor(settings.governor_db)
     with closing(sqlite3.connect(settings.governor_db)) as connection:
@@ -119,7 +120,29 @@ def test_an_alert_survives_a_check_that_ends_before_its_record(settings, champio
         connection.execute("DROP TRIGGER cut")
     for _ in range(2):
         run(PARAMS, settings=settings, champion=champion)
-    assert len(alerts(settings)) == 2
+    assert len(alerts(settings)) == 1
+
+
+def test_drift_is_over_after_two_windows_without_and_a_check_leaves_a_sign(settings, champion):
+    append(settings, scores(60, seed=2, shift=0.6))
+    assert run(PARAMS, settings=settings, champion=champion).status == "drift"
+    found = []
+    for number in range(3):
+        append(settings, scores(60, seed=10 + number), prefix=f"calm{number}-")
+        assert run(PARAMS, settings=settings, champion=champion).status == "ok"
+        found.append([alert["state"] for alert in alerts(settings)])
+    assert found == [["begins"], ["begins", "over"], ["begins", "over"]]
+    sign = AlertBook(settings.alerts_db, directory=settings.alerts_dir).last_sign("drift")
+    assert sign is not None
+    assert sign.detail == "ok"
+
+
+def test_drift_of_a_former_champion_is_over(settings, champion):
+    append(settings, scores(60, seed=2, shift=0.6))
+    run(PARAMS, settings=settings, champion=champion)
+    append(settings, scores(60, seed=3), version="4")
+    run(PARAMS, settings=settings, champion=Champion("4", champion.directory))
+    assert [alert["state"] for alert in alerts(settings)] == ["begins", "over"]
 
 
 def test_a_page_does_not_outlive_its_finding(settings, champion):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfakestream.errors import DataError
+from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.monitoring.governor import ClaimAnswer, RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.governor_rules import ClaimRequest
@@ -111,3 +112,31 @@ def test_while_one_runs_another_is_refused(settings):
     shop.retrain()
     assert len(shop.answers) == len(STAGES)
     assert not any(answer.allowed for answer in shop.answers)
+
+
+def alerted(settings: Settings) -> list[tuple[str, str]]:
+    book = AlertBook(settings.alerts_db, directory=settings.alerts_dir)
+    return [(alert.kind, alert.state) for alert in reversed(book.newest(99))]
+
+
+def test_alerts_tell_a_retraining_that_fails_and_the_next_that_does_not(settings):
+    record_drift(settings, "a")
+    with pytest.raises(DataError):
+        Workshop(settings, fails_at="train").retrain()
+    Workshop(settings).retrain()
+    assert alerted(settings) == [
+        ("retrain.started", "once"),
+        ("retrain.failed", "begins"),
+        ("retrain.started", "once"),
+        ("retrain.failed", "over"),
+    ]
+
+
+def test_three_refusals_in_a_row_are_one_alert_until_one_is_allowed(settings):
+    for _ in range(5):
+        Workshop(settings).retrain()
+    assert alerted(settings) == [("retrain.refused", "begins")]
+    record_drift(settings, "a")
+    Workshop(settings).retrain()
+    Workshop(settings).retrain()
+    assert alerted(settings)[1:] == [("retrain.refused", "over"), ("retrain.started", "once")]

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from deepfakestream.cli import app
 from deepfakestream.errors import DataError, GateError, ParamsError, ServerError, WeightsError
 from deepfakestream.evaluation.params import EvaluateParams
+from deepfakestream.monitoring.alert_book import AlertBook
+from deepfakestream.monitoring.audit import read_audit
 from deepfakestream.pipeline import evaluate, model_versions, promote, rollback
 from deepfakestream.promotion.ledger import read_entries
 from deepfakestream.promotion.params import PromoteParams
@@ -70,6 +72,30 @@ def shop(
     two_promotions: Settings, copy_of: Callable[[Settings], Settings], write_model: Callable[..., None]
 ) -> Workshop:
     return Workshop(copy_of(two_promotions), write_model)
+
+
+def test_promotions_and_rollbacks_are_audited_and_alerted(shop):
+    rollback.run(settings=shop.settings, reason="false alarms at night")
+    entries = read_audit(shop.settings.audit_file)
+    assert [(one.action, one.details["version"]) for one in entries] == [
+        ("promote", 1),
+        ("promote", 2),
+        ("rollback", 1),
+    ]
+    assert entries[2].details["reason"] == "false alarms at night"
+    book = AlertBook(shop.settings.alerts_db, directory=shop.settings.alerts_dir)
+    raised = list(reversed(book.newest(9)))
+    assert [one.kind for one in raised] == ["model.promoted", "model.promoted", "model.rolled_back"]
+    assert "false alarms at night" in raised[2].summary
+    assert raised[1].links["model version"].startswith("http://127.0.0.1:5000/#/models/")
+
+
+def test_a_gate_that_says_the_same_again_alerts_once(shop):
+    shop.train("third", slope=-1.0)
+    for _ in range(2):
+        assert not shop.promote().promoted
+    book = AlertBook(shop.settings.alerts_db, directory=shop.settings.alerts_dir)
+    assert [one.kind for one in book.newest(9)].count("model.held") == 1
 
 
 def test_the_removed_version_is_refused_until_somebody_insists(shop):

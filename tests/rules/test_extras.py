@@ -32,6 +32,7 @@ STARTS = {
         "deepfakestream.service.work",
         "deepfakestream.service.scan_process",
         "deepfakestream.local.servers",
+        "deepfakestream.local.running_record",
         "deepfakestream.cli.keys",
     ),
     "explain": ("deepfakestream.explain.command",),
@@ -44,10 +45,13 @@ STARTS = {
             )
         ),
         "deepfakestream.registry.champion",
+        "deepfakestream.cli.alerts",
+        "deepfakestream.local.status",
         "flows.deployments",
         "flows.drift",
         "flows.ingest",
         "flows.retrain",
+        "flows.watch",
     ),
     "train": tuple(f"deepfakestream.pipeline.{step}" for step in ("train", "search", "ablate")),
     "retinaface": ("deepfakestream.faces.retinaface_r50",),
@@ -64,6 +68,8 @@ NOT_FOLLOWED = {
     ("deepfakestream.faces.detectors", "deepfakestream.faces.retinaface_r50"): "retinaface",
     ("deepfakestream.data.extraction.executors.ray_cluster", "ray"): "ray",
     ("deepfakestream.service.scan_process", "deepfakestream.explain.command"): "explain",
+    ("deepfakestream.monitoring.alert_channels", "apprise"): "pipeline",
+    ("deepfakestream.monitoring.alert_channels", "apprise.plugins.custom_json"): "pipeline",
 }
 """Imports inside a function that other commands do without, and what needs them."""
 AT_RUN_TIME = {

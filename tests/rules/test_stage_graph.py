@@ -22,6 +22,7 @@ DECIDE_NOTHING = {
     "arrays": "names of types",
     "host": "how files are written and lines are shown, not what they say",
     "sections": "what is set is a dependency of its own: 'params'",
+    "monitoring": "says what happened",
     "frozen": "how values are kept",
     "settings": "where things are",
     "sqlite_url": "how addresses of databases are written",

@@ -17,7 +17,7 @@ STEPS = ("ingest", "extract", "validate", "train", "evaluate", "promote", "serve
 STAGES = ("extract", "validate", "train", "evaluate")
 NOT_STEPS = {
     *("scan", "explain", "init", "up", "data", "search", "ablate", "rollback", "work", "keys", "model"),
-    "models",
+    *("models", "alerts", "status", "down", "audit"),
 }
 FLOWS = {"ingest", "train", "drift", "retrain"}
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -60,6 +60,7 @@ def test_each_flow_is_named_as_the_step_that_it_starts_with() -> None:
         "__init__",
         "deployments",
         "schedules",
+        "watch",
         "workspace",
     }
     assert modules == FLOWS

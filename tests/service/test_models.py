@@ -13,6 +13,7 @@ import pytest
 from deepfakestream.errors import ServerError, WeightsError
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.registry.kept import KEPT_FILE, version_folder
 from deepfakestream.service.model_source import PACKAGED, ModelChoice, RegistrySource
 from deepfakestream.settings import Settings
@@ -213,3 +214,13 @@ def test_canary_errors_name_the_version(served: Any) -> None:
     engine = type(served.runtime.provider.current.engine)("66", served.hold, served.hold_clips)
     with pytest.raises(WeightsError, match="version 66: "):
         run_canary(engine)
+
+
+def test_a_champion_that_cannot_be_served_is_one_alert_until_one_answers(served: Any) -> None:
+    settings = served.runtime.settings
+    for champion in ("66", "66", "4", "66", "4", None):
+        served.source.version = champion
+        served.runtime.provider.refresh()
+    book = AlertBook(settings.alerts_db, directory=settings.alerts_dir)
+    found = [(alert.kind, alert.state) for alert in reversed(book.newest(9))]
+    assert found == 2 * [("champion.not_served", "begins"), ("champion.not_served", "over")]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepfakestream import __version__
+from deepfakestream.cli.alerts import alerts_app
+from deepfakestream.cli.audit import audit_app
 from deepfakestream.cli.data import data_app
 from deepfakestream.cli.extras import needs
 from deepfakestream.cli.keys import keys_app
@@ -32,6 +34,8 @@ model_app = typer.Typer(name="model", no_args_is_help=True, help="Detectors that
 app.add_typer(model_app)
 app.add_typer(keys_app)
 app.add_typer(models_app)
+app.add_typer(alerts_app)
+app.add_typer(audit_app)
 
 
 ModelChoice = Annotated[
@@ -376,3 +380,25 @@ def up() -> None:
     from deepfakestream.local import servers
 
     servers.up(load_settings())
+
+
+@app.command()
+@needs("serve", "pipeline")
+def status() -> None:
+    """Print what runs here since when, the champion, the last drift check and retraining, and all pages."""
+    from deepfakestream.local import status as report
+
+    say(report.describe(load_settings()))
+
+
+@app.command()
+@needs("serve")
+def down() -> None:
+    """Stop what 'up' or 'serve' started in this workspace."""
+    from deepfakestream.local import running_record
+
+    settings = load_settings()
+    record = running_record.read_record(settings.work_dir)
+    ended = running_record.stop_all(record) if record else []
+    running_record.remove_record(settings.work_dir)
+    say(f"stopped: {', '.join(ended)}" if ended else "nothing runs here")

@@ -62,6 +62,7 @@ def create(
         signing = webhook_secret(database, key.name)
     finally:
         database.close()
+    _audit("created", key)
     say(f"key {key.name} ({key.id}): {secret}\nits webhooks are signed with: {signing}")
 
 
@@ -91,6 +92,7 @@ def revoke(name: Annotated[str, typer.Argument(help="name of the key")]) -> None
     """Let a key open nothing any more; running services notice within seconds."""
     with _keys() as keys:
         key = keys.revoke(name)
+    _audit("revoked", key)
     say(f"key {key.name} ({key.id}) is revoked")
 
 
@@ -108,6 +110,13 @@ def webhook_secret_of(
         say(webhook_secret(database, name))
     finally:
         database.close()
+
+
+def _audit(done: str, key: ApiKey) -> None:
+    from deepfakestream.monitoring.audit import append_audit
+
+    facts = {"done": done, "name": key.name, "id": key.id, "scopes": list(key.scopes)}
+    append_audit(load_settings().audit_file, "key", facts)
 
 
 @contextmanager

@@ -18,9 +18,14 @@ def place() -> str:
     return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
-def process_name() -> str:
-    """Return a name for this process, different from that of every other on all machines."""
-    return f"{place()}-{os.getpid()}-{_started(os.getpid())}"
+def process_name(pid: int | None = None) -> str:
+    """Return a name for a process of this machine, different from that of every other on all machines.
+
+    Args:
+        pid: its number; default: this process.
+    """
+    number = os.getpid() if pid is None else pid
+    return f"{place()}-{number}-{_started(number)}"
 
 
 def is_running(name: str) -> bool | None:

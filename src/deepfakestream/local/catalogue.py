@@ -1,4 +1,4 @@
-"""The four servers: how each is started, where it listens and how one knows that it is ready."""
+"""The servers: how each is started, where it listens and how one knows that it is ready."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from deepfakestream.telemetry import SWITCHES
 
 SERVICE = "bentos.service:DeepfakeStream"
 FLOWS_READY = "Your deployments are being served"
+WATCH_READY = "watching the flows"
 WORKER_READY = "the worker takes jobs"
 _PREFECT_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 
@@ -36,8 +37,6 @@ class ServerSpec:
     address: str = ""
     """What a person opens."""
     environment: dict[str, str] = field(default_factory=dict)
-    starts_again: bool = False
-    """Whether it is started again when it ends by itself; the others' end is everybody's."""
     log_name: str = ""
     """Name of its log file without suffix, where that is not the server's."""
 
@@ -96,6 +95,18 @@ def flows_server(settings: Settings) -> ServerSpec:
     )
 
 
+def watch_server(settings: Settings) -> ServerSpec:
+    """Return the process that notices when nothing happens, and sends the alerts that wait."""
+    return ServerSpec(
+        name="watch",
+        command=_python("flows.watch"),
+        needs=("mlflow", "prefect"),
+        ready_words=WATCH_READY,
+        address="'deepfakestream alerts list'",
+        environment=prefect_environment(settings),
+    )
+
+
 def service_server(settings: Settings) -> ServerSpec:
     """Return the inference service."""
     return ServerSpec(
@@ -128,7 +139,6 @@ def worker_server(number: int) -> ServerSpec:
         needs=("mlflow",),
         ready_words=WORKER_READY,
         address="the queue of the service",
-        starts_again=True,
     )
 
 
@@ -136,6 +146,7 @@ CATALOGUE: dict[str, Callable[[Settings], ServerSpec]] = {
     "mlflow": mlflow_server,
     "prefect": prefect_server,
     "flows": flows_server,
+    "watch": watch_server,
     "service": service_server,
 }
 """The servers in starting order."""

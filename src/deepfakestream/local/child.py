@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deepfakestream.host.process_tree import SERVER_GRACE_S, guarded
+from deepfakestream.local.rotated_log import RotatedLog
 
 Listener = Callable[[str, str], None]
 """Gets the server's name and a line of its output."""
@@ -44,16 +45,16 @@ class Child:
             command: program and arguments.
             environment: the whole environment of the process.
             cwd: folder to run in.
-            log: file that gets every line; emptied first.
+            log: file that gets every line after those of earlier processes; rotated at `LOG_BYTES`.
             listener: is called with each line, from a thread.
         """
         self.name = name
         self.log = log
         self._listener = listener
         self._last: deque[str] = deque(maxlen=_NUM_LAST_LINES)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        # Emptied before the process starts: what an earlier one said must not count as this one's.
-        self._stream = log.open("w", encoding="utf-8")
+        self._stream = RotatedLog(log)
+        # What an earlier process said must not count as this one's.
+        self._own_from = log.stat().st_size
         self._process = subprocess.Popen(
             guarded("server", command),
             env=environment,
@@ -70,6 +71,11 @@ class Child:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """Number of the process that leads the server's group."""
+        return self._process.pid
+
+    @property
     def exit_status(self) -> int | None:
         """Exit status, or None while it runs."""
         return self._process.poll()
@@ -83,7 +89,9 @@ class Child:
 
     def has_said(self, words: str) -> bool:
         """Tell whether the words have appeared in the output."""
-        return words in self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else False
+        with self.log.open("rb") as stream:
+            stream.seek(self._own_from)
+            return words.encode() in stream.read()
 
     def stop(self, grace_s: float = SERVER_GRACE_S) -> None:
         """Ask the process group to end, insist after the grace, and wait until all of it has ended."""
@@ -112,11 +120,11 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as stream, self._stream as log:
+        with self._process.stdout as stream, contextlib.closing(self._stream) as log:
             for raw in stream:
                 line = _ANSI.sub("", raw.rstrip())
-                log.write(line + "\n")
-                log.flush()
+                if log.write(line):
+                    self._own_from = 0
                 if line.strip():
                     self._last.append(line)
                     self._listener(self.name, line)

@@ -1,7 +1,8 @@
-"""Starts the system on this machine, watches it, and stops it: MLflow, Prefect, the flows, the service.
+"""Starts the system on this machine, keeps it running, and stops it: MLflow, Prefect, the flows, the service.
 
 Every server listens on `settings.host` and keeps its store in `work/`. Whatever happens while they start or
-run (Ctrl-C, TERM, a server that ends), those that were started are stopped, the last one first.
+run (Ctrl-C, TERM, a server that does not start), those that were started are stopped, the last one first. A
+server that ends later is started again, and the others go on.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from deepfakestream.host.signals import signals_held, stopped_by_signals
+from deepfakestream.host.signals import stopped_by_signals
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, worker_server
 from deepfakestream.local.child import Child, Listener
 from deepfakestream.local.console import Console
+from deepfakestream.local.keeper import Keeper
+from deepfakestream.local.pages import pages
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import bypass_proxy
-from deepfakestream.local.starting import ended, launch, start
+from deepfakestream.local.running_record import remove_record, require_none_runs
+from deepfakestream.local.starting import ended, start
 from deepfakestream.params import load_params
 from deepfakestream.registry.store import is_server, prepare_store
 from deepfakestream.settings import Settings
@@ -26,8 +30,6 @@ from deepfakestream.wiring import mlflow_store
 
 ALL = tuple(CATALOGUE)
 _WATCH_S = 0.5
-AGAIN_EVERY_S = 5.0
-"""Least time between two starts of a server that ends again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,32 +41,20 @@ class RunningServers:
     addresses: dict[str, str]
     """Server name to the address that a person opens."""
     children: list[Child]
-    """Those that run; the caller of `check` may find others later."""
+    """Those that run; the caller of `keep_running` may find others later."""
     specs: dict[str, ServerSpec]
     """Server name to how it is started."""
     listener: Listener
-    started_again: dict[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Do nothing while all of them run; start those again that may end, once in `AGAIN_EVERY_S` seconds.
+        """Do nothing while all of them run.
 
         Raises:
-            ServerError: another one has ended; the message has its last lines.
+            ServerError: one has ended; the message has its last lines.
         """
-        now = time.monotonic()
-        for index, child in enumerate(self.children):
-            error = ended(child)
-            if error is None:
-                continue
-            if not self.specs[child.name].starts_again:
+        for child in self.children:
+            if error := ended(child):
                 raise error
-            if now - self.started_again.get(child.name, 0.0) < AGAIN_EVERY_S:
-                continue
-            self.listener(child.name, f"{error}\nstarting it again")
-            child.stop()  # nothing of it may be left
-            self.started_again[child.name] = now
-            with signals_held():
-                self.children[index] = launch(self.specs[child.name], self.settings, self.listener)
 
 
 def up(settings: Settings) -> None:
@@ -72,7 +62,7 @@ def up(settings: Settings) -> None:
 
     Raises:
         ParamsError: the folder is no workspace, or its `params.yaml` is wrong.
-        ServerError: a port is busy, a server does not start in time, or one ends by itself.
+        ServerError: this workspace is served already, a port is busy, or a server does not start in time.
     """
     _foreground(settings, ALL)
 
@@ -156,11 +146,18 @@ def _choose(settings: Settings, which: Sequence[str]) -> tuple[list[ServerSpec],
 
 def _foreground(settings: Settings, which: Sequence[str]) -> None:
     load_params(settings.params_file)  # elsewhere nothing is started, and no stores are made
+    require_none_runs(settings.work_dir)
     console = Console([spec.name for spec in _choose(settings, ALL)[0]], sys.stdout)
     with stopped_by_signals(), running(settings, which, listener=console.server_line) as servers:
-        for name, address in servers.addresses.items():
-            console.line(f"{name:8} is ready: {address}")
-        console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))
-        while True:
-            servers.check()
-            time.sleep(_WATCH_S)
+        keeper = Keeper(servers.children, servers.specs, servers.settings, console.server_line)
+        try:
+            for name, address in servers.addresses.items():
+                console.line(f"{name:8} is ready: {address}")
+            for line in pages(servers.settings):
+                console.line(line)
+            console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))
+            while True:
+                keeper.look()
+                time.sleep(_WATCH_S)
+        finally:
+            remove_record(settings.work_dir)

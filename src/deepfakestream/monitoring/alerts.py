@@ -1,41 +1,72 @@
-"""Alerts: a log line, a JSON file in `work/alerts/` and, where a webhook is set, one POST.
+"""Alerts: what happened, for a person who has to act and for a machine that sorts.
 
-An alert tells a person; it decides nothing. What cannot be delivered is logged and never breaks the check.
+An alert is about an event (`once`), or about a condition that begins, goes on and is over. Every kind has a
+severity, a first advice and a section of the runbook in docs/MONITORING.md.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
-import urllib.request
+from collections.abc import Mapping
 from datetime import datetime
-from http.client import HTTPException
-from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple
 
 from deepfakestream.frozen import Frozen
-from deepfakestream.host.whole_files import replacing
 
-logger = logging.getLogger("deepfakestream.alerts")
+RUNBOOK = "docs/MONITORING.md"
+Severity = Literal["page", "ticket", "info"]
+State = Literal["once", "begins", "continues", "over"]
 
-WEBHOOK_TIMEOUT_S = 3.0
 
+class AlertKind(NamedTuple):
+    """What all alerts of a kind have in common."""
 
-class Alert(Frozen):
-    """What happened, for a person and for a machine."""
-
-    kind: str
-    """Short name with dots, e.g. `drift.confirmed`."""
-    summary: str
-    """One sentence."""
-    severity: Literal["page", "ticket", "info"]
+    severity: Severity
     """How soon somebody should look: now, within a day, not at all."""
     advice: str
     """What to do first."""
+
+
+KINDS: dict[str, AlertKind] = {
+    "alerts.test": AlertKind("info", "nothing is to be done: this message shows that alerts arrive"),
+    "champion.not_served": AlertKind(
+        "page",
+        "the model before it or version 0 answers; read the service's log, roll back if it is broken",
+    ),
+    "drift.confirmed": AlertKind("ticket", "open the report: which columns drifted?"),
+    "drift.silent": AlertKind(
+        "ticket", "run 'deepfakestream status': do the flows run, and is the schedule active in Prefect?"
+    ),
+    "flow.failed": AlertKind("ticket", "open the run in Prefect; its log names the cause"),
+    "model.held": AlertKind("ticket", "read the reasons; the champion stays until a better model comes"),
+    "model.promoted": AlertKind("info", "watch the next predictions; 'deepfakestream rollback' undoes it"),
+    "model.rolled_back": AlertKind("info", "find out why the version failed before the next training"),
+    "prefect.unreachable": AlertKind("ticket", "no schedule runs; read the log of the Prefect server"),
+    "registry.unreachable": AlertKind(
+        "ticket", "what is served stays; no promotion is possible; read the log of the MLflow server"
+    ),
+    "retrain.failed": AlertKind("ticket", "open the run in Prefect, mend the cause, retrain"),
+    "retrain.refused": AlertKind("ticket", "read the reasons; wait, change the limits or use --force"),
+    "retrain.started": AlertKind("info", "nothing is to be done: the promotion gate decides at the end"),
+    "server.ended": AlertKind("page", "it is started again; read its log to see why it ended"),
+    "validation.stopped": AlertKind("ticket", "open the page of the data rules, mend the data, run it again"),
+}
+"""Every kind of alert that this program raises."""
+
+
+class Alert(Frozen):
+    """One message about one thing."""
+
+    kind: str
+    """A key of `KINDS`."""
+    state: State
+    summary: str
+    """One sentence: what happened."""
+    severity: Severity
+    advice: str
     runbook: str
     """Section of the documents that says the rest."""
+    links: dict[str, str]
+    """Pages to open, by what they show."""
     raised_at: datetime
     facts: dict[str, Any]
     """Numbers and names behind the sentence; must be JSON."""
@@ -45,78 +76,48 @@ class Alert(Frozen):
         """Name of its files, without suffix: time and kind."""
         return f"{self.raised_at:%Y%m%dT%H%M%S%f}-{self.kind}"
 
+    @property
+    def title(self) -> str:
+        """One line for a subject or a heading."""
+        prefix = {"continues": "still: ", "over": "over: "}.get(self.state, "")
+        return f"[{self.severity}] {prefix}{self.kind}"
 
-def raise_alert(alert: Alert, *, directory: Path, webhook_url: str | None = None) -> Path | None:
-    """Log, keep and send an alert.
-
-    Args:
-        alert: what happened.
-        directory: folder that keeps one JSON file an alert.
-        webhook_url: http(s) address to post the same JSON to.
-
-    Returns:
-        The file, or None where it could not be written.
-    """
-    text = alert.model_dump_json(indent=2)
-    logger.warning("alert %s", json.dumps(json.loads(text), sort_keys=True))
-    kept = _keep(text, directory / f"{alert.name}.json")
-    failure = _post(text, webhook_url) if webhook_url else ""
-    if failure:
-        place = f"kept as {kept}" if kept else "in this log only"
-        logger.error(
-            "alert not sent%s; it is %s; check DEEPFAKESTREAM_ALERT_WEBHOOK_URL and its receiver",
-            failure,
-            place,
-        )
-    return kept
+    @property
+    def text(self) -> str:
+        """The message as plain text: what happened, what to do, where to look."""
+        lines = [self.summary, "", f"What to do: {self.advice}", f"Runbook: {self.runbook}"]
+        return "\n".join([*lines, *(f"{shown}: {address}" for shown, address in self.links.items())])
 
 
-def keep_page(page: Path, alert: Alert, directory: Path) -> Path | None:
-    """Copy a page that an alert refers to next to the alert's file; None where that could not be done.
+def make_alert(
+    kind: str,
+    summary: str,
+    *,
+    now: datetime,
+    state: State = "once",
+    links: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Alert:
+    """Return an alert with the severity, advice and runbook section of its kind.
 
     Args:
-        page: the HTML file.
-        alert: that refers to it.
-        directory: folder of the alerts.
+        kind: a key of `KINDS`.
+        summary: one sentence.
+        now: moment, in UTC.
+        state: of the condition; `over` needs nobody and gets severity `info`.
+        links: pages to open, by what they show.
+        facts: numbers and names behind the sentence.
     """
-    kept = directory / f"{alert.name}{page.suffix}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(page, kept)
-    except OSError as error:
-        logger.error("%s: page of an alert not kept (%s); check the folder", kept, error)
-        return None
-    return kept
-
-
-def _keep(text: str, path: Path) -> Path | None:
-    try:
-        with replacing(path) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        logger.error("%s: alert not kept (%s); check the folder", path, error)
-        return None
-    return path
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Takes a redirection for a refusal: urllib would follow it with a GET, which delivers nothing."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
-
-
-def _post(text: str, url: str) -> str:
-    """Post the alert; return why it was refused, or "". Of the address only the host is named."""
-    if not url.startswith(("http://", "https://")):
-        return ": the address must begin with http:// or https://"
-    request = urllib.request.Request(  # noqa: S310 - scheme checked above
-        url, data=text.encode(), headers={"Content-Type": "application/json"}, method="POST"
+    severity, advice = KINDS[kind]
+    is_over = state == "over"
+    return Alert(
+        kind=kind,
+        state=state,
+        summary=summary,
+        severity="info" if is_over else severity,
+        advice="nothing is to be done" if is_over else advice,
+        runbook=f"{RUNBOOK}#{kind.replace('.', '')}",
+        links=dict(links or {}),
+        raised_at=now,
+        facts=dict(facts or {}),
     )
-    try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=WEBHOOK_TIMEOUT_S):
-            return ""
-    except (OSError, ValueError) as error:
-        return f" to {urlsplit(url).hostname} ({error})"
-    except HTTPException as error:  # an address that is none, whose words would show it, or another protocol
-        return f" ({type(error).__name__})"

@@ -34,6 +34,8 @@ from deepfakestream.monitoring.params import RetrainParams
 RetrainOutcome = Literal["promoted", "held", "failed"]
 LEASE = timedelta(minutes=10)
 """How long a claim outlives its last sign of life."""
+CALM_WINDOWS = 2
+"""So many windows without drift, one after the other, end an alert: one alone may be chance."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,21 @@ class RetrainGovernor:
                 (model_version,),
             ).fetchone()
         return str(row[0]) if row else None
+
+    def is_calm(self, report: DriftReport) -> bool:
+        """Return whether this window and those before it, `CALM_WINDOWS` in all, did not drift.
+
+        Args:
+            report: of the check; its window need not be recorded yet.
+        """
+        with self._store.connection() as connection:
+            rows = connection.execute(
+                "SELECT status FROM windows WHERE model_version = ? AND window_id != ? "
+                "ORDER BY sequence DESC LIMIT ?",
+                (report.model_version, report.window_id, CALM_WINDOWS - 1),
+            ).fetchall()
+        before = [status for (status,) in rows]
+        return report.status == "ok" and before == ["ok"] * (CALM_WINDOWS - 1)
 
     def claim(self, request: ClaimRequest, rules: RetrainParams, now: datetime) -> ClaimAnswer:
         """Decide, and take the claim or record the "no", in one transaction.
@@ -219,6 +236,26 @@ class RetrainGovernor:
                 "UPDATE claims SET finished_at = ?, outcome = ? WHERE claim_id = ? AND outcome IS NULL",
                 (as_text(now), outcome, claim_id),
             )
+
+    def num_refused_in_a_row(self) -> int:
+        """Return how many claims were refused since the last one that was allowed."""
+        with self._store.connection() as connection:
+            query = (
+                "SELECT COUNT(*) FROM refusals "
+                "WHERE refused_at > (SELECT COALESCE(MAX(claimed_at), '') FROM claims)"
+            )
+            return int(connection.execute(query).fetchone()[0])
+
+    def describe_last(self) -> str:
+        """Return, in a line, when the last retraining began, why, and what came of it."""
+        with self._store.connection() as connection:
+            row = connection.execute(
+                "SELECT claimed_at, occasion, outcome FROM claims ORDER BY rowid DESC LIMIT 1"
+            ).fetchone()
+        if row is None:
+            return "none yet"
+        claimed_at, occasion, outcome = row
+        return f"{datetime.fromisoformat(claimed_at):%Y-%m-%d %H:%M} UTC ({occasion}), {outcome or 'runs'}"
 
     def refusals(self) -> list[RefusedClaim]:
         """Return every recorded "no", oldest first."""

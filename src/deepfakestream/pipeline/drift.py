@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,29 +13,31 @@ from deepfakestream.errors import DataError
 from deepfakestream.evaluation.files import REFERENCE_FILE
 from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import PACKAGED_VERSION
-from deepfakestream.monitoring.alerts import Alert, keep_page, raise_alert
+from deepfakestream.monitoring.alerter import Alerter
 from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.monitoring.episodes import DriftEpisodes, Event
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store
+from deepfakestream.wiring import mlflow_store, open_alerter
 
-RUNBOOK = "docs/MONITORING.md#driftconfirmed"
+SIGN = "drift"
+"""Name of the sign of life that a completed check leaves."""
 _LOCK_FILE = "drift.lock"
+_KIND = "drift.confirmed"
+_logger = logging.getLogger(__name__)
 
 
 def run(params: DriftParams, *, settings: Settings, champion: Champion | None = None) -> DriftReport:
     """Check the newest predictions of the champion and write `artifacts/drift`.
 
     A window that drifted is recorded for the governor once: a check that sees fewer than `min_window` new
-    predictions looks at the same window again. Drift that goes on is one episode: an alert at its beginning,
-    a reminder a day, and one when it is over. Checks of several processes take turns: two at once would take
-    each other's page away, and count nearly the same window twice. While no champion is registered, as in a
-    new workspace, the status is `no_champion`.
+    predictions looks at the same window again. Drift that goes on is one condition: an alert at its begin, a
+    reminder a day, and one at its end, after two windows without drift, as one alone may be chance. Checks of
+    several processes take turns: two at once would take each other's page away, and count nearly the same
+    window twice. While no champion is registered, as in a new workspace, the status is `no_champion`.
 
     Args:
         params: window sizes and thresholds.
@@ -63,16 +67,16 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         model_version=version,
         window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
     )
-    now = datetime.now(UTC)
-    episodes = DriftEpisodes(settings.governor_db)
-    event = episodes.event(report, now)
-    if event:
-        _alert(
-            event, report, settings, now
-        )  # before the record: a kill between the two alerts twice, not never
-    governor.record_window(report, now)
-    if event:
-        episodes.record(event, report, now)
+    alerter = open_alerter(settings)
+    if report.status == "drift":
+        _alert(report, alerter, settings)
+    elif report.status == "ok" and governor.is_calm(report):
+        alerter.end(_condition(version), _KIND, f"model version {version}: the last windows did not drift")
+    for condition in alerter.open_conditions():
+        if condition.startswith(_condition("")) and condition != _condition(version):
+            alerter.end(condition, _KIND, f"another model is champion now: version {version}")
+    governor.record_window(report, datetime.now(UTC))
+    alerter.sign(SIGN, report.status)
     return report
 
 
@@ -106,19 +110,22 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
     return last if last is not None and num_new < min_new else str(ids[-1])
 
 
-def _alert(event: Event, report: DriftReport, settings: Settings, now: datetime) -> None:
-    """Raise the alert with a copy of the page next to it: the next check replaces the page itself."""
-    is_over = event == "drift.over"
-    alert = Alert(
-        kind=event,
-        summary=f"model version {report.model_version}: {report.reason}",
-        severity="info" if is_over else "ticket",
-        advice="nothing is to be done" if is_over else "open the report: which columns drifted?",
-        runbook=RUNBOOK,
-        raised_at=now,
-        facts=report.model_dump(mode="json"),
-    )
-    kept = keep_page(report.html, alert, settings.alerts_dir.resolve()) if report.html else None
-    if kept is not None:
-        alert = alert.model_copy(update={"facts": {**alert.facts, "html": str(kept)}})
-    raise_alert(alert, directory=settings.alerts_dir, webhook_url=settings.alert_webhook_url)
+def _condition(version: str) -> str:
+    return f"drift of version {version}"
+
+
+def _alert(report: DriftReport, alerter: Alerter, settings: Settings) -> None:
+    """Raise the alert with a copy of the page in its folder: the next check replaces the page itself."""
+    condition, facts = _condition(report.model_version), report.model_dump(mode="json")
+    if not alerter.is_due(condition):
+        return
+    if report.html is not None:
+        kept = settings.alerts_dir.resolve() / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{_KIND}.html"
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(report.html, kept)
+            facts["html"] = str(kept)
+        except OSError as error:
+            _logger.error("%s: page of an alert not kept (%s); check the folder", kept, error)
+    summary = f"model version {report.model_version}: {report.reason}"
+    alerter.begin(condition, _KIND, summary, links={"flow runs": settings.prefect_page_url}, facts=facts)

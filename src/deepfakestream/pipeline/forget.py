@@ -22,6 +22,7 @@ from deepfakestream.data.versioning.object_traces import find_traces, mentions
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import DataError
 from deepfakestream.host.counted import counted
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
@@ -169,7 +170,10 @@ def run(media_ids: Collection[str], *, reason: str, settings: Settings) -> Forge
             settings.data_dir,
             [Tombstone(media_id=media_id, forgotten_at=now, reason=reason) for media_id in media_ids],
         )
-        return _enforce(set(read_tombstones(settings.data_dir)), settings)
+        report = _enforce(set(read_tombstones(settings.data_dir)), settings)
+        facts = {"items": sorted(media_ids), "reason": reason, "data": report.data_digest}
+        append_audit(settings.audit_file, "forget", facts)
+    return report
 
 
 def _enforce(media_ids: Collection[str], settings: Settings) -> ForgetReport:

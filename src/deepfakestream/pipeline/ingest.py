@@ -27,6 +27,7 @@ from deepfakestream.host.file_names import utf8_name
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.whole_files import remove_partials
 from deepfakestream.media.types import MediaBudget
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.pipeline.locks import ingesting, one_at_a_time
 from deepfakestream.settings import Settings
 
@@ -137,6 +138,14 @@ def _take(
     if not request.dry_run:
         with one_at_a_time(settings):
             digest = _store(selection, added, together, settings, origin)
+    if not request.dry_run and (len(added) or selection.relabelled):
+        counts = {
+            "added": len(added),
+            "relabelled": len(selection.relabelled),
+            "refused": len(selection.refused),
+        }
+        origin_facts = {"source": str(source.resolve()), "name": name, "licence": request.licence}
+        append_audit(settings.audit_file, "ingest", {**origin_facts, **counts, "data": digest})
     if request.only is None and not request.dry_run:
         _require_something(source, selection)
     return IngestReport(

@@ -22,6 +22,7 @@ from deepfakestream.evaluation.scores import read_items, score_items
 from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.pipeline.extract import stored_faces
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
@@ -40,7 +41,7 @@ from deepfakestream.registry import versions
 from deepfakestream.registry.champion import ROLLED_BACK_TAG, make_champion
 from deepfakestream.registry.tracking import TrackedRun, lineage_of, resume_run
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store
+from deepfakestream.wiring import mlflow_store, model_page, open_alerter
 
 GATE_SEED = 0
 """Fixed: asking the gate again about the same models and files gives the same answer."""
@@ -158,6 +159,8 @@ def _promote(params: PromoteParams, settings: Settings, *, again: bool, packaged
             test_set_uses=len(decided | {(version, champion)}),
         )
         _carry_out(promotion, decision, params, settings=settings, evaluation=evaluation, tracked=tracked)
+        if promotion.promoted or (version, champion) not in decided:  # asked again, the gate says the same
+            _tell(promotion, decision, settings)
     return promotion
 
 
@@ -252,7 +255,24 @@ def _carry_out(
                 ledger, {**entry, "outcome": Outcome.HOLD, "reasons": [str(error)], "promoted": False}
             )
             raise
+    audited = {"decision": entry["decision_id"], "weights": evaluation.facts["weights_sha256"]}
+    audited |= {name: entry[name] for name in ("outcome", "promoted", "version", "champion_before", "run_id")}
+    append_audit(settings.audit_file, "promote", audited)
     note_decision(entry, read_entries(ledger), store=mlflow_store(settings), tracked=tracked)
+
+
+def _tell(promotion: Promotion, decision: Decision, settings: Settings) -> None:
+    summary, *_ = promotion.describe().splitlines()
+    open_alerter(settings).tell(
+        "model.promoted" if promotion.promoted else "model.held",
+        f"{summary}; {'; '.join(decision.reasons)}",
+        links={"model version": model_page(settings, promotion.version)},
+        facts={
+            "outcome": decision.outcome,
+            "version": promotion.version,
+            "champion_before": promotion.champion_before,
+        },
+    )
 
 
 def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracked: TrackedRun) -> None:

@@ -20,7 +20,13 @@ from deepfakestream.pipeline.stages import STAGES, renew
 from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store
+from deepfakestream.wiring import mlflow_store, open_alerter
+
+REFUSED_OFTEN = 3
+"""So many refusals in a row are an alert: what asks for retraining does not get it."""
+REFUSED = "retraining is refused"
+FAILED = "retraining fails"
+"""Names of conditions."""
 
 
 @dataclass
@@ -130,6 +136,8 @@ def attempt(
 ) -> Iterator[Attempt]:
     """Yield the governor's answer; an allowed claim is kept alive during the block and given back after it.
 
+    Alerts say that a retraining starts, that it failed, and that it was refused several times in a row.
+
     Args:
         rules: the governor's.
         settings: the workspace.
@@ -137,13 +145,33 @@ def attempt(
         clock: returns the time now, UTC.
     """
     governor = RetrainGovernor(settings.governor_db)
+    alerter, links = open_alerter(settings), {"flow runs": settings.prefect_page_url}
     decision = governor.claim(request, rules, clock())
+    facts = {"occasion": request.occasion, "claim": decision.claim_id, "reasons": list(decision.reasons)}
     if decision.claim_id is None:
+        if (count := governor.num_refused_in_a_row()) >= REFUSED_OFTEN:
+            text = f"a retraining was refused {count} times in a row: {'; '.join(decision.reasons)}"
+            alerter.begin(REFUSED, "retrain.refused", text, links=links, facts=facts)
         yield Attempt(decision)
         return
+    alerter.end(REFUSED, "retrain.refused", "a retraining was allowed")
+    cause = f"{request.occasion}, {request.reason or 'no reason given'}"
+    alerter.tell(
+        "retrain.started",
+        f"a retraining of version {request.model_version} starts ({cause})",
+        links=links,
+        facts=facts,
+    )
     with kept_alive(governor, decision.claim_id) as lease:
         current = Attempt(decision, lease)
         try:
             yield current
+        except Exception as error:
+            alerter.begin(
+                FAILED, "retrain.failed", f"a retraining failed ({cause}): {error}", links=links, facts=facts
+            )
+            raise
         finally:
             governor.finish(decision.claim_id, current.outcome, clock())
+    if current.outcome != "failed":
+        alerter.end(FAILED, "retrain.failed", f"a retraining ended with a decision: {current.outcome}")

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.packaged import PACKAGED_VERSION
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.promotion.ledger import LEDGER_FILE, ROLLBACK, append_entry, read_entries
 from deepfakestream.promotion.note import note_history
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import PACKAGED_NUMBER, champion_lock, roll_back, rollback_target
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store
+from deepfakestream.wiring import mlflow_store, model_page, open_alerter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,5 +83,13 @@ def run(*, settings: Settings, reason: str, to: int | None = None, anyway: bool 
             append_entry(ledger, {**entry, "failed": True})
             raise
     concerned = [version for version in (target, current) if version]
+    audited = {"version": target, "before": current, "reason": reason, "decision": entry["decision_id"]}
+    append_audit(settings.audit_file, "rollback", audited)
+    open_alerter(settings).tell(
+        "model.rolled_back",
+        f"version {target} is champion, version {current or PACKAGED_VERSION} before; {by}: {reason}",
+        links={"model version": model_page(settings, current or target)},
+        facts={"version": target, "champion_before": current},
+    )
     note_history(read_entries(ledger), concerned, store=store)
     return Rollback(version=target, before=current)

@@ -47,9 +47,12 @@ from deepfakestream.data.validation.views import (
 from deepfakestream.data.versioning.named_data import read_named_items
 from deepfakestream.errors import GateError
 from deepfakestream.host.counted import counted
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.settings import Settings
+from deepfakestream.wiring import open_alerter
 
 SHEET_FILE = "near_duplicates.png"
+_STOPPED = "the data rules stop training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +136,17 @@ def run(params: ValidateParams, *, settings: Settings) -> ValidateReport:
     entries = refusals(quarantined, crops, manifest, data_dir=settings.data_dir)
     record_in_ledger(Quarantine(settings.quarantine_db), entries)
     broken = [result for result in results if result.severity == "critical" and not result.passed]
+    alerter = open_alerter(settings)
+    rules_text = [result.rule for result in broken]
+    audited = {"passed": not broken, "broken": rules_text, "tables": facts["tables_sha256"]}
+    append_audit(settings.audit_file, "validate", audited)
     if broken:
         sentences = " | ".join(result.describe() for result in broken)
         rules = "1 rule is" if len(broken) == 1 else f"{len(broken)} rules are"
-        raise GateError(f"validate: {rules} broken: {sentences}; see artifacts/validate/data_docs/index.html")
+        problem = f"validate: {rules} broken: {sentences}; see artifacts/validate/data_docs/index.html"
+        alerter.begin(_STOPPED, "validation.stopped", problem)
+        raise GateError(problem)
+    alerter.end(_STOPPED, "validation.stopped", "no rule that stops training is broken any more")
     return ValidateReport(
         results=results,
         quarantined=quarantined,

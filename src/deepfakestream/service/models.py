@@ -12,12 +12,14 @@ import numpy as np
 
 from deepfakestream.errors import DeepfakeStreamError, WeightsError
 from deepfakestream.model.folder import CARD_FILE
+from deepfakestream.monitoring.alerter import Alerter
 from deepfakestream.scanning.engine import ScanEngine
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import PACKAGED, ModelChoice, ModelSource
 
 CANARY_TOLERANCE = 1e-3
 """Largest difference between the logits of the same crop in batches of one and of three."""
+_NOT_SERVED, _KIND = "the champion is not served", "champion.not_served"
 _LOG = logging.getLogger(__name__)
 
 EngineFactory = Callable[[Path, str], ScanEngine]
@@ -36,7 +38,23 @@ class ServedModel:
 class ModelProvider:
     """Keeps the champion loaded. `current` never changes under a request that has read it."""
 
-    def __init__(self, source: ModelSource, open_engine: EngineFactory, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        open_engine: EngineFactory,
+        metrics: ServiceMetrics,
+        alerter: Alerter | None = None,
+    ) -> None:
+        """Remember the parts; nothing is loaded before `refresh`.
+
+        Args:
+            source: knows the champion and its files.
+            open_engine: opens a model folder.
+            metrics: count loads.
+            alerter: gets a champion that cannot be served.
+        """
+        self._alerter = alerter
+        self._is_calm = False  # an earlier process may have said that the champion does not answer
         self._source = source
         self._open_engine = open_engine
         self._metrics = metrics
@@ -78,7 +96,11 @@ class ModelProvider:
             elif champion is not None:
                 self._serve(champion)
         is_served = self.current is not None and self.current.choice == champion
-        self._metrics.champion_waits(waits=champion is not None and not is_served)
+        waits = champion is not None and not is_served
+        self._metrics.champion_waits(waits=waits)
+        if self._alerter and not waits and not self._is_calm:
+            self._alerter.end(_NOT_SERVED, _KIND, "the champion is served, or there is none")
+            self._is_calm = True
 
     def _serve_first(self, choice: ModelChoice | None) -> None:
         """Serve the choice, or the packaged model where there is none or it fails."""
@@ -127,6 +149,15 @@ class ModelProvider:
                 exc_info=None if is_ours else error,
             )
             self._metrics.model_failed()
+        if self._alerter and choice != PACKAGED:
+            self._is_calm = False
+            served = self.current.choice.version if self.current else "no version"
+            self._alerter.begin(
+                _NOT_SERVED,
+                _KIND,
+                f"champion version {choice.version} cannot be served, {served} answers: {error}",
+                facts={"version": choice.version, "served": served},
+            )
         self._failed = choice
 
 

@@ -43,6 +43,7 @@ from deepfakestream.service.schemas import Prediction
 from deepfakestream.service.stores import Stores, open_stores
 from deepfakestream.service.uploads import Upload
 from deepfakestream.settings import Settings, load_settings
+from deepfakestream.wiring import open_alerter
 
 SCAN_TIMEOUT_S = 100.0
 """Longest time from a complete image to its answer."""
@@ -109,7 +110,8 @@ class Runtime:
     def provider(self) -> ModelProvider:
         """Keeps the champion loaded."""
         factory = self._given_factory or engine_factory(self.settings, self.params, self._decoding)
-        return ModelProvider(self._make_source(self.settings), factory, self.metrics)
+        alerter = open_alerter(self.settings, sends=False)
+        return ModelProvider(self._make_source(self.settings), factory, self.metrics, alerter)
 
     @cached_property
     def stores(self) -> Stores:

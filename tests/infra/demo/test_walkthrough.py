@@ -99,10 +99,10 @@ def test_the_summary_says_what_happened(changes, words, tmp_path):
 
 def test_the_demo_stays_in_its_folder(monkeypatch):
     monkeypatch.setenv("DEEPFAKESTREAM_TRACKING_URI", "http://mlflow.example:5000")
-    monkeypatch.setenv("DEEPFAKESTREAM_ALERT_WEBHOOK_URL", "https://example.org/hook")
+    monkeypatch.setenv("DEEPFAKESTREAM_ALERT_URLS", "https://example.org/hook")
     monkeypatch.setenv("DEEPFAKESTREAM_MLFLOW_PORT", "5999")
     settings = demo_settings(Path("demo"))
-    assert (settings.tracking_uri, settings.alert_webhook_url) == (None, None)
+    assert (settings.tracking_uri, settings.alert_urls) == (None, None)
     assert (settings.workspace, settings.mlflow_port) == (Path("demo"), 5999)
 
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from deepfakestream.jobs.analyses import Filters
 from deepfakestream.jobs.types import Analysis as StoredAnalysis
 from deepfakestream.jobs.types import MediaKind, Status
+from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.scanning.result import Verdict
 from deepfakestream.service import problems
 from deepfakestream.service.callers import Caller
@@ -149,6 +150,9 @@ def _add_one(routes: APIRouter, runtime: Runtime) -> None:
         await find(runtime, request, analysis_id)
         await asyncio.to_thread(runtime.stores.analyses.remove, analysis_id)
         await asyncio.to_thread(runtime.stores.media.remove, analysis_id)
+        caller = cast("Caller", request.state.caller)
+        facts = {"analysis": analysis_id}
+        await asyncio.to_thread(append_audit, runtime.settings.audit_file, "delete", facts, by=caller.client)
 
 
 def _add_parts(routes: APIRouter, runtime: Runtime) -> None:

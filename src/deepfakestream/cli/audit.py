@@ -1,0 +1,47 @@
+"""The commands under `deepfakestream audit`: who did what, and whether the record was tampered with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepfakestream.cli.extras import needs
+from deepfakestream.cli.output import say
+from deepfakestream.settings import load_settings
+
+audit_app = typer.Typer(
+    name="audit",
+    help="Read the record of actions, and check that nobody changed it.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@audit_app.command()
+@needs("serve")
+def verify(
+    contains: Annotated[
+        str | None, typer.Option(help="a digest that was printed before; it must still be in the record")
+    ] = None,
+) -> None:
+    """Check the chain and print its last digest, to be kept elsewhere. Exit 1 if it is broken."""
+    from deepfakestream.monitoring.audit import BEGIN, read_audit, require_contains
+
+    path = load_settings().audit_file
+    entries = read_audit(path)
+    if contains is not None:
+        require_contains(path, entries, contains)
+    say(f"{len(entries)} entries, none changed; last digest: {entries[-1].sha256 if entries else BEGIN}")
+
+
+@audit_app.command("list")
+@needs("serve")
+def list_audit(
+    action: Annotated[str | None, typer.Option(help="only this action, e.g. promote")] = None,
+) -> None:
+    """Print who did what and when, the oldest first."""
+    from deepfakestream.monitoring.audit import read_audit
+
+    entries = [one for one in read_audit(load_settings().audit_file) if action in (None, one.action)]
+    say("\n".join(one.describe() for one in entries) or "the record has no such entry")

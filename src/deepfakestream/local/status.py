@@ -1,0 +1,92 @@
+"""What runs in a workspace and how its loop does, for a person on call."""
+
+from __future__ import annotations
+
+from deepfakestream.errors import DeepfakeStreamError
+from deepfakestream.host.process_place import is_running
+from deepfakestream.host.text_table import text_table
+from deepfakestream.local.pages import pages
+from deepfakestream.local.running_record import read_record
+from deepfakestream.monitoring.alert_book import AlertBook
+from deepfakestream.monitoring.governor import RetrainGovernor
+from deepfakestream.pipeline.drift import SIGN
+from deepfakestream.registry.champion import champion_version
+from deepfakestream.settings import Settings
+from deepfakestream.wiring import mlflow_store
+
+
+def is_up(settings: Settings) -> bool:
+    """Return whether `up` or `serve` runs in this workspace on this machine."""
+    record = read_record(settings.work_dir)
+    return record is not None and bool(is_running(record.process))
+
+
+def describe(settings: Settings) -> str:
+    """Return what runs since when, the champion, the last drift check and retraining, conditions, and pages.
+
+    What cannot be asked now is named; it stops nothing else.
+
+    Args:
+        settings: of the workspace.
+    """
+    running = is_up(settings)
+    # While it runs, the local MLflow server holds the store.
+    asked = settings
+    if running and settings.tracking_uri is None:
+        asked = settings.model_copy(update={"tracking_uri": settings.mlflow_url})
+    lines = [
+        *_servers(settings, running),
+        "",
+        f"champion: {_champion(asked)}",
+        f"last drift check: {_last_check(settings)}",
+        f"last retraining: {_last_retraining(settings)}",
+    ]
+    if settings.alerts_db.exists():
+        book = AlertBook(settings.alerts_db, directory=settings.alerts_dir)
+        lines += [
+            f"since {began:%Y-%m-%d %H:%M} UTC: {name}" for name, began in book.open_conditions().items()
+        ]
+    return "\n".join([*lines, "", *(pages(asked) if running else [])]).rstrip()
+
+
+def _servers(settings: Settings, running: bool) -> list[str]:
+    record = read_record(settings.work_dir)
+    if record is None:
+        return ["nothing runs here; start it with 'deepfakestream up'"]
+    head = f"runs since {record.started_at} (process {record.pid})"
+    if not running:
+        head = f"process {record.pid} was killed; 'deepfakestream down' ends what may be left of its servers"
+    rows = [
+        [
+            each.name,
+            "runs" if is_running(each.process) else "has ended",
+            each.pid,
+            each.started_at,
+            each.num_restarts,
+            each.address,
+        ]
+        for each in record.servers.values()
+    ]
+    return [head, *text_table(["server", "state", "process", "since", "restarts", "address"], rows)]
+
+
+def _champion(settings: Settings) -> str:
+    if settings.tracking_uri is None and not settings.mlflow_db.exists():
+        return "none yet; version 0 of the package answers"
+    try:
+        return f"version {champion_version(mlflow_store(settings))}"
+    except DeepfakeStreamError as error:
+        return f"unknown ({error})"
+
+
+def _last_check(settings: Settings) -> str:
+    if not settings.alerts_db.exists():
+        return "none yet"
+    sign = AlertBook(settings.alerts_db, directory=settings.alerts_dir).last_sign(SIGN)
+    return f"{sign.seen_at:%Y-%m-%d %H:%M} UTC, {sign.detail}" if sign else "none yet"
+
+
+def _last_retraining(settings: Settings) -> str:
+    if not settings.governor_db.exists():
+        return "none yet"
+    return RetrainGovernor(settings.governor_db).describe_last()
