@@ -69,7 +69,7 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
             "details": json.loads(json.dumps(dict(details))),
             "before": last.sha256 if last else BEGIN,
         }
-        line = json.dumps({**content, "sha256": _digest(content)}, sort_keys=True)
+        line = json.dumps({**content, "sha256": _digest(content)})
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
