@@ -8,6 +8,7 @@ does not answer.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -185,11 +186,13 @@ def active_crons(client: SyncPrefectClient) -> list[tuple[str, str]]:
 
 def main() -> None:
     """Watch until Ctrl-C or TERM."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    # Prefect has set up the root logger when it was imported.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     _, settings = workspace()
     watch = Watch(settings)
-    logger.info(WATCHING)
+    sys.stdout.write(f"{WATCHING}\n")
+    sys.stdout.flush()
     pause = threading.Event()
     with stopped_by_signals():
         while True:
