@@ -11,7 +11,7 @@ from deepfakestream.settings import Settings, load_settings
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # runs of other tests are no runs of the loop that a test watches
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A temporary Prefect server for flow runs in this process; gives its API address."""
     with pytest.MonkeyPatch.context() as environment:
