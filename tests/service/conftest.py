@@ -107,7 +107,7 @@ class BlindDetector:
 class StubEngine:
     """Answers by the first pixel's red: 0 no face, else that share as p_fake.
 
-    It waits until `hold` is set, and for clips until `hold_clips` is.
+    It sets `entered`, and waits until `hold` is set, and for clips until `hold_clips` is.
     """
 
     operating_point = "balanced"
@@ -116,6 +116,7 @@ class StubEngine:
         self.model = ModelInfo(name="stub", version=version, weights_sha256="ff" + version)
         self.scorer = StubScorer(version)
         self.detector = BlindDetector()
+        self.entered = threading.Event()
         self._hold = hold
         self._hold_clips = hold_clips
 
@@ -126,6 +127,7 @@ class StubEngine:
             found = probe(path, MediaBudget()).kind
             if found != kind:
                 raise WrongKindError(found=found, expected=kind)
+        self.entered.set()
         assert self._hold.wait(timeout=20)
         times["extract"] = 0.25
         content = path.read_bytes()

@@ -140,9 +140,7 @@ def test_requests_during_a_swap_keep_the_model_they_started_with(
     answers: list[Any] = []
     request = threading.Thread(target=lambda: answers.append(served.post("/v1/images", picture(9)).json()))
     request.start()
-    while served.runtime.places.in_work == 0:
-        threading.Event().wait(0.01)
-    threading.Event().wait(0.1)
+    assert served.runtime.provider.current.engine.entered.wait(timeout=20)
     served.source.version = "4"
     served.runtime.provider.refresh()
     served.hold.set()
