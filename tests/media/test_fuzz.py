@@ -64,6 +64,8 @@ def test_damaged_media_give_frames_or_a_reason(corpus, guided):
     command = [sys.executable, *(arguments if guided else ["-c", run])]
     # Peak memory survives exec: without a small process between, libFuzzer would count that of pytest.
     command = ["sh", "-c", '"$@"; exit $?', "sh", *command]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS + 120)
+    done = subprocess.run(
+        command, cwd=corpus.parent, capture_output=True, text=True, check=False, timeout=SECONDS + 120
+    )  # libFuzzer writes what it found where it runs
     kept = corpus / "current"
     assert done.returncode == 0, f"{kept} ({kept.stat().st_size} bytes):\n{done.stderr[-3000:]}"
