@@ -62,9 +62,10 @@ def build(settings: Settings, *, device: str = "cpu") -> bentoml.Bento:
     """
     source = RegistrySource(settings)
     choice = source.champion() or PACKAGED
+    model_dir = source.directory(choice)
     with TemporaryDirectory() as scratch:
         context = Path(scratch)
-        _write_sources(context, settings, choice, source.directory(choice))
+        _write_sources(context, settings, choice, model_dir)
         wheel = _wheel(context / "wheels")
         shutil.copyfile(ROOT / "infra" / "locks" / f"{LOCKS[device]}.lock", context / "requirements.txt")
         with chdir(context):  # BentoML takes no files from elsewhere
@@ -73,7 +74,7 @@ def build(settings: Settings, *, device: str = "cpu") -> bentoml.Bento:
                 name=f"deepfakestream-{device}",
                 build_ctx=str(context),
                 include=["bentos/*.py", f"{WORKSPACE}/**"],
-                labels=_labels(settings, choice, source.directory(choice)),
+                labels=_labels(settings, choice, model_dir),
                 python={
                     "requirements_txt": "requirements.txt",
                     "wheels": [f"wheels/{wheel.name}"],

@@ -6,6 +6,7 @@ import os
 import shutil
 import venv
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import distribution
 from pathlib import Path
@@ -53,6 +54,21 @@ def devdata() -> Path:
     if not folder.is_dir():
         pytest.skip("the optional development data are not at ../shared/data")
     return folder
+
+
+class Clock:
+    """Gives the moment that a test sets; at first it is now."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

@@ -208,6 +208,11 @@ class Settings(BaseSettings):
         return self.tracking_uri or sqlite_url(self.mlflow_db)
 
     @property
+    def has_registry(self) -> bool:
+        """Whether there is a registry to ask; asking for one that is not there would make an empty one."""
+        return self.tracking_uri is not None or self.mlflow_db.exists()
+
+    @property
     def mlflow_artifacts_dir(self) -> Path:
         """Where MLflow keeps run and model files when no server does."""
         return (self.work_dir / "mlartifacts").resolve()

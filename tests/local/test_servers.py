@@ -27,6 +27,7 @@ from deepfakestream.local.proxies import without_proxy
 from deepfakestream.local.running_record import (
     RunningRecord,
     RunningServer,
+    is_up,
     read_record,
     require_none_runs,
     stop_all,
@@ -191,10 +192,10 @@ def test_a_workspace_is_served_once(settings):
     write_record(settings.work_dir, mine)
     with pytest.raises(ServerError, match="deepfakestream down"):
         require_none_runs(settings.work_dir)
-    assert status.is_up(settings)
+    assert is_up(read_record(settings.work_dir))
     write_record(settings.work_dir, mine.model_copy(update={"process": mine.process + "1"}))
     require_none_runs(settings.work_dir)
-    assert not status.is_up(settings)
+    assert not is_up(read_record(settings.work_dir))
 
 
 def test_status_of_a_workspace_where_nothing_ran(settings):

@@ -31,17 +31,10 @@ ALERT = make_alert(
 )
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(clock):
+    clock.now = NOON
+    return clock
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from deepfakestream.registry.store import Store
 from deepfakestream.registry.tracking import start_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
+
+from .conftest import free_port
 
 START_TIMEOUT_S = 240
 FAST = {"detector": "fast"}
@@ -63,9 +64,7 @@ def test_input_example_is_answered(store: Store) -> None:
 def test_mlflow_serves_the_champion(
     store: Store, settings: Settings, tmp_path: Path, astronaut_jpg: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--model-uri", f"models:/{settings.registered_model}@champion", "--env-manager", "local"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,15 @@ from deepfakestream.registry.tracking import start_run
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
+from .conftest import free_port
+
 pytestmark = pytest.mark.slow
 START_TIMEOUT_S = 90
 
 
 @contextmanager
 def _mlflow_server(settings: Settings) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",

@@ -15,6 +15,8 @@ from deepfakestream.registry.store import check_answers, ensure_experiment, open
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
 
+from .conftest import free_port
+
 
 @contextmanager
 def _server(status: int) -> Iterator[str]:
@@ -36,9 +38,7 @@ def _server(status: int) -> Iterator[str]:
 
 class TestServerDown:
     def test_refused(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        address = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(ServerError, match=rf"^{address}: "):
             open_client(mlflow_store(Settings(tracking_uri=address)))
 

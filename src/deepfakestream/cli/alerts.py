@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepfakestream.cli.extras import needs
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.errors import ParamsError
 from deepfakestream.host.text_table import text_table
 from deepfakestream.settings import load_settings
@@ -17,7 +17,7 @@ alerts_app = typer.Typer(
     name="alerts",
     help="Try the channels of alerts, and see what was raised.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
 )
 
 

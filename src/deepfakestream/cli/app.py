@@ -15,7 +15,7 @@ from deepfakestream.cli.data import data_app
 from deepfakestream.cli.extras import needs
 from deepfakestream.cli.keys import keys_app
 from deepfakestream.cli.models import models_app
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.params import Params, load_params
 from deepfakestream.settings import Settings, load_settings
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
 )
 app.add_typer(data_app)
 model_app = typer.Typer(name="model", no_args_is_help=True, help="Detectors that can be fetched.")

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from deepfakestream.cli.extras import needs
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.settings import load_settings
 
 audit_app = typer.Typer(
     name="audit",
     help="Read the record of actions, and check that nobody changed it.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deepfakestream.cli.extras import needs
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.errors import Reason
 from deepfakestream.host.counted import counted
 from deepfakestream.host.terminal import terminal_safe
@@ -21,19 +21,18 @@ EntryReason = Annotated[Reason | None, typer.Option(help="entries with this reas
 EntrySource = Annotated[str | None, typer.Option(help="entries of this source")]
 EntryName = Annotated[str | None, typer.Option(help="the entry with this name in its source")]
 WithoutAsking = Annotated[bool, typer.Option("--yes", help="do not ask")]
-_HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 
 data_app = typer.Typer(
     name="data",
     help="Look at the ingested set and its quarantine, and take items out of both.",
     no_args_is_help=True,
-    context_settings=_HELP_FLAGS,
+    context_settings=HELP_FLAGS,
 )
 quarantine_app = typer.Typer(
     name="quarantine",
     help="Look at what was refused, have it tried again, or drop it.",
     no_args_is_help=True,
-    context_settings=_HELP_FLAGS,
+    context_settings=HELP_FLAGS,
 )
 data_app.add_typer(quarantine_app)
 

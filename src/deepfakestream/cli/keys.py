@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepfakestream.cli.extras import needs
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.host.text_table import text_table
 from deepfakestream.settings import load_settings
 
@@ -22,7 +22,7 @@ keys_app = typer.Typer(
     name="keys",
     help="Make, list and revoke the API keys of the service.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
 )
 
 

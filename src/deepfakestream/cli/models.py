@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepfakestream.cli.extras import needs
-from deepfakestream.cli.output import say
+from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.settings import load_settings
 
 VersionNumber = Annotated[int, typer.Argument(min=0, help="number of a registered version")]
@@ -18,7 +18,7 @@ models_app = typer.Typer(
     name="models",
     help="Look at the registered versions, at the history of champions, and compare two versions.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
 )
 
 

@@ -78,6 +78,11 @@ def read_record(work_dir: Path) -> RunningRecord | None:
         return None
 
 
+def is_up(record: RunningRecord | None) -> bool:
+    """Return whether the starter of the record runs; it does not where there is no record."""
+    return record is not None and bool(is_running(record.process))
+
+
 def remove_record(work_dir: Path) -> None:
     """Forget the record of servers that were stopped."""
     (work_dir / RECORD_FILE).unlink(missing_ok=True)
@@ -90,7 +95,7 @@ def require_none_runs(work_dir: Path) -> None:
         ServerError: one does; the message names its number and how to end it.
     """
     record = read_record(work_dir)
-    if record and is_running(record.process):
+    if record is not None and is_up(record):
         raise ServerError(
             f"{work_dir.parent.resolve()}: process {record.pid} serves this workspace since "
             f"{record.started_at}; see 'deepfakestream status', end it with 'deepfakestream down'"
@@ -110,7 +115,7 @@ def stop_all(record: RunningRecord, timeout_s: float = STOP_TIMEOUT_S) -> list[s
         ServerError: a process could not be ended.
     """
     ended = []
-    if is_running(record.process):
+    if is_up(record):
         os.kill(record.pid, signal.SIGTERM)
         if not _has_ended(record.process, timeout_s):
             os.kill(record.pid, signal.SIGKILL)  # its servers notice and end

@@ -6,19 +6,13 @@ from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.process_place import is_running
 from deepfakestream.host.text_table import text_table
 from deepfakestream.local.pages import pages
-from deepfakestream.local.running_record import read_record
+from deepfakestream.local.running_record import RunningRecord, is_up, read_record
 from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.pipeline.drift import SIGN
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
-
-
-def is_up(settings: Settings) -> bool:
-    """Return whether `up` or `serve` runs in this workspace on this machine."""
-    record = read_record(settings.work_dir)
-    return record is not None and bool(is_running(record.process))
 
 
 def describe(settings: Settings) -> str:
@@ -29,28 +23,35 @@ def describe(settings: Settings) -> str:
     Args:
         settings: of the workspace.
     """
-    running = is_up(settings)
+    record = read_record(settings.work_dir)
+    running = is_up(record)
     # While it runs, the local MLflow server holds the store.
     asked = settings
     if running and settings.tracking_uri is None:
         asked = settings.model_copy(update={"tracking_uri": settings.mlflow_url})
-    lines = [
-        *_servers(settings, running),
-        "",
-        f"champion: {_champion(asked)}",
-        f"last drift check: {_last_check(settings)}",
-        f"last retraining: {_last_retraining(settings)}",
-    ]
+    check, retraining = "none yet", "none yet"
+    conditions: list[str] = []
     if settings.alerts_db.exists():
         book = AlertBook(settings.alerts_db, directory=settings.alerts_dir)
-        lines += [
+        if sign := book.last_sign(SIGN):
+            check = f"{sign.seen_at:%Y-%m-%d %H:%M} UTC, {sign.detail}"
+        conditions = [
             f"since {began:%Y-%m-%d %H:%M} UTC: {name}" for name, began in book.open_conditions().items()
         ]
+    if settings.governor_db.exists():
+        retraining = RetrainGovernor(settings.governor_db).describe_last()
+    lines = [
+        *_servers(record, running=running),
+        "",
+        f"champion: {_champion(asked)}",
+        f"last drift check: {check}",
+        f"last retraining: {retraining}",
+        *conditions,
+    ]
     return "\n".join([*lines, "", *(pages(asked) if running else [])]).rstrip()
 
 
-def _servers(settings: Settings, running: bool) -> list[str]:
-    record = read_record(settings.work_dir)
+def _servers(record: RunningRecord | None, *, running: bool) -> list[str]:
     if record is None:
         return ["nothing runs here; start it with 'deepfakestream up'"]
     head = f"runs since {record.started_at} (process {record.pid})"
@@ -71,22 +72,9 @@ def _servers(settings: Settings, running: bool) -> list[str]:
 
 
 def _champion(settings: Settings) -> str:
-    if settings.tracking_uri is None and not settings.mlflow_db.exists():
+    if not settings.has_registry:
         return "none yet; version 0 of the package answers"
     try:
         return f"version {champion_version(mlflow_store(settings))}"
     except DeepfakeStreamError as error:
         return f"unknown ({error})"
-
-
-def _last_check(settings: Settings) -> str:
-    if not settings.alerts_db.exists():
-        return "none yet"
-    sign = AlertBook(settings.alerts_db, directory=settings.alerts_dir).last_sign(SIGN)
-    return f"{sign.seen_at:%Y-%m-%d %H:%M} UTC, {sign.detail}" if sign else "none yet"
-
-
-def _last_retraining(settings: Settings) -> str:
-    if not settings.governor_db.exists():
-        return "none yet"
-    return RetrainGovernor(settings.governor_db).describe_last()

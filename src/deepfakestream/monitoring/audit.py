@@ -60,7 +60,8 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with in_turn(path.with_suffix(".lock")), path.open("a+b") as stream:
-        last = _last_entry(path)
+        lines = path.read_bytes().splitlines()
+        last = _parsed(path, len(lines), lines[-1]) if lines else None
         content = {
             "sequence": last.sequence + 1 if last else 1,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -110,11 +111,6 @@ def require_contains(path: Path, entries: list[AuditEntry], digest: str) -> None
         raise DataError(
             f"{path}: no entry has the digest {digest}; lines were cut off, or it was written again"
         )
-
-
-def _last_entry(path: Path) -> AuditEntry | None:
-    lines = path.read_bytes().splitlines()
-    return _parsed(path, len(lines), lines[-1]) if lines else None
 
 
 def _parsed(path: Path, number: int, line: bytes) -> AuditEntry:

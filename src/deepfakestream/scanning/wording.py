@@ -72,7 +72,8 @@ def limits_of(result: ScanResult) -> list[str]:
     limits = [f"{explain_reason(result, reason)}." for reason in result.reasons]
     limits.append(_disagreement(result))
     if result.verdict in ("likely_real", "inconclusive"):
-        limits.append(_rarely_found(result.threshold))
+        rare = [kind for kind, rate in result.threshold.by_kind.items() if rate.reached < rate.clips / 2]
+        limits.append(f"Kinds of forgery that this model mostly misses: {', '.join(rare)}." if rare else "")
     coverage = result.coverage
     if coverage is not None and coverage.seconds_between_frames is not None:
         limits.append(
@@ -98,12 +99,6 @@ def rates_of(point: OperatingPoint) -> str:
     if not kinds:
         return sentence
     return f"{sentence} Of clips by forgery methods that it was not trained on, so did {', '.join(kinds)}."
-
-
-def _rarely_found(point: OperatingPoint) -> str:
-    """Return a sentence on the kinds of forgery that mostly stay below the threshold, or nothing."""
-    rare = [kind for kind, rate in point.by_kind.items() if rate.reached < rate.clips / 2]
-    return f"Kinds of forgery that this model mostly misses: {', '.join(rare)}." if rare else ""
 
 
 def _judged(result: ScanResult, p_fake: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -58,8 +59,8 @@ class RegistrySource:
         Raises:
             ServerError: the registry does not answer.
         """
-        if not self._has_registry:
-            return self.kept()
+        if not self._settings.has_registry:
+            return self._kept_at_first
         from deepfakestream.registry.versions import CHAMPION, get_alias
 
         version = get_alias(mlflow_store(self._settings), CHAMPION)
@@ -78,7 +79,7 @@ class RegistrySource:
         from deepfakestream.registry.versions import fetch
 
         try:
-            if self._has_registry:
+            if self._settings.has_registry:
                 return fetch(mlflow_store(self._settings), int(choice.version))
             raise ServerError(f"{self._settings.mlflow_db}: missing; start in the workspace of the registry")
         except ServerError:
@@ -102,10 +103,10 @@ class RegistrySource:
         if choice.source == "registry":
             keep(self._models_dir, int(choice.version), directory)
 
-    @property
-    def _has_registry(self) -> bool:
-        """Whether there is a registry to ask; asking for one that is not there would make an empty one."""
-        return self._settings.tracking_uri is not None or self._settings.mlflow_db.exists()
+    @cached_property
+    def _kept_at_first(self) -> ModelChoice | None:
+        """What `kept` says once: without a registry nothing changes it, and each look reads all files."""
+        return self.kept()
 
     @property
     def _models_dir(self) -> Path:
