@@ -201,6 +201,12 @@ class TestKeptChampion:
         with pytest.raises(ServerError):
             source.directory(self.CHOICE)
 
+    def test_a_note_that_cannot_be_written_stops_nothing(self, tmp_path: Path, folder: Path) -> None:
+        source = self.source(tmp_path)
+        (folder.parent / KEPT_FILE).mkdir()  # as a full disk, it refuses the file
+        source.keep(self.CHOICE, folder)
+        assert source.kept() is None
+
     def test_the_packaged_model_needs_no_note(self, tmp_path: Path) -> None:
         self.source(tmp_path).keep(PACKAGED, packaged_model_dir())
         assert list(tmp_path.iterdir()) == []

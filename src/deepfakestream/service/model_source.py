@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ class ModelChoice:
     source: Literal["registry", "package"]
 
 
+_LOG = logging.getLogger(__name__)
 PACKAGED = ModelChoice(version=PACKAGED_VERSION, source="package")
 
 
@@ -94,14 +96,17 @@ class RegistrySource:
         return None if found is None else ModelChoice(version=str(found[0]), source="registry")
 
     def keep(self, choice: ModelChoice, directory: Path) -> None:
-        """Note that the choice answers from now on; the package needs no note.
+        """Note that the choice answers from now on; the package needs no note, and a full disk stops nothing.
 
         Args:
             choice: version that answers.
             directory: folder with its files.
         """
         if choice.source == "registry":
-            keep(self._models_dir, int(choice.version), directory)
+            try:
+                keep(self._models_dir, int(choice.version), directory)
+            except OSError as error:
+                _LOG.warning("%s: the champion is served, but not noted (%s)", self._models_dir, error)
 
     @cached_property
     def _kept_at_first(self) -> ModelChoice | None:
