@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from deepfakestream.api import open_model
+from deepfakestream.host.process_tree import program_path
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.registry import versions
 from deepfakestream.registry.store import Store
@@ -67,7 +68,8 @@ def test_mlflow_serves_the_champion(
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--model-uri", f"models:/{settings.registered_model}@champion", "--env-manager", "local"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
+    # MLflow starts uvicorn by its name, as in an environment that was activated.
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "PATH": program_path()}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     row = base64.b64encode(astronaut_jpg.read_bytes()).decode()
