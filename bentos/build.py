@@ -57,16 +57,21 @@ def build(settings: Settings, *, device: str = "cpu") -> bentoml.Bento:
         device: `cpu` or `cuda`: which requirements and which base image.
 
     Raises:
+        DataError: this is not run in a checkout of the project.
         ServerError: the registry does not answer.
         WeightsError: the champion's files are not those that were registered.
     """
+    if not (ROOT / "pyproject.toml").is_file():
+        raise DataError(f"{ROOT}: no checkout of the project; a bento is built from one")
     source = RegistrySource(settings)
     choice = source.champion() or PACKAGED
     model_dir = source.directory(choice)
     with TemporaryDirectory() as scratch:
         context = Path(scratch)
         _write_sources(context, settings, choice, model_dir)
-        wheel = _wheel(context / "wheels")
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        subprocess.run([*command, "--wheel-dir", str(context / "wheels"), str(ROOT)], check=True)
+        wheel = next((context / "wheels").glob("deepfakestream-*.whl"))
         shutil.copyfile(ROOT / "infra" / "locks" / f"{LOCKS[device]}.lock", context / "requirements.txt")
         with chdir(context):  # BentoML takes no files from elsewhere
             return bentoml.build(
@@ -99,15 +104,6 @@ def _write_sources(context: Path, settings: Settings, choice: ModelChoice, model
         folder = version_folder(models_dir, int(choice.version), model_sha256(model_dir))
         shutil.copytree(model_dir, folder)
         keep(models_dir, int(choice.version), folder)
-
-
-def _wheel(folder: Path) -> Path:
-    """Build this package's wheel."""
-    if not (ROOT / "pyproject.toml").is_file():
-        raise DataError(f"{ROOT}: no checkout of the project; a bento is built from one")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True)
-    return next(folder.glob("deepfakestream-*.whl"))
 
 
 def _labels(settings: Settings, choice: ModelChoice, model_dir: Path) -> dict[str, str]:

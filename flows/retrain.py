@@ -30,7 +30,10 @@ def retrain(reason: str = "", force: bool = False, occasion: Occasion | None = N
     """
     params, settings = workspace()
     log = get_run_logger()
-    by_default: Occasion = "schedule" if _is_scheduled() else "manual"
+    context = FlowRunContext.get()
+    # A schedule made the run: ours, or one that somebody added in Prefect.
+    is_scheduled = bool(context and context.flow_run and context.flow_run.auto_scheduled)
+    by_default: Occasion = "schedule" if is_scheduled else "manual"
     request = step.request_for(settings, occasion=occasion or by_default, reason=reason, force=force)
     log.info("%s: %s", request.occasion, reason or "no reason given")
     with step.attempt(params.retrain, settings=settings, request=request) as current:
@@ -39,9 +42,3 @@ def retrain(reason: str = "", force: bool = False, occasion: Occasion | None = N
     if said:
         log.info(said)
     return said or current.decision.describe()
-
-
-def _is_scheduled() -> bool:
-    """Return whether a schedule made this run, be it ours or one that somebody added in Prefect."""
-    context = FlowRunContext.get()
-    return bool(context and context.flow_run and context.flow_run.auto_scheduled)

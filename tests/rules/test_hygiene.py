@@ -113,21 +113,26 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
             assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
 
 
-def private_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+def private_functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("_")
         and not node.name.startswith("__")
         and not node.decorator_list
     ]
 
 
-def is_a_crumb(function: ast.FunctionDef, tree: ast.Module) -> bool:
-    """Tell whether a function of at most 6 lines is called in one place, and nowhere else referred to."""
+def is_a_crumb(function: ast.FunctionDef | ast.AsyncFunctionDef, tree: ast.Module) -> bool:
+    """Tell whether at most 6 lines, docstring apart, are called once and referred to nowhere else."""
     assert function.end_lineno is not None
-    if function.end_lineno - function.lineno >= MAX_CRUMB_LINES:
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        assert docstring.end_lineno is not None
+        lines -= docstring.end_lineno - docstring.lineno + 1
+    if lines > MAX_CRUMB_LINES:
         return False
     uses = [
         node

@@ -101,7 +101,12 @@ class Child:
             time.sleep(0.05)
         self._signal(signal.SIGKILL)
         self._process.wait()
-        self._await_group()
+        # The server's own children still hold ports and files for a moment after they were killed.
+        deadline = time.monotonic() + _KILLED_S
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.02)
         self._reader.join(timeout=5.0)
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -109,14 +114,6 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-
-    def _await_group(self) -> None:
-        """Wait for the server's own children: killed ones still hold ports and files for a moment."""
-        deadline = time.monotonic() + _KILLED_S
-        with contextlib.suppress(ProcessLookupError):
-            while time.monotonic() < deadline:
-                os.killpg(self._process.pid, 0)
-                time.sleep(0.02)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -181,7 +181,9 @@ class PieceReader:
                 if ordinal < self._begin_at:
                     continue
                 if ordinal == self._begin_at > 0:
-                    self._start_again(ordinal)
+                    self._codec.flush_buffers()
+                    self._before = None
+                    self._count = int(np.searchsorted(self._piece.timeline.ordinals, ordinal))
                 self._last_fed = ordinal
                 if packet.is_discard and self._ranks[ordinal] >= 0:
                     packet = _shown(packet)
@@ -189,11 +191,6 @@ class PieceReader:
             self._decode(packet)
         self._meter.num_decoded += 1
         return self._pictures.popleft()
-
-    def _start_again(self, ordinal: int) -> None:
-        self._codec.flush_buffers()
-        self._before = None
-        self._count = int(np.searchsorted(self._piece.timeline.ordinals, ordinal))
 
     def _decode(self, packet: Any) -> None:
         try:

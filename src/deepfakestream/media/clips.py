@@ -149,15 +149,12 @@ class Clip:
                     f"{lost} frames before the first keyframe cannot be decoded",
                     Reason.TRUNCATED,
                 )
-        if not jumps and Reason.TIME_BUDGET not in self._record.found_reasons and self._ends_early():
-            self._record.found_reasons.add(Reason.TRUNCATED)
-
-    def _ends_early(self) -> bool:
         stated_s = self._main.stated_s
-        if stated_s is None:
-            return False
+        if stated_s is None or jumps or Reason.TIME_BUDGET in self._record.found_reasons:
+            return
         missing_s = stated_s - self._main.timeline.duration_s
-        return missing_s > max(_ALLOWED_SHORTFALL_S, _ALLOWED_SHORTFALL_SHARE * stated_s)
+        if missing_s > max(_ALLOWED_SHORTFALL_S, _ALLOWED_SHORTFALL_SHARE * stated_s):
+            self._record.found_reasons.add(Reason.TRUNCATED)
 
     def _facts(self, container: str) -> MediaInfo:
         main, pieces = self._main, self._tracks[0]

@@ -148,16 +148,13 @@ def read_layout(path: Path, head: bytes) -> Layout:
         if head.startswith(b"\x00\x00\x01\xba"):
             return Layout(sections=whole, encryption=program_stream_encryption(file))
         if head.startswith(_ASF_HEAD):
-            is_protected = _is_protected_asf(file.read(1 << 16))
+            header = file.read(1 << 16)
+            is_protected = any(guid in header for guid in _ASF_PROTECTED)
             encryption = "by Windows Media DRM" if is_protected else None
             return Layout(sections=whole, encryption=encryption, is_joined=_found_later(file, _ASF_START))
         if head.startswith(b"FLV\x01"):
             return Layout(sections=whole, is_joined=_found_later(file, _FLV_START))
     return Layout(sections=whole)
-
-
-def _is_protected_asf(header: bytes) -> bool:
-    return any(guid in header for guid in _ASF_PROTECTED)
 
 
 def _found_later(file: IO[bytes], start: re.Pattern[bytes]) -> bool:

@@ -52,7 +52,11 @@ def main() -> None:
                 request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 2)
                 if not request:
                     return  # the kernel ends the children with us
-                ended, pid = _fork(request, descriptors[0])
+                pid = os.fork()
+                if pid == 0:
+                    _be_child(descriptors[0], request)
+                os.close(descriptors[0])
+                ended = os.pidfd_open(pid)  # readable when the child has ended
                 children[ended] = pid, descriptors[1]
                 poller.register(ended, select.POLLIN)
                 poller.register(descriptors[1], 0)  # tells when its reader is gone
@@ -70,15 +74,6 @@ def main() -> None:
                 os.kill(
                     next(pid for pid, status in children.values() if status == descriptor), signal.SIGKILL
                 )
-
-
-def _fork(request: bytes, frames: int) -> tuple[int, int]:
-    """Start a child; return a descriptor that tells when it has ended, and its number."""
-    pid = os.fork()
-    if pid == 0:
-        _be_child(frames, request)
-    os.close(frames)
-    return os.pidfd_open(pid), pid
 
 
 def _be_child(frames: int, request: bytes) -> None:

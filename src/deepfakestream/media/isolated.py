@@ -151,7 +151,12 @@ class _Source:
             if min(height_px, width_px) < 1 or height_px * width_px > 2 * self._budget.max_pixels:
                 raise self._error(Reason.DECODER_CRASHED, "the program that read it gave no picture")
             rgb = np.empty((height_px, width_px, 3), dtype=np.uint8)
-            self._fill(rgb.data.cast("B"))
+            pixels = rgb.data.cast("B")
+            done = min(len(self._received), len(pixels))
+            pixels[:done] = self._received[:done]
+            del self._received[:done]
+            while done < len(pixels):
+                done += self._receive(pixels[done:])
             yield Frame(rgb=rgb, **message["frame"])
 
     def _message(self) -> dict[str, Any]:
@@ -173,13 +178,6 @@ class _Source:
             reason = Reason(each["reason"]) if each["reason"] else None
             self.record.add(NoteCode(each["code"]), each["text"], reason)
         return message
-
-    def _fill(self, target: memoryview) -> None:
-        done = min(len(self._received), len(target))
-        target[:done] = self._received[:done]
-        del self._received[:done]
-        while done < len(target):
-            done += self._receive(target[done:])
 
     def _receive(self, target: memoryview) -> int:
         """Return how many bytes came; the clock runs only while we wait."""

@@ -80,7 +80,11 @@ def read_png(path: Path) -> PngFile:
             result.has_damaged_pixels |= not is_whole
         else:
             text_bytes += _text_length(name, content) if name in _TEXTS else 0
-            is_long = text_bytes > MAX_TEXTS_BYTES or _is_too_long(result.colours, name, content)
+            is_long = text_bytes > MAX_TEXTS_BYTES or (
+                _is_large_profile(result.colours, content)
+                if name == b"iCCP"
+                else name in _TEXTS and _text_length(name, content) > MAX_TEXT_BYTES
+            )
             _read_colours(result.colours, name, content)
             if name[:1].islower() and (is_long or not is_whole):
                 result.needless.append((start, end))
@@ -94,12 +98,6 @@ def read_png(path: Path) -> PngFile:
             first=0 if is_first_shown else 1,
         )
     return result
-
-
-def _is_too_long(colours: Colours, name: bytes, content: bytes) -> bool:
-    if name == b"iCCP":
-        return _is_large_profile(colours, content)
-    return name in _TEXTS and _text_length(name, content) > MAX_TEXT_BYTES
 
 
 def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes, int, int, bool]]:

@@ -158,8 +158,8 @@ def viewed_rgb(
     if is_converted:
         record.colour_converted(is_hdr=is_hdr(transfer))
         pixels = to_srgb(pixels, transfer=transfer, primaries=primaries, is_video=True)
-    elif (profile := _profile(picture)) is not None:
-        converted = profile_to_srgb(Image.fromarray(pixels), profile)
+    elif profiles := [bytes(data) for data in picture.side_data if data.type == SideData.ICC_PROFILE]:
+        converted = profile_to_srgb(Image.fromarray(pixels), profiles[0])
         if converted is not None:
             pixels = np.asarray(converted)
             record.add(NoteCode.COLOUR_CONVERTED, "its colour profile was converted to sRGB")
@@ -172,13 +172,6 @@ def viewed_rgb(
         how = " and ".join(["mirrored"] * is_mirrored + [f"turned by {90 * turns} degrees"] * (turns > 0))
         record.add(NoteCode.TURNED, f"the picture was {how}, as its display matrix says")
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if is_mirrored else pixels, turns))
-
-
-def _profile(picture: Any) -> bytes | None:
-    for data in picture.side_data:
-        if data.type == SideData.ICC_PROFILE:
-            return bytes(data)
-    return None
 
 
 def _rgb(picture: Any, size_px: tuple[int, int], pixel_format: str) -> Any:

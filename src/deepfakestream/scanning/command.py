@@ -70,7 +70,9 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     """
     words = VERDICT_WORDS[result.verdict].upper()
     verdict = f"\033[{_COLOURS[result.verdict]}m{words}\033[0m" if colour else words
-    lines = [f"{one_line(result.file)}: {verdict}{_score(result)}"]
+    score = "" if result.p_fake is None else f", p_fake {result.p_fake:.3f}"
+    interval = f" (95 % {result.interval[0]:.3f} to {result.interval[1]:.3f})" if result.interval else ""
+    lines = [f"{one_line(result.file)}: {verdict}{score}{interval}"]
     notes = [note for note in (result.media.notes if result.media else ()) if note.reason is None]
     media = [f"  media     {note.text}" for note in notes]
     if result.p_fake is None:
@@ -93,13 +95,6 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
             raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
         files += found
     return files
-
-
-def _score(result: ScanResult) -> str:
-    if result.p_fake is None:
-        return ""
-    interval = f" (95 % {result.interval[0]:.3f} to {result.interval[1]:.3f})" if result.interval else ""
-    return f", p_fake {result.p_fake:.3f}{interval}"
 
 
 def _track(track: TrackResult) -> str:

@@ -114,7 +114,11 @@ class AccessControl:
         secret = value.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "").strip()
         path = str(scope["path"])
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS) or not (self.asks_for_keys or secret):
-            self._check_reach(scope, path)
+            # Refuse what comes from beyond this machine where the service believed to listen here only.
+            believes_local = self._mode == "auto" and not self.asks_for_keys
+            server = scope.get("server") or ("localhost", None)
+            if believes_local and path not in OPEN_PATHS and not is_loopback(str(server[0])):
+                raise Refused(problems.keys_required())
             # Everybody on this machine has the same address: there it tells nothing apart.
             client = "" if is_loopback(address) else f"address {address}"
             return Caller(owner=LOCAL_OWNER, client=client, key=None, rate=None)
@@ -130,14 +134,6 @@ class AccessControl:
         if not rate.allowed:
             raise Refused(problems.rate_limited(rate.seconds_to_next, per_minute=rate.limit))
         return Caller(owner=key.name, client=f"key {key.name}", key=key, rate=rate)
-
-    def _check_reach(self, scope: Scope, path: str) -> None:
-        """Refuse what comes from beyond this machine where the service believed to listen here only."""
-        server = scope.get("server")
-        believes_local = self._mode == "auto" and not self.asks_for_keys
-        server = scope.get("server") or ("localhost", None)
-        if believes_local and path not in OPEN_PATHS and not is_loopback(str(server[0])):
-            raise Refused(problems.keys_required())
 
     async def _find(self, secret: str) -> ApiKey | None:
         now = time.monotonic()

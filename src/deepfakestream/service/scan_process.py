@@ -162,7 +162,9 @@ def main() -> None:
     end_with_parent(signal.SIGKILL)
     # Ctrl-C in a terminal reaches us, too; our worker tells us when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    out = _own_output()
+    # Standard output is for our lines alone; what libraries print goes to standard error.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
 
     def say(message: dict[str, Any]) -> None:
@@ -197,13 +199,6 @@ def answer(process: ScanProcess, tasks: TextIO, say: Callable[[dict[str, Any]], 
         except Exception as error:  # noqa: BLE001 - the worker decides what a failure means
             _LOG.exception("a task failed")
             say({"error": f"{type(error).__name__}: {error}"})
-
-
-def _own_output() -> TextIO:
-    """Return standard output for our lines alone; what libraries print goes to standard error."""
-    mine = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return os.fdopen(mine, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

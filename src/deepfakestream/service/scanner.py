@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 COMMAND = (sys.executable, "-m", "deepfakestream.service.scan_process")
 START_TIMEOUT_S = 180.0
@@ -86,7 +87,8 @@ class Scanner:
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                _close(stream)
+                with contextlib.suppress(OSError):  # its buffer cannot be written any more
+                    stream.close()
 
     def _run(
         self, task: dict[str, Any], timeout_s: float, keep: Callable[[TaskProgress], bool]
@@ -146,10 +148,3 @@ class Scanner:
         line, _, self._buffer = self._buffer.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
-
-
-def _close(stream: IO[bytes]) -> None:
-    try:
-        stream.close()
-    except OSError:
-        _LOG.debug("a pipe of an ended process could not be closed")

@@ -78,22 +78,14 @@ def shared_folder(root: Path, key: str, fill: Callable[[Path], None]) -> Iterato
     lock = root / f"{key}.lock"
     try:
         with shared(lock):  # nobody removes the folder meanwhile
-            _fill_once(folder, fill)
+            # A lock of its own for filling: turning a shared lock into an exclusive one waits for all others.
+            with in_turn(folder.with_suffix(".filling")):
+                if not folder.exists():
+                    with replacing_folder(folder) as partial:
+                        fill(partial)
             yield folder
     finally:
         _remove_if_unused(lock)
-
-
-def _fill_once(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill the folder, or wait until the process that does has done so.
-
-    The lock is another one than that of the users: turning a shared lock into an exclusive one would wait for
-    all of them to leave, were the folder filled in between.
-    """
-    with in_turn(folder.with_suffix(".filling")):
-        if not folder.exists():
-            with replacing_folder(folder) as partial:
-                fill(partial)
 
 
 def _remove_if_unused(lock: Path) -> None:
