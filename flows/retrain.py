@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prefect import flow, get_run_logger, task
-from prefect.context import FlowRunContext
 
 from deepfakestream.monitoring.governor_rules import Occasion
 from deepfakestream.pipeline import retrain as step
 from deepfakestream.pipeline.stages import renew
+from deepfakestream.pipeline.trigger import Trigger
+from flows.started import is_scheduled, started
 from flows.train import promote
 from flows.workspace import workspace
 
 
 @task(task_run_name="{stage}")
-def run_stage(stage: str) -> None:
+def run_stage(stage: str, trigger: Trigger) -> None:
     """Run one stage of dvc.yaml; `train` always makes another model."""
     _, settings = workspace()
-    renew(settings, stage)
+    renew(settings, stage, trigger)
 
 
 @flow(name="retrain")
@@ -30,15 +33,13 @@ def retrain(reason: str = "", force: bool = False, occasion: Occasion | None = N
     """
     params, settings = workspace()
     log = get_run_logger()
-    context = FlowRunContext.get()
-    # A schedule made the run: ours, or one that somebody added in Prefect.
-    is_scheduled = bool(context and context.flow_run and context.flow_run.auto_scheduled)
-    by_default: Occasion = "schedule" if is_scheduled else "manual"
+    by_default: Occasion = "schedule" if is_scheduled() else "manual"
     request = step.request_for(settings, occasion=occasion or by_default, reason=reason, force=force)
     log.info("%s: %s", request.occasion, reason or "no reason given")
     with step.attempt(params.retrain, settings=settings, request=request) as current:
         log.info(current.decision.describe())
-        said = current.run_steps(run_stage, promote)
+        trigger = started(current.trigger)
+        said = current.run_steps(partial(run_stage, trigger=trigger), promote)
     if said:
         log.info(said)
     return said or current.decision.describe()

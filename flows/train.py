@@ -10,14 +10,16 @@ from deepfakestream.errors import ServerError
 from deepfakestream.monitoring.governor import RetrainOutcome
 from deepfakestream.pipeline.retrain import promote_if_better
 from deepfakestream.pipeline.stages import STAGES, reproduce
+from deepfakestream.pipeline.trigger import Trigger
+from flows.started import is_scheduled, started
 from flows.workspace import workspace
 
 
 @task(task_run_name="{stage}")
-def run_stage(stage: str) -> bool:
+def run_stage(stage: str, trigger: Trigger) -> bool:
     """Run one stage of dvc.yaml where it is out of date."""
     _, settings = workspace()
-    return reproduce(settings, stage)
+    return reproduce(settings, stage, trigger)
 
 
 def registry_is_away(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -35,8 +37,9 @@ def promote() -> tuple[RetrainOutcome, str]:
 @flow(name="train")
 def train() -> str:
     """Extract, validate, train, evaluate, promote."""
+    trigger = started(Trigger(occasion="schedule" if is_scheduled() else "manual"))
     for stage in STAGES:
-        run_stage(stage)
+        run_stage(stage, trigger)
     _, summary = promote()
     get_run_logger().info(summary)
     return summary

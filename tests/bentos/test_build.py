@@ -49,7 +49,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "work").mkdir()
     store = mlflow_store(Settings(workspace=folder))
     with start_run(store, name="train", tags={}) as run:
-        tags = {"git_commit": "c0ffee", "dvc_data_md5": "d47a.dir"}
+        tags = {"code_commit": "c0ffee", "dvc_data_md5": "d47a.dir"}
         version = register(store, run_id=run.run_id, model_dir=packaged_model_dir(), tags=tags)
     set_alias(store, CHAMPION, version)
     return folder
@@ -64,7 +64,7 @@ def test_labels_say_where_the_model_comes_from(bento: Path) -> None:
     labels = yaml.safe_load((bento / "bento.yaml").read_text())["labels"]
     assert labels.pop("model_sha256") == model_sha256(packaged_model_dir())[:63]
     assert len(labels.pop("run_id")) == 32
-    assert labels == {"model_version": "1", "git_commit": "c0ffee", "dvc_data_md5": "d47a.dir"}
+    assert labels == {"model_version": "1", "code_commit": "c0ffee", "dvc_data_md5": "d47a.dir"}
 
 
 @pytest.mark.timeout(900)

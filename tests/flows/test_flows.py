@@ -13,6 +13,7 @@ from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.pipeline.stages import STAGES
+from deepfakestream.pipeline.trigger import Trigger
 from deepfakestream.settings import Settings
 from flows.drift import DRIFT_EVENT, drift
 from flows.ingest import ingest
@@ -56,14 +57,16 @@ class Stages:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: list[str] = []
+        self.triggers: list[Trigger] = []
         self.promotions_to_fail = 0
         for module, function in (("train", "reproduce"), ("retrain", "renew")):
             monkeypatch.setattr(f"flows.{module}.{function}", self._run)
         monkeypatch.setattr("flows.train.promote_if_better", self._promote)
         monkeypatch.setattr("deepfakestream.pipeline.retrain.champion_version", lambda _store: "3")
 
-    def _run(self, _settings: Settings, stage: str) -> bool:
+    def _run(self, _settings: Settings, stage: str, trigger: Trigger) -> bool:
         self.done.append(stage)
+        self.triggers.append(trigger)
         return True
 
     def _promote(self, _settings: Settings) -> tuple[str, str]:
@@ -120,6 +123,8 @@ def test_drift_is_published_and_announced(found, prefect_server, tmp_path):
 def test_train_runs_the_stages_and_asks_the_gate(stages):
     assert train() == "HOLD: not better"
     assert stages.done == [*STAGES, "promote"]
+    (trigger,) = set(stages.triggers)
+    assert (trigger.occasion, trigger.claim, bool(trigger.flow_run_id)) == ("manual", "", True)
 
 
 def test_promotion_is_tried_again_while_the_registry_is_away(stages, monkeypatch):
@@ -135,9 +140,14 @@ def test_a_refused_retraining_is_a_completed_run_that_says_why(stages, workspace
     assert len(RetrainGovernor(workspace.governor_db).refusals()) == 1
 
 
-def test_a_retraining_runs_once_and_gives_its_claim_back(stages):
-    assert retrain(force=True) == "HOLD: not better"
+def test_a_retraining_runs_once_and_gives_its_claim_back(stages, prefect_server):
+    assert retrain(reason="for a test", force=True) == "HOLD: not better"
     assert stages.done == [*STAGES, "promote"]
+    (trigger,) = set(stages.triggers)
+    assert (trigger.occasion, trigger.reason) == ("manual", "for a test")
+    assert len(trigger.claim) == 32
+    run = httpx.get(f"{prefect_server}/flow_runs/{trigger.flow_run_id}", timeout=30).json()
+    assert (run["name"], run["id"]) == (trigger.flow_run_name, trigger.flow_run_id)
     assert "cooling down" not in retrain(force=True)
 
 

@@ -14,6 +14,7 @@ from deepfakestream.pipeline import evaluate, promote
 from deepfakestream.promotion.ledger import append_entry, read_entries
 from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.registry import champion, versions
+from deepfakestream.registry.lineage import LINEAGE
 from deepfakestream.registry.store import open_client
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -218,7 +219,7 @@ def test_version_and_run_say_what_was_decided(promoted: Settings) -> None:
     assert version.tags["gate_compared_with"] == "version 0"
     assert (version.tags["trained_until"], version.tags["train_items"]) == (EARLIER, "40")
     assert entry["decided_at"] in version.description
-    assert {"git_commit", "dvc_data_md5", "params_sha256", "model_sha256"} <= set(version.tags)
+    assert {*LINEAGE, "model_sha256"} <= set(version.tags)
     client = open_client(mlflow_store(promoted))
     run = client.get_run(version.run_id)
     assert run.data.tags["registered_version"] == "1"

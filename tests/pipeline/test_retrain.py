@@ -13,6 +13,7 @@ from deepfakestream.monitoring.governor_rules import ClaimRequest
 from deepfakestream.monitoring.params import RetrainParams
 from deepfakestream.pipeline.retrain import RetrainReport, attempt
 from deepfakestream.pipeline.stages import STAGES
+from deepfakestream.pipeline.trigger import Trigger
 from deepfakestream.settings import Settings
 
 RULES = RetrainParams(windows=(1, 1), cooldown_h=0, max_per_week=9)
@@ -30,6 +31,7 @@ class Workshop:
         self, settings: Settings, *, outcome: RetrainOutcome = "promoted", fails_at: str = ""
     ) -> None:
         self.done: list[str] = []
+        self.trigger: Trigger | None = None
         self.answers: list[ClaimAnswer] = []
         self._settings = settings
         self._outcome = outcome
@@ -38,6 +40,7 @@ class Workshop:
     def retrain(self, *, force: bool = False) -> RetrainReport:
         request = ClaimRequest(model_version="3", occasion="drift", force=force)
         with attempt(RULES, settings=self._settings, request=request) as current:
+            self.trigger = current.trigger
             said = current.run_steps(self.run_stage, self._promote)
         return RetrainReport(current.decision, said)
 
@@ -95,6 +98,13 @@ def test_drift_causes_one_retraining(outcome, settings):
     assert report.promotion == f"the gate says {outcome}"
     assert not shop.retrain().decision.allowed
     assert shop.done == [*STAGES, "promote"]
+
+
+def test_stages_are_given_what_started_them(settings):
+    shop = Workshop(settings)
+    claim = shop.retrain(force=True).decision.claim_id
+    assert shop.trigger is not None
+    assert (shop.trigger.occasion, shop.trigger.claim) == ("drift", claim)
 
 
 def test_a_failed_stage_stops_the_work_and_the_claim_is_given_back(settings):

@@ -16,6 +16,7 @@ import yaml
 from deepfakestream.errors import ParamsError
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.stages import draw_next_seed, renew, reproduce
+from deepfakestream.pipeline.trigger import VARIABLE, Trigger
 from deepfakestream.settings import Settings, load_settings
 
 
@@ -119,6 +120,15 @@ def test_stages_get_the_settings_of_their_caller(workspace):
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": {"cmd": shown, "outs": ["out"]}}}))
     reproduce(settings, "extract")
     assert (root / "out").read_text().split() == ["mine", str(Path("w.pth").resolve())]
+
+
+def test_stages_get_what_started_them(workspace):
+    root = workspace.workspace
+    stages = {"extract": {"cmd": f"printenv {VARIABLE} > out", "outs": ["out"]}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    trigger = Trigger(occasion="drift", reason="p_fake drifted", claim="c1", flow_run_name="calm-otter")
+    reproduce(workspace, "extract", trigger)
+    assert Trigger.model_validate_json((root / "out").read_text()) == trigger
 
 
 def test_what_is_not_set_is_not_looked_up_in_a_file_of_the_stage(tmp_path, monkeypatch):

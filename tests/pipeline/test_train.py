@@ -21,6 +21,7 @@ from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write
 from deepfakestream.data.usable_crops import read_usable_crops
 from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.faces.crop import crop_face
+from deepfakestream.host.code_identity import own_code
 from deepfakestream.host.locks import exclusive
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.network import NORMALISATION, create_network
@@ -28,6 +29,7 @@ from deepfakestream.model.scorer import open_scorer
 from deepfakestream.model.spec import AggregationSpec, CalibrationSpec, DetectorSpec
 from deepfakestream.params import Params, load_params
 from deepfakestream.pipeline import ablate, search, train
+from deepfakestream.pipeline.trigger import Trigger, read_trigger, trigger_of
 from deepfakestream.settings import Settings
 from deepfakestream.training.distributed import DistributedContext
 from deepfakestream.training.job import CropFolders, open_job
@@ -196,8 +198,13 @@ def _accept_all(settings: Settings) -> None:
 
 @pytest.mark.slow
 class TestRun:
-    def test_artifacts_and_run_are_complete(self, make: Callable[..., Settings], params: Params) -> None:
+    def test_artifacts_and_run_are_complete(
+        self, make: Callable[..., Settings], params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         settings = make()
+        trigger = Trigger(occasion="drift", reason="p_fake drifted", claim="c1", flow_run_id="f1")
+        for name, value in trigger.variables().items():
+            monkeypatch.setenv(name, value)
         report = train.run(params, settings=settings)
         assert report is not None
         assert "validation AUC" in report.describe()
@@ -226,6 +233,9 @@ class TestRun:
         client = _client(settings)
         run = client.get_run(report.run_id)
         assert run.info.status == "FINISHED"
+        assert trigger_of(run.data.tags) == read_trigger()
+        assert run.data.tags["trigger_claim"] == "c1"
+        assert run.data.tags["code_sha256"] == own_code().sha256
         assert run.data.params["train.network.backbone"] == "test_efficientnet"
         assert run.data.params["extract.crop_size_px"] == "64"
         last = json.loads((settings.train_dir / "history.json").read_text())[-1]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+from deepfakestream.host.code_identity import own_code
+from deepfakestream.host.git import ask_git
 from deepfakestream.registry.lineage import LINEAGE, lineage_tags
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
@@ -11,7 +14,17 @@ class TestTags:
     def test_empty_workspace(self, tmp_path: Path) -> None:
         tags = lineage_tags(mlflow_store(Settings(workspace=tmp_path)))
         assert tuple(tags) == LINEAGE
-        assert [tags[name] for name in LINEAGE[:3]] == ["unknown"] * 3
+        outside = ("dvc_data_md5", "params_sha256", "workspace_commit")
+        assert [tags[name] for name in outside] == ["unknown"] * 3
+        assert tags["code_sha256"] == own_code().sha256
+
+    def test_the_commit_of_the_workspace_is_not_that_of_the_code(self, tmp_path: Path) -> None:
+        git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run([*git, "init", "--quiet"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "workspace"], check=True)
+        tags = lineage_tags(mlflow_store(Settings(workspace=tmp_path)))
+        assert tags["workspace_commit"] == ask_git(tmp_path, "rev-parse", "HEAD")
+        assert tags["code_commit"] == (own_code().commit or "unknown") != tags["workspace_commit"]
 
     def test_comments_in_params_change_nothing_values_do(self, tmp_path: Path) -> None:
         path, digests = tmp_path / "params.yaml", []

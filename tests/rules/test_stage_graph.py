@@ -28,6 +28,7 @@ DECIDE_NOTHING = {
     "sqlite_url": "how addresses of databases are written",
     "telemetry": "what is switched off",
     "pipeline.training_facts": "reads what a training left about itself",
+    "pipeline.trigger": "says why a training was started",
     "wiring": "hands on where things are",
     "registry": "records what happened",
 }

@@ -60,6 +60,7 @@ def test_each_flow_is_named_as_the_step_that_it_starts_with() -> None:
         "__init__",
         "deployments",
         "schedules",
+        "started",
         "watch",
         "workspace",
     }

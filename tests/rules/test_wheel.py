@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfakestream.host.code_identity import folder_sha256
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -50,3 +52,8 @@ def test_the_licence_and_the_command_are_there(contents: zipfile.ZipFile) -> Non
     (info,) = {name.split("/")[0] for name in contents.namelist() if ".dist-info" in name}
     assert "Apache License" in contents.read(f"{info}/licenses/LICENSE").decode()
     assert "deepfakestream = deepfakestream.cli:main" in contents.read(f"{info}/entry_points.txt").decode()
+
+
+def test_a_wheel_has_the_digest_of_its_checkout(contents: zipfile.ZipFile, tmp_path: Path) -> None:
+    contents.extractall(tmp_path)
+    assert folder_sha256(tmp_path / "deepfakestream") == folder_sha256(ROOT / "src" / "deepfakestream")

@@ -18,6 +18,7 @@ from deepfakestream.params import load_params
 from deepfakestream.pipeline import promote
 from deepfakestream.pipeline.stages import STAGES, renew
 from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
+from deepfakestream.pipeline.trigger import Trigger
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store, open_alerter
@@ -34,6 +35,8 @@ class Attempt:
     """A claim on a retraining: refused, or to be used by `run_steps`."""
 
     decision: ClaimAnswer
+    trigger: Trigger
+    """Handed on to the stages, so that the run in MLflow says what started it."""
     lease: Lease = field(default_factory=Lease)
     outcome: RetrainOutcome = "failed"
     """Passed to the governor at the end; stays `failed` where the work stops half-way."""
@@ -122,7 +125,8 @@ def run(
     """
     request = request_for(settings, occasion=occasion, force=force)
     with attempt(rules, settings=settings, request=request) as current:
-        said = current.run_steps(partial(renew, settings), partial(promote_if_better, settings))
+        renew_stage = partial(renew, settings, trigger=current.trigger)
+        said = current.run_steps(renew_stage, partial(promote_if_better, settings))
     return RetrainReport(current.decision, said)
 
 
@@ -148,11 +152,12 @@ def attempt(
     alerter, links = open_alerter(settings), {"flow runs": settings.prefect_page_url}
     decision = governor.claim(request, rules, clock())
     facts = {"occasion": request.occasion, "claim": decision.claim_id, "reasons": list(decision.reasons)}
+    trigger = Trigger(occasion=request.occasion, reason=request.reason, claim=decision.claim_id or "")
     if decision.claim_id is None:
         if (count := governor.num_refused_in_a_row()) >= REFUSED_OFTEN:
             text = f"a retraining was refused {count} times in a row: {'; '.join(decision.reasons)}"
             alerter.begin(REFUSED, "retrain.refused", text, links=links, facts=facts)
-        yield Attempt(decision)
+        yield Attempt(decision, trigger)
         return
     alerter.end(REFUSED, "retrain.refused", "a retraining was allowed")
     cause = f"{request.occasion}, {request.reason or 'no reason given'}"
@@ -163,7 +168,7 @@ def attempt(
         facts=facts,
     )
     with kept_alive(governor, decision.claim_id) as lease:
-        current = Attempt(decision, lease)
+        current = Attempt(decision, trigger, lease)
         try:
             yield current
         except Exception as error:

@@ -9,13 +9,14 @@ from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import ParamsError
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.pipeline.locks import one_at_a_time
+from deepfakestream.pipeline.trigger import Trigger
 from deepfakestream.settings import Settings
 
 STAGES = ("extract", "validate", "train", "evaluate")
 _SEED = re.compile(r"^seed:[ \t]*(\d+)", flags=re.MULTILINE)
 
 
-def reproduce(settings: Settings, stage: str) -> bool:
+def reproduce(settings: Settings, stage: str, trigger: Trigger | None = None) -> bool:
     """Run a stage and what it needs where they are out of date; return whether anything changed.
 
     Callers in any process wait for each other.
@@ -23,17 +24,19 @@ def reproduce(settings: Settings, stage: str) -> bool:
     Args:
         settings: of the workspace.
         stage: name in `dvc.yaml`.
+        trigger: what started it, for the run in MLflow; default: what started this process.
 
     Raises:
         DataError: a stage failed, or `data/` is another version than the one that `data.dvc` names.
     """
     with one_at_a_time(settings):
-        repo = DvcRepo(settings.workspace, settings.variables())
+        variables = settings.variables() | (trigger.variables() if trigger else {})
+        repo = DvcRepo(settings.workspace, variables)
         repo.require_named_data()
         return repo.repro(stage)
 
 
-def renew(settings: Settings, stage: str) -> None:
+def renew(settings: Settings, stage: str, trigger: Trigger | None = None) -> None:
     """Run a stage for a retraining: as `reproduce`, but `train` always makes another model.
 
     Where neither data nor parameters changed DVC would keep the trained model, and training it again from the
@@ -43,10 +46,11 @@ def renew(settings: Settings, stage: str) -> None:
     Args:
         settings: of the workspace.
         stage: name in `dvc.yaml`.
+        trigger: as in `reproduce`.
     """
-    if not reproduce(settings, stage) and stage == "train":
+    if not reproduce(settings, stage, trigger) and stage == "train":
         draw_next_seed(settings.params_file)
-        reproduce(settings, stage)
+        reproduce(settings, stage, trigger)
 
 
 def draw_next_seed(path: Path) -> int:

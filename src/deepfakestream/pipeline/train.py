@@ -18,6 +18,7 @@ from deepfakestream.host.whole_files import replacing_folder
 from deepfakestream.model.files import save_model
 from deepfakestream.params import Params
 from deepfakestream.pipeline.training_facts import RUN_FILE, TrainingItems
+from deepfakestream.pipeline.trigger import read_trigger
 from deepfakestream.registry.tracking import TrackedRun, give_up_abandoned, start_run
 from deepfakestream.settings import Settings
 from deepfakestream.training.checkpoint import CheckpointStore
@@ -97,9 +98,10 @@ def _lead(
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
     name = f"train {params.train.network.variant} {digest[:8]}"
+    tags = {"step": "train", **read_trigger().tags()}
     with (
         exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
-        start_run(mlflow_store(settings), name=name, tags={"step": "train"}) as tracked,
+        start_run(mlflow_store(settings), name=name, tags=tags) as tracked,
     ):
         with open_job(
             table,

@@ -16,6 +16,6 @@ decides a verdict besides them (crop, normalisation, aggregation, calibration, t
 `reference.parquet` what drift is measured against, `MODEL_CARD.md` use, terms and measured rates. Never a
 pickle.
 
-**Tags of a version** say where it comes from: Git commit, DVC data digest, digest of params.yaml, digest of
-the files, test metrics, and the gate's decision.
+**Tags of a version** say where it comes from: digest and commit of the code, DVC data digest, digests of
+params.yaml and of its files, test metrics, and the gate's decision.
 """

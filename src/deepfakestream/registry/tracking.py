@@ -273,7 +273,9 @@ def give_up_abandoned(store: Store) -> int:
 
 def _create(client: MlflowClient, store: Store, *, name: str, tags: Mapping[str, str]) -> TrackedRun:
     lineage = lineage_tags(store)
-    standard = {"mlflow.source.git.commit": lineage["git_commit"], "mlflow.source.name": "deepfakestream"}
+    standard = {"mlflow.source.name": "deepfakestream"}
+    if lineage["code_commit"] != UNKNOWN:
+        standard["mlflow.source.git.commit"] = lineage["code_commit"]
     experiment_id = ensure_experiment(client, store)
     with as_server_error(store):
         run = client.create_run(
