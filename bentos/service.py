@@ -72,8 +72,8 @@ class DeepfakeStream:
             sys.exit(f"deepfakestream: {error}")
 
     def __is_ready__(self) -> bool:
-        """Return whether a model that passed its canary can answer; BentoML's /readyz asks."""
-        return RUNTIME.ready
+        """Return whether images can be answered; BentoML's /readyz asks."""
+        return RUNTIME.not_ready is None
 
 
 cast("Any", DeepfakeStream).add_asgi_middleware(Admission, host=RUNTIME)

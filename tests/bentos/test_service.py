@@ -35,7 +35,7 @@ from deepfakestream.wiring import mlflow_store
 
 SERVE = [sys.executable, "-m", "bentoml", "serve", "bentos.service:DeepfakeStream"]
 WORK = [sys.executable, "-m", "deepfakestream.cli", "work"]
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 300.0
 MAX_PIXELS = 40_000_000
 
 
@@ -238,6 +238,8 @@ def test_probes_metrics_and_pages(server: Server, media: dict[str, Path]) -> Non
     metrics = httpx.get(server.url + "/metrics").text
     for name in ("predictions_total", "stage_seconds_bucket", "model_info", "p_fake_bucket"):
         assert f"deepfakestream_{name}" in metrics
+    assert "\ndeepfakestream_ready 1.0\n" in metrics
+    assert '\ndeepfakestream_overdue_work{kind="image"} 0.0\n' in metrics
     assert "deepfakestream_requests_total" in metrics
     assert httpx.get(server.url + "/v1/model").json()["version"] == "0"
     for path in ("/", "/docs"):

@@ -214,7 +214,9 @@ def test_the_estimate_comes_from_the_queue(store: Store) -> None:
     store.queue.register("one", "here")
     store.queue.register("two", "here")
     store.queue.claim("one")
+    store.now += 4
     state = store.queue.state()
+    assert state.running_s == (4,)
     assert (state.num_queued, state.num_running, state.num_workers) == (2, 1, 2)
     assert state.seconds_each == pytest.approx(6)
     assert [state.eta_s(place) for place in (1, 2)] == pytest.approx([9, 12])

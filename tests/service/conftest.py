@@ -128,13 +128,13 @@ class StubEngine:
             if found != kind:
                 raise WrongKindError(found=found, expected=kind)
         self.entered.set()
-        assert self._hold.wait(timeout=20)
+        assert self._hold.wait(timeout=120)
         times["extract"] = 0.25
         content = path.read_bytes()
         if not content:
             return self._result(name, None, (Reason.EMPTY_FILE,), kind=kind, media=False)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None or self._hold_clips.wait(timeout=20)
+        assert image is not None or self._hold_clips.wait(timeout=120)
         if image is None and b"ftyp" not in content[:64]:
             return self._result(name, None, (Reason.UNREADABLE,), kind=kind, media=False)
         red = 128 if image is None else int(image[0, 0, 2])
@@ -288,6 +288,14 @@ class Service:
     def metric(self, name: str, /, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
 
+    def await_metric(self, value: float, name: str, /, **labels: str) -> None:
+        """Wait until a metric, which is measured every second, has a value."""
+        for _ in range(2400):
+            if self.metric(name, **labels) == value:
+                return
+            threading.Event().wait(0.05)
+        raise AssertionError(self.metric(name, **labels))
+
 
 def wait_until(holds: Callable[[], bool]) -> None:
     for _ in range(400):
@@ -333,7 +341,7 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         client.__enter__()
         clients.append(client)
         if wait:
-            wait_until(lambda: runtime.ready)
+            wait_until(lambda: runtime.not_ready is None)
         worker = Worker(
             runtime.stores,
             StubScanner(StubEngine("3", hold, hold_clips)),  # type: ignore[arg-type]

@@ -55,6 +55,9 @@ class Door:
             raise Refused(problems.overloaded(3.2, capacity=1, what="images in work"))
         return place
 
+    def problem_of(self, path: str, status: int) -> problems.Problem:
+        return problems.not_ready(2) if path == "/readyz" else problems.of_status(status)
+
     def refused(self, kind: str) -> None:
         self.shed.append(kind)
 
@@ -311,6 +314,12 @@ async def _answers_in_other_words(scope: Scope, receive: Receive, send: Send) ->
     await send({"type": "http.response.body", "body": b" Allowed"})
 
 
+async def _is_not_ready(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b"not ready"})
+
+
 def test_an_exception_is_an_internal_problem_and_gives_its_place_back() -> None:
     door = Door(inner=_fails)
     status, _, document = door.request(b"x")
@@ -324,3 +333,8 @@ def test_a_failure_in_other_words_is_put_in_ours() -> None:
     status, headers, document = door.request(b"x", path="/other", content_type="text/plain")
     assert (status, kind_of(document), headers["allow"]) == (405, "method-not-allowed", "GET")
     assert "the header Allow names those" in document["detail"]
+
+
+def test_what_stands_behind_may_name_the_reason_of_a_bare_status() -> None:
+    status, headers, document = Door(inner=_is_not_ready).request(b"", path="/readyz", method="GET")
+    assert (status, kind_of(document), headers["retry-after"]) == (503, "model-not-ready", "2")

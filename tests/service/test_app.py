@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from deepfakestream.jobs.tables import ANALYSES
 from deepfakestream.jobs.types import NewAnalysis
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.service import uploads
@@ -168,20 +170,61 @@ def test_a_fault_of_ours_is_an_internal_problem_without_details(
     assert "a bug" not in str(document)
 
 
-def test_a_scan_that_takes_too_long_is_given_up_and_keeps_its_place(
+def test_a_scan_that_hangs_is_given_up_keeps_its_place_and_shows(
     start_service: Starter, picture: Picture
 ) -> None:
     service = start_service(scan_timeout_s=1.0, max_concurrency=1)
+    service.await_metric(1, "deepfakestream_ready")
+    service.await_metric(0, "deepfakestream_overdue_work", kind="image")
     service.hold.clear()
     assert_problem(service.post("/v1/images", picture(9)), 504, "deadline-exceeded")
     assert service.runtime.places.in_work == 1
-    assert_problem(service.post("/v1/images", picture(9)), 503, "overloaded")
+    response = service.post("/v1/images", picture(9))
+    assert_problem(response, 503, "work-hangs")
+    assert int(response.headers["retry-after"]) >= 1
+    assert service.runtime.problem_of("/readyz", 503).type == "work-hangs"
+    assert service.runtime.problem_of("/v1/model", 503).type == "service-unavailable"
+    service.await_metric(1, "deepfakestream_overdue_work", kind="image")
+    service.await_metric(0, "deepfakestream_ready")
+    assert (service.metric("deepfakestream_oldest_work_seconds", kind="image") or 0) > 1
+    assert service.metric("deepfakestream_overdue_work", kind="video") == 0
     service.hold.set()
     for _ in range(400):
         if service.runtime.places.in_work == 0:
             break
         time.sleep(0.05)
     assert service.post("/v1/images", picture(9)).status_code == 200
+    service.await_metric(1, "deepfakestream_ready")
+    service.await_metric(0, "deepfakestream_overdue_work", kind="image")
+
+
+def test_one_scan_that_hangs_leaves_the_others_their_threads(
+    start_service: Starter, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    service = start_service(scan_timeout_s=1.0, max_concurrency=2)
+    service.hold.clear()
+    assert_problem(service.post("/v1/images", picture(9)), 504, "deadline-exceeded")
+    assert service.runtime.not_ready is None
+    service.hold.set()
+
+
+def test_a_video_that_hangs_shows(start_service: Starter, clip: bytes) -> None:
+    service = start_service(job_timeout_s=900)
+    service.hold_clips.clear()
+    analysis_id = service.post("/v1/videos", clip).json()["id"]
+    database = service.runtime.stores.database
+    begun = sa.update(ANALYSES).where(ANALYSES.c.status == "running").values(started_at=time.time() - 5000)
+    for _ in range(400):
+        with database.writing() as connection:
+            if connection.execute(begun).rowcount:
+                break
+        time.sleep(0.05)
+    service.await_metric(1, "deepfakestream_overdue_work", kind="video")
+    assert (service.metric("deepfakestream_oldest_work_seconds", kind="video") or 0) > 900
+    service.hold_clips.set()
+    service.wait_for(analysis_id)
+    service.await_metric(0, "deepfakestream_overdue_work", kind="video")
 
 
 def test_a_scan_that_nobody_waits_for_gives_its_place_back(

@@ -127,7 +127,7 @@ def test_with_the_registry_away_at_start_the_champion_that_answered_last_speaks(
 
 def test_nothing_is_answered_before_a_model_is_there(start_service: Starter, served: Any) -> None:
     service = start_service(source=type(served.source)(version=None, missing={"0"}), wait=False)
-    assert not service.runtime.ready
+    assert service.runtime.not_ready is not None
     response = service.post("/v1/images", b"x")
     assert (response.status_code, response.headers["retry-after"]) == (503, "2")
     assert service.client.get("/v1/model").status_code == 503

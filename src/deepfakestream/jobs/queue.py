@@ -56,11 +56,16 @@ class QueueState:
 
     num_queued: int
     """Videos that no worker is at."""
-    num_running: int
-    """Videos that a worker is at."""
+    running_s: tuple[float, ...]
+    """Seconds since each video was begun that a worker is at."""
     num_workers: int
     seconds_each: float
     """Time that a video takes a worker, by those that finished last."""
+
+    @property
+    def num_running(self) -> int:
+        """Videos that a worker is at."""
+        return len(self.running_s)
 
     def eta_s(self, position: int) -> float:
         """Return the seconds until the video at a position (from 1) of the queue has its verdict."""
@@ -215,14 +220,19 @@ class JobQueue:
         with self._database.reading() as connection:
             scans = sa.select(sa.func.count()).select_from(JOBS).where(JOBS.c.task == "scan")
             queued = connection.execute(scans.where(is_free)).scalar_one()
-            running = connection.execute(scans.where(sa.not_(is_free))).scalar_one()
+            begun_at = connection.execute(
+                sa.select(ANALYSES.c.started_at)
+                .join(JOBS, JOBS.c.analysis_id == ANALYSES.c.id)
+                .where(JOBS.c.task == "scan", sa.not_(is_free))
+            ).scalars()
+            running_s = tuple(max(0.0, now - each) for each in begun_at)
             workers = connection.execute(
                 sa.select(sa.func.count()).select_from(WORKERS).where(WORKERS.c.seen_at > now - ALIVE_S)
             ).scalar_one()
             mean = connection.execute(sa.select(sa.func.avg(timed.c.seconds))).scalar()
         return QueueState(
             num_queued=int(queued),
-            num_running=int(running),
+            running_s=running_s,
             num_workers=int(workers),
             seconds_each=FIRST_GUESS_S if mean is None else max(0.1, float(mean)),
         )

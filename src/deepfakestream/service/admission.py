@@ -90,6 +90,15 @@ class Host(Protocol):
         """
         ...
 
+    def problem_of(self, path: str, status: int) -> Problem:
+        """Return the problem for a bare status that came from behind the middleware.
+
+        Args:
+            path: of the request.
+            status: of the answer.
+        """
+        ...
+
     def refused(self, kind: str) -> None:
         """Count a problem that the middleware itself raised, by its type."""
         ...
@@ -130,6 +139,7 @@ class Admission:
             request_id=request_id,
             method=scope["method"],
             path=scope["path"],
+            problem_of=self._host.problem_of,
         )
         place = None
         try:
@@ -235,6 +245,7 @@ class _Exchange:
     request_id: str
     method: str
     path: str
+    problem_of: Callable[[str, int], Problem]
     caller: Caller | None = None
     refusal: Problem | None = None
     on_body_end: Callable[[], None] | None = None
@@ -308,7 +319,7 @@ class _Exchange:
                 return
             headers = MutableHeaders(raw=message["headers"])
             if message["status"] >= 400 and _media_type(headers) != problems.MEDIA_TYPE:
-                await self.refuse(problems.of_status(message["status"]), keep=headers)
+                await self.refuse(self.problem_of(self.path, message["status"]), keep=headers)
                 return
             self._decorate(headers)
             self._begin(message["status"])

@@ -17,10 +17,11 @@ from deepfakestream.access.keys import ApiKey, KeyStore
 from deepfakestream.access.rates import RateLimiter, RateState
 from deepfakestream.jobs.types import LOCAL_OWNER
 from deepfakestream.service import problems
+from deepfakestream.service.endpoints import READY_PATH
 from deepfakestream.service.problems import Refused
 
 AccessMode = Literal["auto", "keys", "open"]
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz"})
+OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/livez", READY_PATH, "/healthz"})
 """Paths that ask for no key: exactly these, and the page's files."""
 OPEN_FOLDERS = ("/static_content/", "/page/")
 KEY_CACHE_S = 5.0

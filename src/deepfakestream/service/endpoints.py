@@ -6,9 +6,10 @@ import re
 
 IMAGES_PATH = "/v1/images"
 VIDEOS_PATH = "/v1/videos"
+READY_PATH = "/readyz"
 _EXACT = frozenset(
     {
-        "/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz", "/metrics", IMAGES_PATH, VIDEOS_PATH,
+        "/", "/docs", "/openapi.json", "/livez", READY_PATH, "/healthz", "/metrics", IMAGES_PATH, VIDEOS_PATH,
         "/v1/analyses", "/v1/model", "/v1/models", "/v1/usage", "/v1/feedback",
     }
 )  # fmt: skip

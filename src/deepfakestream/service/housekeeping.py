@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from deepfakestream.jobs.types import Analysis
 from deepfakestream.monitoring.prediction_log import PredictionLog
@@ -22,10 +23,26 @@ _LOG = logging.getLogger(__name__)
 class Housekeeper:
     """A thread of the service process, which owns the workspace's prediction log."""
 
-    def __init__(self, stores: Stores, log: PredictionLog, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        log: PredictionLog,
+        metrics: ServiceMetrics,
+        *,
+        measure: Callable[[], None],
+    ) -> None:
+        """Bind the parts.
+
+        Args:
+            stores: what is cared for.
+            log: gets the verdicts on videos.
+            metrics: count them.
+            measure: is called every second, to record what is in work.
+        """
         self._stores = stores
         self._log = log
         self._metrics = metrics
+        self._measure = measure
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -47,7 +64,7 @@ class Housekeeper:
             now = time.monotonic()
             try:
                 self._stores.caretaker.log_finished(self._append)
-                self._metrics.queue(self._stores.queue.state())
+                self._measure()
                 if now >= expire_at:
                     self._stores.caretaker.remove_expired()
                     expire_at = now + EXPIRE_EVERY_S

@@ -7,7 +7,7 @@ there are. Ours have the paths of the endpoints, and one more for all others.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from prometheus_client import (
     REGISTRY,
@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from deepfakestream.jobs.queue import QueueState
+from deepfakestream.jobs.types import MediaKind
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.scanning.result import ScanResult
 
@@ -90,6 +91,26 @@ class ServiceMetrics:
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
+        self._oldest = Gauge(
+            "deepfakestream_oldest_work_seconds",
+            "Time since the oldest scan in work was begun; 0 where none is",
+            ["kind"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._overdue = Gauge(
+            "deepfakestream_overdue_work",
+            "Scans in work for longer than a scan may take",
+            ["kind"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "deepfakestream_ready",
+            "1 while the service can answer, as /readyz says",
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
         self._workers = Gauge(
             "deepfakestream_job_workers",
             "Workers that were seen within half a minute",
@@ -144,6 +165,21 @@ class ServiceMetrics:
         self._queue.labels("queued").set(state.num_queued)
         self._queue.labels("running").set(state.num_running)
         self._workers.set(state.num_workers)
+
+    def work(self, kind: MediaKind, seconds: Collection[float], *, budget_s: float) -> None:
+        """Record how long the scans of a kind have been in work.
+
+        Args:
+            kind: of the media.
+            seconds: since the begin of each.
+            budget_s: longest time that one may take.
+        """
+        self._oldest.labels(kind).set(max(seconds, default=0.0))
+        self._overdue.labels(kind).set(sum(each > budget_s for each in seconds))
+
+    def ready(self, *, ready: bool) -> None:
+        """Record whether the service can answer."""
+        self._ready.set(ready)
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused before its file was looked at."""

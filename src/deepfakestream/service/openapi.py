@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from deepfakestream.service import problems
+from deepfakestream.service.endpoints import READY_PATH
 from deepfakestream.service.schemas import ProblemDocument
 
 Responses = dict[int | str, dict[str, Any]]
@@ -125,7 +126,11 @@ def _probe(name: str, description: str, *, may_fail: bool) -> dict[str, Any]:
 
 _PROBES = {
     "/livez": _probe("get_livez", "Whether the process runs.", may_fail=False),
-    "/readyz": _probe("get_readyz", "Whether a model that passed its canary can answer.", may_fail=True),
+    READY_PATH: _probe(
+        "get_readyz",
+        "Whether images can be answered: a model passed its canary, and not every thread hangs.",
+        may_fail=True,
+    ),
 }
 """What BentoML answers."""
 

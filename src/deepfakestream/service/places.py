@@ -1,12 +1,14 @@
-"""Places that are limited: uploads that arrive, by kind and caller, and images in work.
+"""Places that are limited: uploads that arrive, by kind and caller, and images in work; how long those take.
 
 An upload takes little but time, and a slow one much of it; work takes the processor. So they are counted
-apart, and slow uploads keep nobody from work. Used from the event loop alone.
+apart, and slow uploads keep nobody from work. Places are used from the event loop alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections import Counter
 
 FAST_UPLOAD_S = 2.0
@@ -86,3 +88,27 @@ class UploadPlaces:
         self._by_client[client] -= 1
         if not self._by_client[client]:
             del self._by_client[client]
+
+
+class RunningScans:
+    """Scans that threads are at, and since when: no answer shows one that hangs. For any thread."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._begun_at: dict[int, float] = {}
+
+    def begin(self) -> int:
+        """Note a scan that begins now, and return its number."""
+        number = next(self._numbers)
+        self._begun_at[number] = time.monotonic()
+        return number
+
+    def end(self, number: int) -> None:
+        """Note the end of a scan."""
+        del self._begun_at[number]
+
+    @property
+    def seconds(self) -> list[float]:
+        """Seconds since each scan began that has not ended."""
+        now = time.monotonic()
+        return [now - begun_at for begun_at in self._begun_at.copy().values()]

@@ -413,6 +413,23 @@ def not_ready(retry_after_s: float) -> Problem:
     )
 
 
+def work_hangs(num_hanging: int, seconds: float) -> Problem:
+    """Return the problem of a service whose every thread is at a scan that does not end.
+
+    Args:
+        num_hanging: scans that do not end.
+        seconds: how long they have been in work, at least.
+    """
+    return Problem(
+        type="work-hangs",
+        status=503,
+        title="Scans hang",
+        detail=f"All {num_hanging} threads of the service have been at a scan for more than {seconds:g} "
+        "seconds; send the file to another service, or restart this one.",
+        headers=_later(seconds),
+    )
+
+
 def deadline(seconds: float) -> Problem:
     """Return the problem of a scan that did not end in time."""
     return Problem(

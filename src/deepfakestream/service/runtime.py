@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -27,7 +28,7 @@ from deepfakestream.sections import read_section
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy
 from deepfakestream.service.callers import AccessControl, Caller
-from deepfakestream.service.endpoints import IMAGES_PATH, VIDEOS_PATH, endpoint_of
+from deepfakestream.service.endpoints import IMAGES_PATH, READY_PATH, VIDEOS_PATH, endpoint_of
 from deepfakestream.service.engines import decoding_of, engine_factory
 from deepfakestream.service.housekeeping import Housekeeper
 from deepfakestream.service.metrics import ServiceMetrics
@@ -36,9 +37,10 @@ from deepfakestream.service.models import EngineFactory, ModelProvider
 from deepfakestream.service.outcomes import verdict_of
 from deepfakestream.service.params import ServeParams
 from deepfakestream.service.pictures import keep_pictures
-from deepfakestream.service.places import WorkPlace, WorkPlaces
+from deepfakestream.service.places import RunningScans, WorkPlace, WorkPlaces
 from deepfakestream.service.prediction import Predictor
 from deepfakestream.service.problems import Refused
+from deepfakestream.service.scanner import START_TIMEOUT_S
 from deepfakestream.service.schemas import Prediction
 from deepfakestream.service.stores import Stores, open_stores
 from deepfakestream.service.uploads import Upload
@@ -85,6 +87,7 @@ class Runtime:
         self._make_metrics = metrics
         self.scan_timeout_s = scan_timeout_s
         self.places = WorkPlaces()
+        self._scans = RunningScans()
         self._mean_s = _FIRST_GUESS_S
 
     @cached_property
@@ -157,12 +160,17 @@ class Runtime:
 
     @cached_property
     def _housekeeper(self) -> Housekeeper:
-        return Housekeeper(self.stores, self._log, self.metrics)
+        return Housekeeper(self.stores, self._log, self.metrics, measure=self._measure)
 
     @property
-    def ready(self) -> bool:
-        """Whether a model that passed its canary can answer."""
-        return self.provider.current is not None
+    def not_ready(self) -> problems.Problem | None:
+        """Why no image can be answered now: no model passed its canary, or every thread hangs; else None."""
+        if self.provider.current is None:
+            return problems.not_ready(self.policy.retry_after_s)
+        num_hanging = sum(each > self.scan_timeout_s for each in self._scans.seconds)
+        if num_hanging >= self._num_threads:
+            return problems.work_hangs(num_hanging, self.scan_timeout_s)
+        return None
 
     def check(self) -> None:
         """See that the service could start here, without loading anything.
@@ -222,8 +230,8 @@ class Runtime:
         Raises:
             Refused: there is no model yet, no place, or the caller's quota is used up.
         """
-        if path == IMAGES_PATH and not self.ready:
-            raise Refused(problems.not_ready(self.policy.retry_after_s))
+        if path == IMAGES_PATH and (why := self.not_ready):
+            raise Refused(why)
         if shutil.disk_usage(self.settings.job_media_dir).free < MIN_FREE_BYTES:
             raise Refused(problems.storage_full())
         kind: MediaKind = "image" if path == IMAGES_PATH else "video"
@@ -236,6 +244,11 @@ class Runtime:
         if place is None:
             raise Refused(self._busy())
         return place
+
+    def problem_of(self, path: str, status: int) -> problems.Problem:
+        """Return the problem for a bare status of the framework; `/readyz` says why."""
+        why = self.not_ready if path == READY_PATH and status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return why or problems.of_status(status)
 
     def refused(self, kind: str) -> None:
         """Count a request that was refused before its file was looked at."""
@@ -276,6 +289,7 @@ class Runtime:
 
         def scan() -> Prediction:
             pictures = Pictures() if new.pictures else None
+            number = self._scans.begin()
             try:
                 prediction = self._predictor.predict(
                     upload.path,
@@ -288,6 +302,7 @@ class Runtime:
                 )
                 return self._keep(prediction, upload, new, idempotency, pictures)
             finally:
+                self._scans.end(number)
                 upload.path.unlink(missing_ok=True)
                 self._mean_s += 0.1 * (time.perf_counter() - accepted_at - self._mean_s)
 
@@ -357,6 +372,14 @@ class Runtime:
         if kept != new.id:
             self.stores.media.remove(new.id)
         return kept
+
+    def _measure(self) -> None:
+        """Record how much is in work, for how long, and whether the service is ready."""
+        queue = self.stores.queue.state()
+        self.metrics.queue(queue)
+        self.metrics.work("video", queue.running_s, budget_s=self.params.job_timeout_s + START_TIMEOUT_S)
+        self.metrics.work("image", self._scans.seconds, budget_s=self.scan_timeout_s)
+        self.metrics.ready(ready=self.not_ready is None)
 
     def _check_quota(self, caller: Caller, kind: MediaKind) -> None:
         key = caller.key
