@@ -78,52 +78,7 @@ class ServiceMetrics:
         )
         for outcome in ("served", "failed"):  # at 0 from the start, or the first would be no increase
             self._loads.labels(outcome)
-        self._champion_waits = Gauge(
-            "deepfakestream_champion_waits",
-            "1 while the registry's champion is not the model that answers",
-            multiprocess_mode="livemostrecent",  # a worker that died in a load has left its 1 behind
-            registry=registry,
-        )
-        self._queue = Gauge(
-            "deepfakestream_jobs",
-            "Videos in the job store by state: queued, running",
-            ["state"],
-            multiprocess_mode="livemostrecent",
-            registry=registry,
-        )
-        self._oldest = Gauge(
-            "deepfakestream_oldest_work_seconds",
-            "Time since the oldest scan in work was begun; 0 where none is",
-            ["kind"],
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        self._overdue = Gauge(
-            "deepfakestream_overdue_work",
-            "Scans in work for longer than a scan may take",
-            ["kind"],
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        self._ready = Gauge(
-            "deepfakestream_ready",
-            "1 while the service can answer, as /readyz says",
-            multiprocess_mode="livemin",
-            registry=registry,
-        )
-        self._workers = Gauge(
-            "deepfakestream_job_workers",
-            "Workers that were seen within half a minute",
-            multiprocess_mode="livemostrecent",
-            registry=registry,
-        )
-        self._model = Gauge(
-            "deepfakestream_model_info",
-            "1 for the model that answers, 0 for models that did",
-            ["name", "version", "weights_sha256"],
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
+        self._now = _Gauges(registry)
 
     def predicted(self, result: ScanResult, times_s: Mapping[str, float]) -> None:
         """Count an answer and the time of its stages.
@@ -162,9 +117,9 @@ class ServiceMetrics:
 
     def queue(self, state: QueueState) -> None:
         """Record how much waits and who works."""
-        self._queue.labels("queued").set(state.num_queued)
-        self._queue.labels("running").set(state.num_running)
-        self._workers.set(state.num_workers)
+        self._now.queue.labels("queued").set(state.num_queued)
+        self._now.queue.labels("running").set(state.num_running)
+        self._now.workers.set(state.num_workers)
 
     def work(self, kind: MediaKind, seconds: Collection[float], *, budget_s: float) -> None:
         """Record how long the scans of a kind have been in work.
@@ -174,12 +129,12 @@ class ServiceMetrics:
             seconds: since the begin of each.
             budget_s: longest time that one may take.
         """
-        self._oldest.labels(kind).set(max(seconds, default=0.0))
-        self._overdue.labels(kind).set(sum(each > budget_s for each in seconds))
+        self._now.oldest.labels(kind).set(max(seconds, default=0.0))
+        self._now.overdue.labels(kind).set(sum(each > budget_s for each in seconds))
 
     def ready(self, *, ready: bool) -> None:
         """Record whether the service can answer."""
-        self._ready.set(ready)
+        self._now.ready.set(ready)
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused before its file was looked at."""
@@ -199,7 +154,7 @@ class ServiceMetrics:
 
     def champion_waits(self, *, waits: bool) -> None:
         """Record whether the registry has a champion that does not answer."""
-        self._champion_waits.set(waits)
+        self._now.champion_waits.set(waits)
 
     def model_serves(self, model: ModelInfo, previous: ModelInfo | None) -> None:
         """Record which model answers from now on.
@@ -210,5 +165,57 @@ class ServiceMetrics:
         """
         self._loads.labels("served").inc()
         if previous is not None:
-            self._model.labels(previous.name, previous.version, previous.weights_sha256).set(0)
-        self._model.labels(model.name, model.version, model.weights_sha256).set(1)
+            self._now.model.labels(previous.name, previous.version, previous.weights_sha256).set(0)
+        self._now.model.labels(model.name, model.version, model.weights_sha256).set(1)
+
+
+class _Gauges:
+    """What is so now; where BentoML runs several processes, of those that live."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.champion_waits = Gauge(
+            "deepfakestream_champion_waits",
+            "1 while the registry's champion is not the model that answers",
+            multiprocess_mode="livemostrecent",  # a worker that died in a load has left its 1 behind
+            registry=registry,
+        )
+        self.queue = Gauge(
+            "deepfakestream_jobs",
+            "Videos in the job store by state: queued, running",
+            ["state"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "deepfakestream_oldest_work_seconds",
+            "Time since the oldest scan in work was begun; 0 where none is",
+            ["kind"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.overdue = Gauge(
+            "deepfakestream_overdue_work",
+            "Scans in work for longer than a scan may take",
+            ["kind"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "deepfakestream_ready",
+            "1 while the service can answer, as /readyz says",
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self.workers = Gauge(
+            "deepfakestream_job_workers",
+            "Workers that were seen within half a minute",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.model = Gauge(
+            "deepfakestream_model_info",
+            "1 for the model that answers, 0 for models that did",
+            ["name", "version", "weights_sha256"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
