@@ -37,7 +37,7 @@ from deepfakestream.pipeline.drift import SIGN
 from deepfakestream.pipeline.retrain import FAILED
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store, open_alerter
+from deepfakestream.wiring import flow_run_page, mlflow_store, open_alerter
 from flows.workspace import workspace
 
 FLOWS = ("ingest", "train", "drift", "retrain")
@@ -146,7 +146,7 @@ def check_runs(flow: str, client: SyncPrefectClient, alerter: Alerter, settings:
         condition,
         kind,
         f"run {run.name} of the flow {flow} ended as {run.state.name}: {' '.join(message) or 'no message'}",
-        links={"flow run": f"{settings.prefect_page_url}/runs/flow-run/{run.id}"},
+        links={"flow run": flow_run_page(settings, str(run.id))},
         facts={"flow": flow, "flow_run_id": str(run.id)},
     )
 

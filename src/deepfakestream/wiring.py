@@ -53,6 +53,28 @@ def model_page(settings: Settings, version: int | str) -> str:
     return f"{settings.mlflow_page_url}/#/models/{name}/versions/{version}?workflowType=machine_learning"
 
 
+def run_page(settings: Settings, experiment_id: str, run_id: str) -> str:
+    """Return the address of a run's page in MLflow.
+
+    Args:
+        settings: of the workspace.
+        experiment_id: id of its experiment.
+        run_id: id of the MLflow run.
+    """
+    place = f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return f"{settings.mlflow_page_url}/{place}"
+
+
+def flow_run_page(settings: Settings, flow_run_id: str) -> str:
+    """Return the address of a flow run's page in Prefect.
+
+    Args:
+        settings: of the workspace.
+        flow_run_id: Prefect's id of the flow run.
+    """
+    return f"{settings.prefect_page_url}/runs/flow-run/{flow_run_id}"
+
+
 def extraction_executor(settings: Settings) -> Executor:
     """Return the executor of face extraction; it starts nothing before it gets jobs."""
     return open_executor(

@@ -318,6 +318,22 @@ def rollback(
     say(step.run(settings=settings, reason=reason, to=to, anyway=anyway).describe())
 
 
+@app.command(epilog="Example: deepfakestream lineage 3")
+@needs("pipeline")
+def lineage(
+    subject: Annotated[str, typer.Argument(help="id of a prediction or analysis, or number of a version")],
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Print where an answer or a version comes from: run, code, data, parameters, trigger, decisions, alerts.
+
+    What is not recorded is named.
+    """
+    from deepfakestream.pipeline import lineage as chain
+
+    found = chain.find(load_settings(), subject)
+    typer.echo(found.model_dump_json(indent=2)) if as_json else say(found.describe())
+
+
 @app.command()
 @needs("serve")
 def serve(

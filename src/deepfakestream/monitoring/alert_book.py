@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,6 +159,12 @@ class AlertBook:
         with self._file.connection() as connection:
             rows = connection.execute("SELECT body FROM alerts ORDER BY sequence DESC LIMIT ?", (count,))
             return [Alert.model_validate_json(body) for (body,) in rows]
+
+    def read(self) -> Iterator[Alert]:
+        """Yield every alert, the oldest first."""
+        with self._file.connection() as connection:
+            for (body,) in connection.execute("SELECT body FROM alerts ORDER BY sequence"):
+                yield Alert.model_validate_json(body)
 
     def num_waiting(self) -> int:
         """Return how many messages still wait for their channel."""

@@ -61,6 +61,20 @@ class RefusedClaim:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ClaimRecord:
+    """A recorded "yes"; moments are ISO times in UTC."""
+
+    model_version: str
+    """The champion then."""
+    claimed_at: str
+    finished_at: str | None
+    """None while it runs, and where its process was killed."""
+    outcome: str | None
+    overridden: tuple[str, ...]
+    """Rules that `force` overrode."""
+
+
 def _allowed_because(request: ClaimRequest, overridden: tuple[str, ...]) -> tuple[str, ...]:
     if request.force:
         return tuple(f"forced, although: {rule}" for rule in overridden) or (
@@ -236,6 +250,21 @@ class RetrainGovernor:
                 "UPDATE claims SET finished_at = ?, outcome = ? WHERE claim_id = ? AND outcome IS NULL",
                 (as_text(now), outcome, claim_id),
             )
+
+    def find_claim(self, claim_id: str) -> ClaimRecord | None:
+        """Return what is recorded of a claim, or None where the store has none of this id.
+
+        Args:
+            claim_id: id of the claim.
+        """
+        names = ("model_version", "claimed_at", "finished_at", "outcome", "overridden")
+        with self._store.connection() as connection:
+            query = f"SELECT {', '.join(names)} FROM claims WHERE claim_id = ?"  # noqa: S608 - constants
+            row = connection.execute(query, (claim_id,)).fetchone()
+        if row is None:
+            return None
+        version, claimed_at, finished_at, outcome, overridden = row
+        return ClaimRecord(version, claimed_at, finished_at, outcome, tuple(json.loads(overridden)))
 
     def num_refused_in_a_row(self) -> int:
         """Return how many claims were refused since the last one that was allowed."""

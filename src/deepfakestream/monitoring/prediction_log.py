@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -106,6 +107,21 @@ class PredictionLog:
             most = max(1, int(n * max_client_share)) if several else n
             rows = connection.execute(query, (*version, most, n)).fetchall()
         return _frame(rows[::-1])
+
+    def find(self, prediction_id: str) -> dict[str, Any] | None:
+        """Return one prediction by column, without its features, or None where the log has none of this id.
+
+        Args:
+            prediction_id: the id that the caller was given.
+        """
+        columns = [name for name in _COLUMNS if name != "features"]
+        query = f"SELECT {', '.join(columns)} FROM predictions WHERE prediction_id = ?"  # noqa: S608 - constants
+        with self._file.connection() as connection:
+            row = connection.execute(query, (prediction_id,)).fetchone()
+        if row is None:
+            return None
+        found: dict[str, Any] = dict(zip(columns, row, strict=True))
+        return found | {"reasons": json.loads(found["reasons"])}
 
     def count(self) -> int:
         """Return how many predictions the log holds."""
