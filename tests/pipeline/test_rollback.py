@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from deepfakestream.cli import app
 from deepfakestream.errors import DataError, GateError, ParamsError, ServerError, WeightsError
 from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.monitoring.alert_book import AlertBook
-from deepfakestream.monitoring.audit import read_audit
-from deepfakestream.pipeline import evaluate, model_versions, promote, rollback
+from deepfakestream.monitoring.audit import append_audit, read_audit
+from deepfakestream.monitoring.audit_anchors import ANCHOR_TAG, Anchor
+from deepfakestream.pipeline import audit_anchors, evaluate, model_versions, promote, rollback
 from deepfakestream.promotion.ledger import read_entries
 from deepfakestream.promotion.params import PromoteParams
 from deepfakestream.registry import champion, versions
@@ -88,6 +90,50 @@ def test_promotions_and_rollbacks_are_audited_and_alerted(shop):
     assert [one.kind for one in raised] == ["model.promoted", "model.promoted", "model.rolled_back"]
     assert "false alarms at night" in raised[2].summary
     assert raised[1].links["model version"].startswith("http://127.0.0.1:5000/#/models/")
+
+
+def anchor(tags: dict[str, str]) -> Anchor:
+    return Anchor.model_validate_json(tags[ANCHOR_TAG])
+
+
+def test_each_decision_leaves_the_head_of_the_audit_record_in_mlflow(shop):
+    shop.train("third", slope=-1.0)
+    assert not shop.promote().promoted
+    rollback.run(settings=shop.settings, reason="false alarms at night")
+    heads = [entry.sha256 for entry in read_audit(shop.settings.audit_file)]
+    left = {version: anchor(shop.tags(version)).sha256 for version in (1, 2, 3)}
+    assert left == {1: heads[3], 2: heads[3], 3: heads[2]}
+    run_id = versions.get_version(mlflow_store(shop.settings), 3).run_id
+    run = open_client(mlflow_store(shop.settings)).get_run(run_id)
+    assert anchor(run.data.tags).sha256 == heads[2]
+
+
+def verify_audit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setenv("DEEPFAKESTREAM_WORKSPACE", str(settings.workspace))
+    monkeypatch.setenv("DEEPFAKESTREAM_TRACKING_URI", settings.tracking_uri or "")
+    return CliRunner().invoke(app, ["audit", "verify"])
+
+
+def test_a_record_that_was_written_again_does_not_fit_mlflow(shop, monkeypatch):
+    rollback.run(settings=shop.settings, reason="false alarms at night")
+    done = verify_audit(shop.settings, monkeypatch)
+    assert done.exit_code == 0
+    assert "3 entries, none changed" in done.stdout
+    assert "4 compared, all fit" in done.stdout  # two versions, and the runs of two promotions
+    record = shop.settings.audit_file
+    last = read_audit(record)[-1]
+    record.write_text("".join(record.read_text().splitlines(keepends=True)[:-1]))
+    append_audit(record, "rollback", {**last.details, "reason": "no reason"})
+    with pytest.raises(DataError, match=r"entry 3 .*version [12] in MLflow"):
+        audit_anchors.verify(shop.settings)
+
+
+def test_a_registry_that_is_away_is_said_and_the_chain_is_checked(shop, monkeypatch):
+    away = shop.settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    done = verify_audit(away, monkeypatch)
+    assert done.exit_code == 0
+    assert "2 entries, none changed" in done.stdout
+    assert "not compared: http://127.0.0.1:9" in done.stdout
 
 
 def test_a_gate_that_says_the_same_again_alerts_once(shop):

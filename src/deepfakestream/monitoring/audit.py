@@ -1,7 +1,7 @@
 """The audit record: one JSON line for each action that matters, each with the digest of the line before it.
 
 A line that is changed, removed or put in later breaks the chain at that place. Lines cut off at the end leave
-a whole chain: compare the last digest with one that was kept elsewhere.
+a whole chain: compare the last digest with one that was kept elsewhere (`audit_anchors`).
 """
 
 from __future__ import annotations
@@ -99,6 +99,21 @@ def read_audit(path: Path) -> list[AuditEntry]:
         before = entry.sha256
         entries.append(entry)
     return entries
+
+
+def read_ends(path: Path) -> tuple[AuditEntry, AuditEntry] | None:
+    """Return the first and the last entry, without a check of the chain; None where there is no entry.
+
+    Args:
+        path: of the record.
+
+    Raises:
+        DataError: one of the two lines is damaged.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    if not lines:
+        return None
+    return _parsed(path, 1, lines[0]), _parsed(path, len(lines), lines[-1])
 
 
 def require_contains(path: Path, entries: list[AuditEntry], digest: str) -> None:

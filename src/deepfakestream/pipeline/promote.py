@@ -23,6 +23,7 @@ from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.folder import model_sha256
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.monitoring.audit import append_audit
+from deepfakestream.pipeline.audit_anchors import leave_anchor
 from deepfakestream.pipeline.extract import stored_faces
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.training_facts import new_training_items, read_training_items
@@ -258,6 +259,7 @@ def _carry_out(
     audited = {"decision": entry["decision_id"], "weights": evaluation.facts["weights_sha256"]}
     audited |= {name: entry[name] for name in ("outcome", "promoted", "version", "champion_before", "run_id")}
     append_audit(settings.audit_file, "promote", audited)
+    leave_anchor(settings, [promotion.version], tracked)
     note_decision(entry, read_entries(ledger), store=mlflow_store(settings), tracked=tracked)
 
 
@@ -284,6 +286,7 @@ def _complete(version: int, entries: Sequence[Entry], settings: Settings, tracke
     if not entries[-1]["promoted"]:
         append_entry(ledger, entry)
     if versions.get_version(mlflow_store(settings), version).tags.get(DECISION_TAG) != entry["decision_id"]:
+        leave_anchor(settings, [version], tracked)
         note_decision(entry, read_entries(ledger), store=mlflow_store(settings), tracked=tracked)
 
 

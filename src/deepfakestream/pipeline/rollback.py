@@ -10,6 +10,7 @@ from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.user import user_at_machine
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.audit import append_audit
+from deepfakestream.pipeline.audit_anchors import leave_anchor
 from deepfakestream.promotion.ledger import LEDGER_FILE, ROLLBACK, append_entry, read_entries
 from deepfakestream.promotion.note import note_history
 from deepfakestream.registry import versions
@@ -91,5 +92,6 @@ def run(*, settings: Settings, reason: str, to: int | None = None, anyway: bool 
         links={"model version": model_page(settings, current or target)},
         facts={"version": target, "champion_before": current},
     )
+    leave_anchor(settings, concerned)
     note_history(read_entries(ledger), concerned, store=store)
     return Rollback(version=target, before=current)
