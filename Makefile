@@ -34,7 +34,7 @@ sample: setup    ## only the demo's labelled sample: make sample FOLDER=folder
 	@test -n "$(FOLDER)" || { echo "make: name a new folder: make sample FOLDER=..." >&2; exit 1; }
 	$(BIN)/python -m infra.demo --sample-only "$(FOLDER)"
 
-up: setup        ## MLflow, Prefect, flows and service on 127.0.0.1; Ctrl-C stops them
+up: setup        ## MLflow, Prefect, drift pages and service on 127.0.0.1; Ctrl-C stops them
 	$(BIN)/deepfakestream up
 
 # Each file's tests stay in one process, so fixtures of modules are made once.

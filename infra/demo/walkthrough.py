@@ -72,7 +72,7 @@ def _run_steps(settings: Settings) -> Facts:
         with story.waiting("servers"):
             servers = stack.enter_context(running(settings))
         for name, address in servers.addresses.items():
-            story.show(f"{name:8} {address}")
+            story.show(f"{name:9} {address}")
         params = load_params(settings.params_file)
         facts = _walk(Steps(servers=servers, story=story, params=params), sample, servers.settings)
         with story.waiting("stop the servers"):

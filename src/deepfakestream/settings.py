@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5000
     prefect_port: Port = 4200
     service_port: Port = 3000
+    evidently_port: Port = 8000
     alert_urls: str | None = Field(
         None, description="addresses that alerts go to, with spaces: Slack, Teams, e-mail, a webhook"
     )
@@ -173,6 +175,16 @@ class Settings(BaseSettings):
         return self.media_dir or self.work_dir / "media"
 
     @property
+    def drift_history_dir(self) -> Path:
+        """Every drift check, as a workspace of Evidently."""
+        return self.work_dir / "evidently"
+
+    @property
+    def drift_project_id(self) -> UUID:
+        """Id of the registered model's project in that workspace."""
+        return uuid5(NAMESPACE_URL, f"deepfakestream/{self.registered_model}")
+
+    @property
     def governor_db(self) -> Path:
         """Drift windows, retrain claims and refusals."""
         return self.work_dir / "governor.db"
@@ -237,6 +249,16 @@ class Settings(BaseSettings):
     def prefect_page_url(self) -> str:
         """Where people read flow runs: the server of PREFECT_API_URL, else the local one."""
         return (os.environ.get("PREFECT_API_URL") or self.prefect_api_url).removesuffix("/api")
+
+    @property
+    def evidently_url(self) -> str:
+        """Address of the local pages of drift over time."""
+        return f"http://{self.host}:{self.evidently_port}"
+
+    @property
+    def drift_page_url(self) -> str:
+        """Where people read drift over time."""
+        return f"{self.evidently_url}/projects/{self.drift_project_id}"
 
     @property
     def service_url(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from deepfakestream.local.catalogue import FLOWS_READY, SERVICE
+from deepfakestream.local.catalogue import FLOWS_READY, SERVICE, evidently_server
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.settings import Settings
 from deepfakestream.telemetry import SWITCHES
@@ -67,6 +67,8 @@ def test_compose_runs_what_the_local_starter_runs():
     commands = {name: str(service.get("command", "")) for name, service in COMPOSE["services"].items()}
     assert SERVICE in commands["service"]
     assert "flows.deployments" in commands["flows"]
+    local = " ".join(evidently_server(Settings()).command)
+    assert commands["evidently"].split(" --host")[0] in local
     assert FLOWS_READY
     for name in ("mlflow", "prefect"):
         assert commands[name].startswith(f"{name} server")

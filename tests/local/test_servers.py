@@ -48,8 +48,16 @@ def free_port() -> int:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(
-        workspace=tmp_path, mlflow_port=free_port(), prefect_port=free_port(), service_port=free_port()
+        workspace=tmp_path,
+        mlflow_port=free_port(),
+        prefect_port=free_port(),
+        evidently_port=free_port(),
+        service_port=free_port(),
     )
+
+
+def ports(settings: Settings) -> list[int]:
+    return [settings.mlflow_port, settings.prefect_port, settings.evidently_port, settings.service_port]
 
 
 def spec(name: str, script: str, **more: object) -> ServerSpec:
@@ -307,7 +315,9 @@ def test_without_a_path_children_do_not_search_the_folder_that_they_run_in(setti
 def test_a_tracking_server_that_is_set_is_used_and_not_started(settings):
     remote = settings.model_copy(update={"tracking_uri": "http://mlflow.example:5000"})
     chosen, served = servers._choose(remote, servers.ALL)
-    assert [each.name for each in chosen] == ["prefect", "flows", "watch", "service", "worker-1"]
+    assert [each.name for each in chosen] == [
+        "prefect", "flows", "watch", "evidently", "service", "worker-1"
+    ]  # fmt: skip
     assert served.tracking_uri == "http://mlflow.example:5000"
     chosen, served = servers._choose(settings, servers.ALL)
     assert [each.name for each in chosen] == [*CATALOGUE, "worker-1"]
@@ -423,7 +433,7 @@ def test_everything_ends_when_up_is_killed(settings):
         up.kill()
         up.wait()
     assert len(family) > 10
-    await_free(settings.mlflow_port, settings.prefect_port, settings.service_port)
+    await_free(*ports(settings))
     await_end(family)
 
 
@@ -475,7 +485,7 @@ def test_the_service_goes_on_while_the_flows_are_killed_and_down_ends_all(settin
     finally:
         up.kill()
         up.wait()
-    await_free(settings.mlflow_port, settings.prefect_port, settings.service_port)
+    await_free(*ports(settings))
 
 
 def await_record(settings: Settings, *, restarts: int) -> RunningRecord:
@@ -505,6 +515,8 @@ def test_up_starts_everything_and_term_stops_everything(settings):
             pytest.fail("\n".join(lines))
         for url in (f"{settings.mlflow_url}/health", f"{settings.prefect_api_url}/health"):
             assert urllib.request.urlopen(url, timeout=10).read()
+        project = f"{settings.evidently_url}/api/projects/{settings.drift_project_id}/info"
+        assert settings.registered_model in urllib.request.urlopen(project, timeout=60).read().decode()
         with urllib.request.urlopen(f"{settings.service_url}/metrics", timeout=10) as reply:
             metrics = reply.read().decode()
         assert 'deepfakestream_model_info{name="deepfakestream-detector",version="0"' in metrics
@@ -513,12 +525,13 @@ def test_up_starts_everything_and_term_stops_everything(settings):
         process.stdout.read()
         assert process.wait(60) == 0
     assert [line for line in lines if "is ready" in line] == [
-        f"mlflow   is ready: {settings.mlflow_url}",
-        f"prefect  is ready: http://127.0.0.1:{settings.prefect_port}",
-        f"flows    is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
-        "watch    is ready: 'deepfakestream alerts list'",
-        f"service  is ready: {settings.service_url}",
-        "worker-1 is ready: the queue of the service",
+        f"mlflow    is ready: {settings.mlflow_url}",
+        f"prefect   is ready: http://127.0.0.1:{settings.prefect_port}",
+        f"flows     is ready: http://127.0.0.1:{settings.prefect_port}/deployments",
+        "watch     is ready: 'deepfakestream alerts list'",
+        f"evidently is ready: {settings.drift_page_url}",
+        f"service   is ready: {settings.service_url}",
+        "worker-1  is ready: the queue of the service",
     ]
-    for port in (settings.mlflow_port, settings.prefect_port, settings.service_port):
+    for port in ports(settings):
         require_free("127.0.0.1", port, server="x", setting="X")

@@ -102,9 +102,21 @@ def test_drift_is_reported_recorded_and_alerted_once(settings, champion):
     assert RetrainGovernor(settings.governor_db).last_window_id("3") == "shifted59"
     append(settings, scores(60, seed=3), prefix="normal")
     run(PARAMS, settings=settings, champion=champion)
+    runs = list(settings.drift_history_dir.glob(f"{settings.drift_project_id}/snapshots/*.json"))
+    assert len(runs) == 4
+    assert alert["links"]["drift over time"] == settings.drift_page_url
     (kept,) = settings.alerts_dir.glob("*.html")
     assert alert["facts"]["html"] == str(kept.resolve())
     assert "<h1>Drift: drift</h1>" in kept.read_text(encoding="utf-8")
+
+
+def test_a_history_that_cannot_be_written_stops_no_check(settings, champion, caplog):
+    append(settings, scores(40, seed=1))
+    settings.work_dir.mkdir(exist_ok=True)
+    settings.drift_history_dir.write_text("a file where the folder should be")
+    assert run(PARAMS, settings=settings, champion=champion).status == "ok"
+    assert str(settings.drift_history_dir) in caplog.text
+    assert RetrainGovernor(settings.governor_db).last_window_id("3") == "p39"
 
 
 def test_an_alert_of_a_check_that_ends_before_its_record_comes_once(settings, champion):

@@ -46,6 +46,7 @@ STARTS = {
         ),
         "deepfakestream.registry.champion",
         "deepfakestream.cli.alerts",
+        "deepfakestream.local.drift_pages",
         "deepfakestream.local.status",
         "flows.deployments",
         "flows.drift",

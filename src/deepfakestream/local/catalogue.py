@@ -107,6 +107,21 @@ def watch_server(settings: Settings) -> ServerSpec:
     )
 
 
+def evidently_server(settings: Settings) -> ServerSpec:
+    """Return the pages of drift over time; nothing can be changed through them."""
+    return ServerSpec(
+        name="evidently",
+        command=_python(
+            *("uvicorn", "--factory", "deepfakestream.local.drift_pages:create_app", "--host", settings.host),
+            *("--port", str(settings.evidently_port), "--log-level", "warning", "--no-access-log"),
+        ),
+        port=settings.evidently_port,
+        port_setting="DEEPFAKESTREAM_EVIDENTLY_PORT",
+        ready_url=f"{settings.evidently_url}/api/version",
+        address=settings.drift_page_url,
+    )
+
+
 def service_server(settings: Settings) -> ServerSpec:
     """Return the inference service."""
     return ServerSpec(
@@ -147,6 +162,7 @@ CATALOGUE: dict[str, Callable[[Settings], ServerSpec]] = {
     "prefect": prefect_server,
     "flows": flows_server,
     "watch": watch_server,
+    "evidently": evidently_server,
     "service": service_server,
 }
 """The servers in starting order."""

@@ -23,6 +23,7 @@ def pages(settings: Settings) -> list[str]:
         "flow runs": f"{prefect}/runs",
         "schedules": f"{prefect}/deployments",
         "automations": f"{prefect}/automations",
+        "drift over time": settings.drift_page_url,
     }
     files = {
         "drift report": settings.artifacts_dir / "drift" / "report.html",

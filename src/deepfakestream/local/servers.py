@@ -1,4 +1,4 @@
-"""Starts the system on this machine, keeps it running, and stops it: MLflow, Prefect, the flows, the service.
+"""Starts the system on this machine, keeps it running, and stops it: MLflow, Prefect, Evidently, the service.
 
 Every server listens on `settings.host` and keeps its store in `work/`. Whatever happens while they start or
 run (Ctrl-C, TERM, a server that does not start), those that were started are stopped, the last one first. A
@@ -152,7 +152,7 @@ def _foreground(settings: Settings, which: Sequence[str]) -> None:
         keeper = Keeper(servers.children, servers.specs, servers.settings, console.server_line)
         try:
             for name, address in servers.addresses.items():
-                console.line(f"{name:8} is ready: {address}")
+                console.line(f"{name:9} is ready: {address}")
             for line in pages(servers.settings):
                 console.line(line)
             console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))

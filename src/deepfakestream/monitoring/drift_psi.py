@@ -1,4 +1,4 @@
-"""The one place that knows Evidently: PSI of a column, its noise at the sizes at hand, and the report files.
+"""PSI of a column as Evidently computes it, its noise at the sizes at hand, and the report files.
 
 Why a threshold is measured and not only set: PSI grows as samples shrink. Two samples of 60 and 200 rows of
 one distribution often differ by more than the customary 0.2 (expected is about `(bins - 1) * (1/n + 1/m)`;
@@ -12,8 +12,10 @@ import json
 import warnings
 from collections.abc import Mapping
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,25 +42,38 @@ def psi(current: pd.Series, reference: pd.Series, *, kind: str) -> float:
         reference: `(m,)`, no NaN.
         kind: `numerical` or `categorical`.
     """
-    before, now = _counts(current, reference, kind=kind)
-    return float(_psi(before, now))
+    bins = bin_counts(current, reference, kind=kind)
+    return float(_psi(bins.reference, bins.current))
 
 
-def _counts(
-    current: pd.Series, reference: pd.Series, *, kind: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many values of the reference, and of the window, each bin holds."""
+class Bins(NamedTuple):
+    """How many values of two samples each bin of a PSI holds, `(bins,)` each."""
+
+    reference: NDArray[np.int64]
+    current: NDArray[np.int64]
+    labels: list[str]
+    """What each bin holds, for people."""
+
+
+def bin_counts(current: pd.Series, reference: pd.Series, *, kind: str) -> Bins:
+    """Return how many values of the reference, and of the window, each bin of their PSI holds.
+
+    Args:
+        current: `(n,)`, no NaN.
+        reference: `(m,)`, no NaN.
+        kind: `numerical` or `categorical`.
+    """
     pooled = pd.concat([reference, current], ignore_index=True)
     if kind == "numerical" and reference.nunique() > MIN_BINNED_VALUES:
         edges = np.histogram_bin_edges(pooled.to_numpy(dtype=np.float64), bins="sturges")
         before, now = (np.histogram(sample, edges)[0] for sample in (reference, current))
-        return before, now
-    codes, values = pd.factorize(pooled)
+        return Bins(before, now, [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)])
+    codes, values = pd.factorize(pooled, sort=kind == "numerical")
     before, now = (
         np.bincount(part, minlength=len(values))
         for part in (codes[: len(reference)], codes[len(reference) :])
     )
-    return before, now
+    return Bins(before, now, [f"{value:.4g}" if kind == "numerical" else str(value) for value in values])
 
 
 def _psi(before: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -82,7 +97,7 @@ def noise_threshold(current: pd.Series, reference: pd.Series, *, kind: str, seed
         kind: `numerical` or `categorical`.
         seed: of the re-splits.
     """
-    before, now = _counts(current, reference, kind=kind)
+    before, now, _ = bin_counts(current, reference, kind=kind)
     pooled = before + now
     # How many values of each bin a random re-split puts on one side: no rows need to be moved for that.
     rng = np.random.default_rng(seed)

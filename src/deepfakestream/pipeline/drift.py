@@ -25,7 +25,8 @@ from deepfakestream.wiring import mlflow_store, open_alerter
 
 SIGN = "drift"
 """Name of the sign of life that a completed check leaves."""
-_LOCK_FILE = "drift.lock"
+LOCK_FILE = "drift.lock"
+"""In `work/`: held during a check, and while the history of checks is opened."""
 _KIND = "drift.confirmed"
 _logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
         ServerError: the registry does not answer.
     """
     champion = champion or find_champion(mlflow_store(settings))
-    with in_turn(settings.work_dir / _LOCK_FILE, notice="another drift check runs; waiting for it"):
+    with in_turn(settings.work_dir / LOCK_FILE, notice="another drift check runs; waiting for it"):
         return _check(params, settings, champion)
 
 
@@ -59,9 +60,10 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         params.window_size, model_version=version, max_client_share=params.max_client_share
     )
     governor = RetrainGovernor(settings.governor_db)
+    reference = None if version == PACKAGED_VERSION else read_reference(champion.directory)
     report = check(
         current,
-        None if version == PACKAGED_VERSION else read_reference(champion.directory),
+        reference,
         params,
         out_dir=settings.artifacts_dir / "drift",
         model_version=version,
@@ -76,6 +78,8 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         if condition.startswith(_condition("")) and condition != _condition(version):
             alerter.end(condition, _KIND, f"another model is champion now: version {version}")
     governor.record_window(report, datetime.now(UTC))
+    if reference is not None:
+        _keep(report, current, reference, settings)
     alerter.sign(SIGN, report.status)
     return report
 
@@ -110,6 +114,17 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
     return last if last is not None and num_new < min_new else str(ids[-1])
 
 
+def _keep(report: DriftReport, current: pd.DataFrame, reference: pd.DataFrame, settings: Settings) -> None:
+    """Add the check to the history that people look at; a check counts without it."""
+    from deepfakestream.monitoring.drift_history import DriftHistory
+
+    history = DriftHistory(settings.drift_history_dir, settings.drift_project_id, settings.registered_model)
+    try:
+        history.record(report, current, reference, checked_at=datetime.now(UTC))
+    except Exception:
+        _logger.exception("%s: drift check not added; look at the folder", settings.drift_history_dir)
+
+
 def _condition(version: str) -> str:
     return f"drift of version {version}"
 
@@ -128,4 +143,5 @@ def _alert(report: DriftReport, alerter: Alerter, settings: Settings) -> None:
         except OSError as error:
             _logger.error("%s: page of an alert not kept (%s); check the folder", kept, error)
     summary = f"model version {report.model_version}: {report.reason}"
-    alerter.begin(condition, _KIND, summary, links={"flow runs": settings.prefect_page_url}, facts=facts)
+    links = {"drift over time": settings.drift_page_url, "flow runs": settings.prefect_page_url}
+    alerter.begin(condition, _KIND, summary, links=links, facts=facts)
