@@ -11,7 +11,7 @@ from typing import Any
 from deepfakestream.errors import ServerError
 from infra.demo.client import get_json, post_json, query_json
 
-TIMEOUT_S = 900.0
+TIMEOUT_S = 3600.0
 _POLL_S = 0.5
 _RUNNING, _DONE = {"RUNNING"}, {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deepfakestream.data.splits import GroupSplits, SplitDraw, assign_split
+from deepfakestream.errors import DataError
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -79,3 +80,25 @@ def test_a_held_or_declared_split_stands_before_the_draw() -> None:
     splits.declare("set:new", "Validation", name="b")
     splits.declare("set:new", "valid", name="c")
     assert (splits.of("set:held"), splits.of("set:new")) == ("test", "val")
+
+
+def test_what_rounding_leaves_over_goes_to_the_largest_split() -> None:
+    """Shares whose sum falls short of 1, as sums of floating-point numbers do."""
+    fractions = {"train": 0.3, "val": 0.4, "test": 0.0}
+    drawn = [assign_split(f"set:{i}", fractions, "v1") for i in range(2000)]
+    assert drawn.count("val") / len(drawn) == pytest.approx(0.7, abs=0.03)
+    assert "test" not in drawn
+
+
+@pytest.mark.parametrize(("held", "words"), [({"set:a": "test"}, ["train"]), ({}, ["test", "train"])])
+def test_a_contradiction_names_the_split_that_stands(held: dict[str, str], words: list[str]) -> None:
+    splits = GroupSplits(held, SplitDraw(FRACTIONS, "v1"))
+    *agreed, other = words
+    for word in agreed:
+        splits.declare("set:a", word, name="row 1")
+    with pytest.raises(DataError) as caught:
+        splits.declare("set:a", other, name="row 2")
+    message = str(caught.value)
+    assert message.startswith("row 2: ")
+    assert "'test'" in message
+    assert ("new workspace" in message) == bool(held)

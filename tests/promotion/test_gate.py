@@ -167,6 +167,57 @@ class TestYes:
         assert len(decision.reasons) == len(decision.rules)
 
 
+class TestAtTheBound:
+    """What lies exactly at a bound is within it; the next number beyond is not."""
+
+    @pytest.mark.parametrize(("name", "beyond"), [("min_auc", 1.0), ("max_ece", 0.0)])
+    def test_of_one_model(self, name: str, beyond: float) -> None:
+        scores = _scores()
+        value = next(rule.value for rule in _decide(scores, scores).rules if rule.name == name)
+        assert value is not None
+        found = [
+            _rule(_decide(scores, scores, POLICY.model_copy(update={name: bound})), name)
+            for bound in (value, np.nextafter(value, beyond))
+        ]
+        assert found == [Outcome.PROMOTE, Outcome.REJECT]
+
+    @pytest.mark.parametrize(("refused", "outcome"), [(8, Outcome.PROMOTE), (9, Outcome.REJECT)])
+    def test_of_coverage(self, refused: int, outcome: Outcome) -> None:
+        """8 of 400 files are the 2 % that a challenger may leave out more than the champion."""
+        challenger = _scores()
+        challenger.loc[: refused - 1, "p_fake"] = np.nan
+        assert _rule(_decide(challenger, _scores()), "coverage") == outcome
+
+    def test_of_the_difference(self) -> None:
+        """A difference that may be exactly the margin is not surely worse: neither in all nor in a slice."""
+        worse, champion = _scores(shift=1.0), _scores(shift=2.0)
+        decision = _decide(worse, champion)
+        assert decision.difference is not None
+        assert decision.difference.high is not None
+        at_margin = POLICY.model_copy(update={"auc_margin": -decision.difference.high})
+        assert _rule(_decide(worse, champion, at_margin), "not_worse") == Outcome.HOLD
+        swap = next(rule.value for rule in decision.rules if rule.name == "slice swap")
+        assert swap is not None
+        at_margin = POLICY.model_copy(update={"auc_margin": -swap})
+        assert _rule(decision, "slice swap") == Outcome.HOLD
+        assert _rule(_decide(worse, champion, at_margin), "slice swap") == Outcome.PROMOTE
+
+    def test_of_what_was_learned(self) -> None:
+        """The sentence of a held challenger names what is missing: new items, or nothing but the margin."""
+        told = [
+            next(rule.text for rule in _decide(_scores(), _scores(), new_items=n).rules if rule.name == name)
+            for n, name in ((NEW, "not_worse"), (NEW - 1, "better"))
+        ]
+        assert [f"{NEW - 1} new training items" in each for each in told] == [False, True]
+        assert ["margin" in each for each in told] == [True, False]
+
+
+def test_one_kind_of_fake_has_no_slice_of_its_own() -> None:
+    scores = _scores()
+    scores["manipulation"] = np.where(scores["label"] == "fake", "swap", "none")
+    assert not [rule for rule in _decide(scores, scores).rules if rule.name.startswith("slice")]
+
+
 def test_every_rule_gives_its_numbers() -> None:
     decision = _decide(_scores(shift=1.9), _scores(shift=2.0))
     names = ["measurable", "min_groups", "min_auc", "max_ece", "coverage", "not_worse"]

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deepfakestream.model.packaged import packaged_model_dir
+from deepfakestream.model.spec import read_spec
 from deepfakestream.scanning.result import ScanResult
 from deepfakestream.settings import Settings
 
@@ -122,6 +124,29 @@ def test_the_example_of_a_result_has_every_field() -> None:
     (example,) = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
     assert set(example) == set(ScanResult.model_fields)
     ScanResult.model_validate(example)
+
+
+def test_the_readme_gives_the_figures_of_the_packaged_detector() -> None:
+    """AUCs as the card has them, rates as the results of scans state them."""
+    readme = TEXTS["README.md"]
+    _, _, table = readme.partition("| area under the ROC curve")
+    figures = re.findall(r"\b[01]\.\d{3}\b", table.partition("\n\n")[0])
+    card = packaged_model_dir().joinpath("MODEL_CARD.md").read_text(encoding="utf-8")
+    assert figures
+    assert [each for each in figures if each not in card] == []
+    spec = read_spec(packaged_model_dir())
+    assert spec.expert is not None
+    fast, accurate = (each.operating_points["balanced"].by_kind for each in (spec, spec.expert))
+    said = re.search(
+        r"calls (\d+) of the (\d+) swaps fake, and the accurate one (\d+)\. "
+        r"Of the re-enactments they call (\d+) and (\d+) fake",
+        readme,
+    )
+    assert said is not None
+    assert [int(each) for each in said.groups()] == [
+        fast["swap"].reached, fast["swap"].clips, accurate["swap"].reached,
+        fast["re-enactment"].reached, accurate["re-enactment"].reached,
+    ]  # fmt: skip
 
 
 def test_the_readme_names_every_document() -> None:
