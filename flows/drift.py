@@ -23,10 +23,15 @@ def check() -> DriftReport:
 
 @task(retries=2, retry_delay_seconds=5)
 def publish(report: DriftReport) -> None:
-    """Put the findings, and a link to the report page, on the run's page in Prefect."""
+    """Put the findings, and a link to the pages of drift over time, on the run's page in Prefect."""
     create_markdown_artifact(report.as_markdown(), key="drift-findings")
     if report.html:
-        create_link_artifact(report.html.resolve().as_uri(), link_text="Evidently report", key="drift-report")
+        create_link_artifact(
+            workspace()[1].drift_page_url,
+            link_text="drift over time",
+            key="drift-report",
+            description=f"Browsers open no files from here; the report of this check is `{report.html}`.",
+        )
 
 
 @task(retries=2, retry_delay_seconds=5)

@@ -36,10 +36,11 @@ def retrain(reason: str = "", force: bool = False, occasion: Occasion | None = N
     by_default: Occasion = "schedule" if is_scheduled() else "manual"
     request = step.request_for(settings, occasion=occasion or by_default, reason=reason, force=force)
     log.info("%s: %s", request.occasion, reason or "no reason given")
-    with step.attempt(params.retrain, settings=settings, request=request) as current:
+    with step.attempt(
+        params.retrain, settings=settings, request=request, started_by=started(Trigger())
+    ) as current:
         log.info(current.decision.describe())
-        trigger = started(current.trigger)
-        said = current.run_steps(partial(run_stage, trigger=trigger), promote)
+        said = current.run_steps(partial(run_stage, trigger=current.trigger), promote)
     if said:
         log.info(said)
     return said or current.decision.describe()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from deepfakestream.errors import DataError, ServerError
+from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
@@ -104,13 +105,14 @@ def test_a_quiet_check_publishes_and_announces_nothing(found, prefect_server):
     assert events(prefect_server, since=since) == []
 
 
-def test_drift_is_published_and_announced(found, prefect_server, tmp_path):
+def test_drift_is_published_and_announced(found, prefect_server, workspace, tmp_path):
     since = now()
     found(report("drift", tmp_path / "report.html"))
     assert drift() == "drift"
     artifacts = {each["key"]: each["data"] for each in post(prefect_server, "artifacts/latest/filter", {})}
     assert "| p_fake | 0.90 | 0.30 | **drifted**" in artifacts["drift-findings"]
-    assert (tmp_path / "report.html").as_uri() in artifacts["drift-report"]
+    assert workspace.drift_page_url in artifacts["drift-report"]
+    assert "file:" not in artifacts["drift-report"]
     deadline = time.monotonic() + 30
     while not (seen := events(prefect_server, since=since)) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -140,7 +142,7 @@ def test_a_refused_retraining_is_a_completed_run_that_says_why(stages, workspace
     assert len(RetrainGovernor(workspace.governor_db).refusals()) == 1
 
 
-def test_a_retraining_runs_once_and_gives_its_claim_back(stages, prefect_server):
+def test_a_retraining_runs_once_and_gives_its_claim_back(stages, workspace, prefect_server):
     assert retrain(reason="for a test", force=True) == "HOLD: not better"
     assert stages.done == [*STAGES, "promote"]
     (trigger,) = set(stages.triggers)
@@ -148,6 +150,8 @@ def test_a_retraining_runs_once_and_gives_its_claim_back(stages, prefect_server)
     assert len(trigger.claim) == 32
     run = httpx.get(f"{prefect_server}/flow_runs/{trigger.flow_run_id}", timeout=30).json()
     assert (run["name"], run["id"]) == (trigger.flow_run_name, trigger.flow_run_id)
+    (alert,) = AlertBook(workspace.alerts_db, directory=workspace.alerts_dir).newest(9)
+    assert alert.links["flow run"].endswith(f"/runs/flow-run/{trigger.flow_run_id}")
     assert "cooling down" not in retrain(force=True)
 
 

@@ -21,7 +21,7 @@ from deepfakestream.pipeline.training_facts import new_training_items, read_trai
 from deepfakestream.pipeline.trigger import Trigger
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
-from deepfakestream.wiring import mlflow_store, open_alerter
+from deepfakestream.wiring import flow_run_page, mlflow_store, open_alerter
 
 REFUSED_OFTEN = 3
 """So many refusals in a row are an alert: what asks for retraining does not get it."""
@@ -136,6 +136,7 @@ def attempt(
     *,
     settings: Settings,
     request: ClaimRequest,
+    started_by: Trigger | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Attempt]:
     """Yield the governor's answer; an allowed claim is kept alive during the block and given back after it.
@@ -146,13 +147,18 @@ def attempt(
         rules: the governor's.
         settings: the workspace.
         request: from `request_for`.
+        started_by: with the flow run, where one asks; default: this process, outside a flow.
         clock: returns the time now, UTC.
     """
     governor = RetrainGovernor(settings.governor_db)
-    alerter, links = open_alerter(settings), {"flow runs": settings.prefect_page_url}
+    alerter = open_alerter(settings)
     decision = governor.claim(request, rules, clock())
+    known = {"occasion": request.occasion, "reason": request.reason, "claim": decision.claim_id or ""}
+    trigger = (started_by or Trigger()).model_copy(update=known)
+    links = {"flow runs": settings.prefect_page_url}
+    if trigger.flow_run_id:
+        links = {"flow run": flow_run_page(settings, trigger.flow_run_id)}
     facts = {"occasion": request.occasion, "claim": decision.claim_id, "reasons": list(decision.reasons)}
-    trigger = Trigger(occasion=request.occasion, reason=request.reason, claim=decision.claim_id or "")
     if decision.claim_id is None:
         if (count := governor.num_refused_in_a_row()) >= REFUSED_OFTEN:
             text = f"a retraining was refused {count} times in a row: {'; '.join(decision.reasons)}"
