@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import struct
+import subprocess
+import sys
 import threading
 import time
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.isolated import IsolatedDecoding
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from crafted_media import gif_of_dots, jpeg_of_scans, movie_of_samples, png_of_chunks, png_that_unpacks
 
 MEMORY_MB = 3072
 PATIENCE_S = 300.0
@@ -75,6 +78,36 @@ def test_frames_and_facts_are_those_of_the_reader(tmp_path, decoding, film, stre
             (f.index, f.time_s, f.stream, f.part) for f in expected
         ]
         assert all(np.array_equal(one.rgb, other.rgb) for one, other in zip(frames, expected, strict=True))
+
+
+def test_every_format_is_read_as_by_the_reader(tmp_path, decoding, film, stream, greys, astronaut):
+    """No decoder, thread or plug-in needs a system call that these processes may not make."""
+    frames = greys(12, 96, 128)
+    for suffix, codec, pix_fmt in (
+        ("mp4", "libx264", "yuv420p"),
+        ("mp4", "libx265", "yuv420p10le"),
+        ("webm", "libvpx-vp9", "yuv420p"),
+        ("webm", "libvpx", "yuv420p"),
+        ("mkv", "libsvtav1", "yuv420p"),
+        ("avi", "mpeg4", "yuv420p"),
+        ("mov", "mjpeg", "yuvj420p"),
+        ("mov", "prores", "yuv422p10le"),
+        ("ts", "mpeg2video", "yuv420p"),
+        ("wmv", "wmv2", "yuv420p"),
+    ):
+        film(tmp_path / f"{codec}.{suffix}", stream(frames=frames, codec=codec, pix_fmt=pix_fmt))
+    still = Image.fromarray(astronaut[:200, 150:400])
+    for suffix in ("jpg", "png", "webp", "avif", "tif", "bmp", "gif"):
+        still.save(tmp_path / f"still.{suffix}")
+    still.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    still.save(tmp_path / "scans.jpg", progressive=True)
+    still.save(tmp_path / "packed.tif", compression="tiff_lzw")
+    for path in sorted(tmp_path.iterdir()):
+        *facts, found = read(decoding.open, path)
+        *expected_facts, expected = read(open_media, path)
+        assert facts == expected_facts, path.name
+        assert found
+        assert all(np.array_equal(one.rgb, other.rgb) for one, other in zip(found, expected, strict=True))
 
 
 def test_errors_are_those_of_the_reader(tmp_path, decoding):
@@ -170,10 +203,36 @@ def test_decoders_are_confined(tmp_path, decoding, film, stream, greys):
         assert decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
         assert decoder.rlimit(psutil.RLIMIT_CORE) == (0, 0)
         assert decoder.rlimit(psutil.RLIMIT_NOFILE)[1] <= 256
+        if may_filter():
+            assert "\nSeccomp:\t2\n" in Path(f"/proc/{decoder.pid}/status").read_text()
         ours, theirs = (Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in (os.getpid(), decoder.pid))
         if os.geteuid() == 0 and _may_leave_network():
             assert ours != theirs
         list(media.frames(1))
+
+
+def test_without_the_library_of_filters_files_are_read_and_the_log_says_so(
+    tmp_path, decoding, film, stream, greys, monkeypatch, caplog
+):
+    """A library of that name that cannot be loaded comes first."""
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "libseccomp.so.2").touch()
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "libraries"))
+    path = film(tmp_path / "a.mp4", stream(frames=greys(30)))
+    for _ in range(2):
+        assert len(read(decoding.open, path)[3]) == 4
+    assert [record.levelname for record in caplog.records if "system calls" in record.message] == ["WARNING"]
+
+
+def may_filter() -> bool:
+    """Whether a process may have a filter of system calls here: some containers forbid it."""
+    probe = (
+        "import ctypes; from deepfakestream.host.system_calls import *\n"
+        "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
+        "f = system_call_filter(); print(f is not None and apply_filter(f))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=300)
+    return done.stdout.strip() == "True"
 
 
 def _may_leave_network() -> bool:
@@ -186,50 +245,10 @@ def _may_leave_network() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-# ---- small files made to cost much -----------------------------------------------------------------------
-
-
-def jpeg_of_scans(path, count):
-    Image.new("L", (6320, 6320), 7).save(path, progressive=True)
-    data = path.read_bytes()
-    last = data[data.rindex(b"\xff\xda") : -2]
-    path.write_bytes(data[:-2] + last * count + data[-2:])
-
-
-def gif_of_dots(path, count):
-    head = b"GIF89a" + struct.pack("<HH", 6000, 6000) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
-    dot = b"\x21\xf9\x04\x08\x01\0\0\0\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
-    path.write_bytes(head + dot * count + b";")
-
-
-def png_of_chunks(path, count):
-    Image.new("L", (8, 8)).save(path)
-    data = path.read_bytes()
-    chunk = struct.pack(">I", 0) + b"abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
-    path.write_bytes(data[:33] + chunk * count + data[33:])
-
-
-def png_that_unpacks(path):
-    """Forty megapixels of nothing, with sixteen bits a channel."""
-    rows = zlib.compress(bytes((1 + 6400 * 8) * 6240), 9)
-    head = struct.pack(">IIBBBBB", 6400, 6240, 16, 6, 0, 0, 0)
-    chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + b"".join(
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-            for name, content in chunks
-        )
-    )
-
-
 @pytest.mark.slow
 def test_crafted_files_are_answered_in_their_budget_and_memory(tmp_path, decoding, film, stream, greys):
     movie = film(tmp_path / "plain.mp4", stream(frames=greys(30)))
-    tables = bytearray(movie.read_bytes())
-    at = tables.index(b"stsz")
-    tables[at + 8 : at + 16] = struct.pack(">II", 1, 80_000_000)
-    (tmp_path / "samples.mp4").write_bytes(tables)
+    movie_of_samples(movie, tmp_path / "samples.mp4")
     jpeg_of_scans(tmp_path / "scans.jpg", 100_000 // 12)
     gif_of_dots(tmp_path / "dots.gif", 19_999)
     png_of_chunks(tmp_path / "chunks.png", 1_200_000)

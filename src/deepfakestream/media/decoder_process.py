@@ -27,6 +27,7 @@ from PIL import Image
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.host.confinement import Limits, leave_network, limit_process
 from deepfakestream.host.process_tree import end_with_parent
+from deepfakestream.host.system_calls import apply_filter, system_call_filter
 from deepfakestream.media.reader import Media, open_media
 from deepfakestream.media.types import MediaBudget
 
@@ -42,6 +43,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     leave_network()
     Image.init()
+    call_filter = system_call_filter()
     children: dict[int, tuple[int, int]] = {}
     poller = select.poll()
     poller.register(control, select.POLLIN)
@@ -54,7 +56,7 @@ def main() -> None:
                     return  # the kernel ends the children with us
                 pid = os.fork()
                 if pid == 0:
-                    _be_child(descriptors[0], request)
+                    _be_child(descriptors[0], request, call_filter)
                 os.close(descriptors[0])
                 ended = os.pidfd_open(pid)  # readable when the child has ended
                 children[ended] = pid, descriptors[1]
@@ -76,7 +78,7 @@ def main() -> None:
                 )
 
 
-def _be_child(frames: int, request: bytes) -> None:
+def _be_child(frames: int, request: bytes, call_filter: bytes | None) -> None:
     """Answer one request and end."""
     try:
         end_with_parent(signal.SIGKILL)
@@ -86,6 +88,7 @@ def _be_child(frames: int, request: bytes) -> None:
         task = json.loads(request)
         budget = MediaBudget(**task["budget"])
         limit_process(Limits(memory_mb=int(sys.argv[2]), cpu_s=math.ceil(budget.max_wall_s) + EXTRA_S))
+        _say(answer, {"filtered": call_filter is not None and apply_filter(call_filter)})
         _answer(answer, Path(task["path"]), budget)
     except BaseException:  # noqa: BLE001 - a child must never go on as its parent
         traceback.print_exc()

@@ -48,6 +48,7 @@ class IsolatedDecoding:
             memory_mb: the most addresses, in MiB, that reading one file may take.
         """
         self._memory_mb = memory_mb
+        self._has_warned = False
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,6 +72,12 @@ class IsolatedDecoding:
                 theirs.close()
                 os.close(their_status)
             source = _Source(path, budget, ours, status)
+            if not source.is_filtered and not self._has_warned:
+                self._has_warned = True
+                _LOG.warning(
+                    "files are read without a filter of system calls: libseccomp.so.2 is missing, or this "
+                    "container forbids filters; the other limits are in force"
+                )
             yield Media(path, source, source.record)
 
     def stop(self) -> None:
@@ -138,6 +145,7 @@ class _Source:
         self._received = bytearray()
         self.record = Record()
         self.info: MediaInfo
+        self.is_filtered = bool(self._line()["filtered"])
         self._message()
 
     def frames(self, num_frames: int) -> Iterator[Frame]:
@@ -161,13 +169,7 @@ class _Source:
 
     def _message(self) -> dict[str, Any]:
         """Return the next message, after taking over what it says about the file."""
-        while (end := self._received.find(b"\n")) < 0:
-            if len(self._received) > MAX_LINE_BYTES:
-                raise self._error(Reason.DECODER_CRASHED, "the program that read it does not answer")
-            chunk = bytearray(65_536)
-            self._received += chunk[: self._receive(memoryview(chunk))]
-        message: dict[str, Any] = json.loads(self._received[:end])
-        del self._received[: end + 1]
+        message = self._line()
         if message.get("error") == Reason.MEMORY_BUDGET:
             raise self._out_of_memory()
         if "error" in message:
@@ -177,6 +179,16 @@ class _Source:
         for each in message["notes"]:
             reason = Reason(each["reason"]) if each["reason"] else None
             self.record.add(NoteCode(each["code"]), each["text"], reason)
+        return message
+
+    def _line(self) -> dict[str, Any]:
+        while (end := self._received.find(b"\n")) < 0:
+            if len(self._received) > MAX_LINE_BYTES:
+                raise self._error(Reason.DECODER_CRASHED, "the program that read it does not answer")
+            chunk = bytearray(65_536)
+            self._received += chunk[: self._receive(memoryview(chunk))]
+        message: dict[str, Any] = json.loads(self._received[:end])
+        del self._received[: end + 1]
         return message
 
     def _receive(self, target: memoryview) -> int:
