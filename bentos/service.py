@@ -65,9 +65,16 @@ class DeepfakeStream:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_workspace() -> None:
-        """Refuse to start, in one sentence, where a worker would fail to."""
+        """Refuse to start, in one sentence, where a worker of BentoML would fail to.
+
+        A bento starts its workers for videos, too: DEEPFAKESTREAM_JOB_WORKERS, 1 by default.
+        """
         try:
             RUNTIME.check()
+            if BENTO_WORKSPACE.is_dir():
+                from deepfakestream.local.attached_workers import attach_workers
+
+                attach_workers(RUNTIME.settings)
         except DeepfakeStreamError as error:
             sys.exit(f"deepfakestream: {error}")
 

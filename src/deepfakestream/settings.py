@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         None, description="folder of the media of jobs, reached by every worker; default work/media"
     )
     job_workers: int = Field(
-        1, ge=0, description="worker processes that 'serve' and 'up' start next to the service"
+        1, ge=0, description="worker processes that 'serve', 'up' and a bento start next to the service"
     )
     decoding: Literal["isolated", "inline"] = Field(
         "isolated", description="isolated: the service reads each file in a process of its own (Linux)"

@@ -11,7 +11,7 @@ from deepfakestream.errors import Reason
 from deepfakestream.jobs.queue import WORKER_LOST
 from deepfakestream.service import problems
 from deepfakestream.service.app import create_app
-from deepfakestream.service.engines import DECODE_BUDGET_S
+from deepfakestream.service.engines import IMAGE_DECODE_S
 from deepfakestream.service.outcomes import to_problem
 from deepfakestream.service.runtime import SCAN_TIMEOUT_S, Runtime
 from deepfakestream.service.schemas import ProblemDocument
@@ -81,7 +81,7 @@ def test_every_path_is_listed() -> None:
 
 
 def test_the_limits_are_those_of_the_code() -> None:
-    assert f"{SCAN_TIMEOUT_S:.0f} s from there to the verdict, {DECODE_BUDGET_S:.0f} s of decoding" in API
+    assert f"{SCAN_TIMEOUT_S:.0f} s from there to the verdict, {IMAGE_DECODE_S:.0f} s of decoding" in API
 
 
 @pytest.mark.parametrize("reason", MEDIA_REASONS)

@@ -14,6 +14,7 @@ import pytest
 
 from deepfakestream.jobs.webhooks import sign, webhook_secret
 from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.service import runtime
 
 Starter = Callable[..., Any]
 Picture = Callable[[int], bytes]
@@ -129,6 +130,28 @@ def test_before_the_verdict_there_is_no_result(start_service: Starter, clip: byt
     assert int(response.headers["retry-after"]) >= 1
     state = service.client.get(f"/v1/analyses/{analysis_id}").json()
     assert (state["status"], state["progress"]["queue_position"]) == ("queued", 1)
+
+
+def test_a_video_that_no_worker_takes_does_not_wait_silently(
+    start_service: Starter, clip: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtime, "NO_WORKER_S", 0.5)
+    service = start_service(work=False)
+    response = service.post("/v1/videos", clip)
+    assert (response.status_code, response.headers["retry-after"]) == (202, "300")
+    progress = response.json()["progress"]
+    assert (progress["workers"], progress["eta_s"]) == (0, None)
+    for _ in range(1200):
+        if any("no worker runs" in record.message for record in caplog.records):
+            break
+        time.sleep(0.05)
+    time.sleep(2.5)
+    assert [record.levelname for record in caplog.records if "no worker" in record.message] == ["WARNING"]
+    service.runtime.stores.queue.register("one", "here")
+    response = service.client.get(f"/v1/analyses/{response.json()['id']}")
+    assert response.json()["progress"]["workers"] == 1
+    assert response.json()["progress"]["eta_s"] > 0
+    assert int(response.headers["retry-after"]) <= 60
 
 
 def test_cancel_and_delete(start_service: Starter, clip: bytes, tmp_path: Path) -> None:

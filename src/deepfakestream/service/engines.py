@@ -14,13 +14,20 @@ from deepfakestream.service.models import EngineFactory
 from deepfakestream.service.params import ServeParams
 from deepfakestream.settings import Settings
 
-DECODE_BUDGET_S = 60.0
+IMAGE_DECODE_S = 20.0
+"""Longest time that decoding an image may take: it holds a thread of the service, for which others wait."""
+VIDEO_DECODE_S = 60.0
 
 
-def media_budget(params: ServeParams) -> MediaBudget:
-    """Return what decoding one file may cost."""
+def media_budget(params: ServeParams, decode_s: float) -> MediaBudget:
+    """Return what decoding one file may cost.
+
+    Args:
+        params: section `serve`.
+        decode_s: longest time.
+    """
     return MediaBudget(
-        max_pixels=params.max_pixels, max_duration_s=params.max_duration_s, max_wall_s=DECODE_BUDGET_S
+        max_pixels=params.max_pixels, max_duration_s=params.max_duration_s, max_wall_s=decode_s
     )
 
 
@@ -32,13 +39,14 @@ def decoding_of(settings: Settings) -> IsolatedDecoding | None:
 
 
 def engine_factory(
-    settings: Settings, params: ServeParams, decoding: IsolatedDecoding | None
+    settings: Settings, budget: MediaBudget, operating_point: str, decoding: IsolatedDecoding | None
 ) -> EngineFactory:
     """Return what opens the engine of a model folder and version.
 
     Args:
         settings: of the workspace.
-        params: section `serve`.
+        budget: what decoding one file may cost.
+        operating_point: name of the thresholds.
         decoding: reads media; None: the process itself does.
     """
 
@@ -46,10 +54,10 @@ def engine_factory(
         return open_engine(
             directory,
             version,
-            operating_point=params.operating_point,
+            operating_point=operating_point,
             device=settings.device,
             detector_weights=settings.retinaface_r50_weights,
-            budget=media_budget(params),
+            budget=budget,
             opens=open_media if decoding is None else decoding.open,
             tower=tower_to_use(directory, settings.detector, settings.cache_dir),
         )

@@ -106,6 +106,20 @@ def show(
     )
 
 
+def retry_after(shown: Analysis, *, at_most_s: int) -> str:
+    """Return in how many seconds to ask again: by the estimate, or the longest time where no worker runs.
+
+    Args:
+        shown: an analysis that has not ended.
+        at_most_s: longest time.
+    """
+    progress = shown.progress
+    if progress is not None and progress.workers == 0:
+        return str(at_most_s)
+    eta_s = progress.eta_s if progress and progress.eta_s else 1.0
+    return str(max(1, min(at_most_s, round(eta_s))))
+
+
 def summary(analysis: jobs.Analysis) -> AnalysisResult:
     """Return the verdict of an analysis in short."""
     result = scan_result(analysis)
@@ -224,7 +238,7 @@ def _moment(seconds: float | None) -> datetime | None:
 
 def _progress(analysis: jobs.Analysis, queue: QueueState | None, position: int | None) -> Progress:
     eta_s = None
-    if queue is not None:
+    if queue is not None and queue.num_workers:
         eta_s = round(queue.seconds_each if position is None else queue.eta_s(position), 1)
     return Progress(
         stage=analysis.stage,
@@ -232,6 +246,7 @@ def _progress(analysis: jobs.Analysis, queue: QueueState | None, position: int |
         frames_total=analysis.frames_total,
         queue_position=position,
         eta_s=eta_s,
+        workers=queue and queue.num_workers,
     )
 
 

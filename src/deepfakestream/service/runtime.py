@@ -29,7 +29,7 @@ from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy
 from deepfakestream.service.callers import AccessControl, Caller
 from deepfakestream.service.endpoints import IMAGES_PATH, READY_PATH, VIDEOS_PATH, endpoint_of
-from deepfakestream.service.engines import decoding_of, engine_factory
+from deepfakestream.service.engines import IMAGE_DECODE_S, decoding_of, engine_factory, media_budget
 from deepfakestream.service.housekeeping import Housekeeper
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
@@ -53,6 +53,8 @@ LOOK_FOR_CLIENT_S = 1.0
 """How often a request that waits looks whether its client still does."""
 MIN_FREE_BYTES = 512 << 20
 """Room on the disk of the media below which no upload is taken."""
+NO_WORKER_S = 30.0
+"""Time that videos wait without any worker before the log says so."""
 _MULTIPART_BYTES = 4096
 """Room for the multipart headers around a file of the largest size."""
 _FIRST_GUESS_S = 0.5
@@ -88,6 +90,7 @@ class Runtime:
         self.scan_timeout_s = scan_timeout_s
         self.places = WorkPlaces()
         self._scans = RunningScans()
+        self._no_worker_since: float | None = None
         self._mean_s = _FIRST_GUESS_S
 
     @cached_property
@@ -112,7 +115,12 @@ class Runtime:
     @cached_property
     def provider(self) -> ModelProvider:
         """Keeps the champion loaded."""
-        factory = self._given_factory or engine_factory(self.settings, self.params, self._decoding)
+        factory = self._given_factory or engine_factory(
+            self.settings,
+            media_budget(self.params, IMAGE_DECODE_S),
+            self.params.operating_point,
+            self._decoding,
+        )
         alerter = open_alerter(self.settings, sends=False)
         return ModelProvider(self._make_source(self.settings), factory, self.metrics, alerter)
 
@@ -380,6 +388,17 @@ class Runtime:
         self.metrics.work("video", queue.running_s, budget_s=self.params.job_timeout_s + START_TIMEOUT_S)
         self.metrics.work("image", self._scans.seconds, budget_s=self.scan_timeout_s)
         self.metrics.ready(ready=self.not_ready is None)
+        if not queue.num_queued or queue.num_workers:
+            self._no_worker_since = None
+        elif self._no_worker_since is None:
+            self._no_worker_since = time.monotonic()
+        elif time.monotonic() - self._no_worker_since >= NO_WORKER_S:
+            self._no_worker_since = float("inf")  # once is enough
+            _LOG.warning(
+                "%d videos wait and no worker runs: start one with 'deepfakestream work' in %s",
+                queue.num_queued,
+                self.settings.workspace.absolute(),
+            )
 
     def _check_quota(self, caller: Caller, kind: MediaKind) -> None:
         key = caller.key

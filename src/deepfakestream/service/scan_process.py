@@ -28,7 +28,7 @@ from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.scanning.engine import ScanEngine
 from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.sections import read_section
-from deepfakestream.service.engines import decoding_of, engine_factory, media_budget
+from deepfakestream.service.engines import VIDEO_DECODE_S, decoding_of, engine_factory, media_budget
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelChoice, ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
@@ -174,11 +174,12 @@ def main() -> None:
     settings = load_settings()
     params = read_section(settings.params_file, "serve", ServeParams)
     decoding = decoding_of(settings)
+    budget = media_budget(params, VIDEO_DECODE_S)
     process = ScanProcess(
         RegistrySource(settings),
-        engine_factory(settings, params, decoding),
+        engine_factory(settings, budget, params.operating_point, decoding),
         poll_s=settings.model_poll_s,
-        budget=media_budget(params),
+        budget=budget,
         opens=open_media if decoding is None else decoding.open,
         say=say,
     )

@@ -134,7 +134,12 @@ class Progress(Frozen):
         description="frames that will be searched at most; null before it begins"
     )
     queue_position: int | None = Field(description="place in the queue, from 1; null once it runs")
-    eta_s: float | None = Field(description="estimated seconds to the verdict, by the queue and past videos")
+    eta_s: float | None = Field(
+        description="estimated seconds to the verdict, by the queue and past videos; null without workers"
+    )
+    workers: int | None = Field(
+        description="workers that take videos now; 0: none runs, and the video waits until one does"
+    )
 
 
 class AnalysisFailure(Frozen):

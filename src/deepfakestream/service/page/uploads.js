@@ -51,6 +51,9 @@ function changed(item) {
 
 /** Return what an analysis that has not ended does, in words. */
 export function progressText(progress) {
+  if (progress.queue_position && progress.workers === 0) {
+    return `Waits: no worker runs now, so nobody takes videos (place ${progress.queue_position} in the queue)`;
+  }
   if (progress.queue_position) {
     const wait = progress.eta_s ? `, about ${Math.ceil(progress.eta_s)} s to the verdict` : "";
     return `Waits for a worker: place ${progress.queue_position} in the queue${wait}`;

@@ -20,7 +20,7 @@ from deepfakestream.service import problems
 from deepfakestream.service.callers import Caller
 from deepfakestream.service.openapi import failures
 from deepfakestream.service.outcomes import to_problem
-from deepfakestream.service.presentation import frame_faces, show, summary, track_list
+from deepfakestream.service.presentation import frame_faces, retry_after, show, summary, track_list
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.runtime import Runtime
 from deepfakestream.service.schemas import Analysis, AnalysisPage, AnalysisResult, FramePage, TrackList
@@ -131,8 +131,7 @@ def _add_one(routes: APIRouter, runtime: Runtime) -> None:
         state = await asyncio.to_thread(runtime.stores.queue.state)
         position = await asyncio.to_thread(runtime.stores.queue.position, analysis_id)
         shown = show(found, queue=state, position=position)
-        eta_s = shown.progress.eta_s if shown.progress and shown.progress.eta_s else 1.0
-        response.headers["Retry-After"] = str(max(1, min(60, round(eta_s))))
+        response.headers["Retry-After"] = retry_after(shown, at_most_s=60)
         return shown
 
     @routes.post("/{analysis_id}/cancel", operation_id="cancel_analysis", responses=failures(404))

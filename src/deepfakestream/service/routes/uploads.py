@@ -18,7 +18,7 @@ from deepfakestream.service.callers import Caller
 from deepfakestream.service.endpoints import IMAGES_PATH, VIDEOS_PATH
 from deepfakestream.service.openapi import failures, upload_body
 from deepfakestream.service.places import WorkPlace
-from deepfakestream.service.presentation import analysis_path, show
+from deepfakestream.service.presentation import analysis_path, retry_after, show
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.runtime import Runtime
 from deepfakestream.service.schemas import Analysis, Prediction, Priority
@@ -251,6 +251,5 @@ async def _accepted(runtime: Runtime, request: Request, analysis_id: str, wait_s
     state = await asyncio.to_thread(stores.queue.state)
     position = await asyncio.to_thread(stores.queue.position, analysis_id)
     shown = show(analysis, queue=state, position=position)
-    eta_s = shown.progress.eta_s if shown.progress and shown.progress.eta_s else 1.0
-    headers["Retry-After"] = str(max(1, min(300, round(eta_s))))
+    headers["Retry-After"] = retry_after(shown, at_most_s=300)
     return Response(shown.model_dump_json(), status_code=202, media_type="application/json", headers=headers)
