@@ -19,7 +19,7 @@ from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.half_graph import HALF, single_precision_graph
 from deepfakestream.model.network import DetectorNetwork
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scorer import BATCH_SIZE, open_scorer
+from deepfakestream.model.scorer import CPU_BATCH_SIZE, open_scorer
 from deepfakestream.model.spec import SPEC_FILE, DetectorSpec, read_spec
 
 SIZE_PX = 64
@@ -162,7 +162,7 @@ class TestScorer:
 
     def test_company_does_not_change_a_score(self, model_dir: Path) -> None:
         scorer = open_scorer(model_dir, device="cpu")
-        crops = _crops(2 * BATCH_SIZE + 1)
+        crops = _crops(2 * CPU_BATCH_SIZE + 1)
         together = scorer.logits(crops)
         alone = np.concatenate([scorer.logits(crop[None]) for crop in crops])
         np.testing.assert_allclose(together, alone, atol=1e-5)

@@ -184,13 +184,17 @@ class StubEngine:
 class StubScanner:
     """Does a worker's tasks in its own thread, with the stand-in of the model."""
 
-    def __init__(self, engine: StubEngine) -> None:
+    def __init__(self, engine: StubEngine, hold_maps: threading.Event) -> None:
         self._engine = engine
+        self._hold_maps = hold_maps
+        self.is_drawing = threading.Event()
 
     def run(self, task: dict[str, Any], *, timeout_s: float, keep: Callable[..., bool]) -> dict[str, Any]:
         if not keep(TaskProgress("extract", 2, 6)):
             raise TaskDropped
         if task["task"] == "explain":
+            self.is_drawing.set()
+            assert self._hold_maps.wait(timeout=120)
             return self._explain(Path(task["folder"]), task["version"], task["face"])
         if Path(task["path"]).read_bytes().endswith(b"breaks"):
             raise ScannerLost
@@ -266,6 +270,8 @@ class Service:
     registry: CollectorRegistry
     hold: threading.Event
     hold_clips: threading.Event
+    hold_maps: threading.Event
+    drawer: StubScanner
     worker: Worker
 
     def post(self, route: str, content: bytes, **options: Any) -> Any:
@@ -326,9 +332,10 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             params = params.replace(line, f"  {name}: {value}")
         (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
         source = source or FakeSource(folder=tmp_path)
-        registry, hold, hold_clips = CollectorRegistry(), threading.Event(), threading.Event()
-        hold.set()
-        hold_clips.set()
+        registry = CollectorRegistry()
+        hold, hold_clips, hold_maps = (threading.Event() for _ in range(3))
+        for event in (hold, hold_clips, hold_maps):
+            event.set()
         runtime = Runtime(
             settings=lambda: Settings(workspace=tmp_path, model_poll_s=3600.0, **(settings or {})),
             source=lambda _: source,
@@ -342,16 +349,18 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         clients.append(client)
         if wait:
             wait_until(lambda: runtime.not_ready is None)
+        drawer = StubScanner(StubEngine("3", hold, hold_clips), hold_maps)
         worker = Worker(
             runtime.stores,
-            StubScanner(StubEngine("3", hold, hold_clips)),  # type: ignore[arg-type]
+            StubScanner(StubEngine("3", hold, hold_clips), hold_maps),  # type: ignore[arg-type]
+            drawer,  # type: ignore[arg-type]
             job_timeout_s=20.0,
             allow_private_webhooks=True,
         )
         if work:
             workers.append((worker, threading.Thread(target=worker.run)))
             workers[-1][1].start()
-        return Service(client, runtime, source, registry, hold, hold_clips, worker)
+        return Service(client, runtime, source, registry, hold, hold_clips, hold_maps, drawer, worker)
 
     yield start
     for worker, thread in workers:

@@ -186,6 +186,18 @@ def test_heat_maps_are_drawn_when_they_are_asked_for(start_service: Starter, cli
     assert service.client.get(f"/v1/analyses/{done['id']}/report.pdf").content.startswith(b"%PDF-")
 
 
+def test_no_video_waits_for_heat_maps(start_service: Starter, clip: bytes) -> None:
+    service = start_service()
+    done = service.finished("/v1/videos", clip)
+    service.hold_maps.clear()
+    assert service.client.get(f"/v1/analyses/{done['id']}/heatmaps/1.png").status_code == 202
+    assert service.drawer.is_drawing.wait(timeout=120)
+    assert service.finished("/v1/videos", clip)["status"] == "succeeded"
+    assert service.client.get(f"/v1/analyses/{done['id']}").json()["heatmaps"] == "queued"
+    service.hold_maps.set()
+    assert service.wait_for(done["id"], heatmaps=True)["heatmaps"] == "ready"
+
+
 def test_heat_maps_may_be_ordered_with_the_video(
     start_service: Starter, clip: bytes, picture: Picture
 ) -> None:

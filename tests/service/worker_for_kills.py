@@ -40,7 +40,7 @@ def main() -> None:
 
     scan = [sys.executable, str(Path(__file__).with_name("scanner_for_kills.py")), marks, stop_in]
     worker: Any = Worker(
-        stores, Scanner(scan), job_timeout_s=60, allow_private_webhooks=True, on_state=on_state
+        stores, Scanner(scan), Scanner(scan), job_timeout_s=60, allow_private_webhooks=True, on_state=on_state
     )
     worker.run()
 

@@ -18,7 +18,7 @@ FaceKey = tuple[int, int]
 PRIORITIES: dict[str, int] = {"live": 0, "batch": 10}
 """Order of the queue: a person waits for `live`, nobody for `batch`. Lower is taken first."""
 HEATMAP_PRIORITY = 5
-"""Heat maps take a worker minutes: after the videos that a person waits for, before the others."""
+"""Of heat maps, which a worker draws next to its scans, in the order in which they were asked for."""
 FINAL: tuple[Status, ...] = ("succeeded", "failed", "canceled", "expired")
 LOCAL_OWNER = "local"
 """Owner of everything where the service asks for no key."""

@@ -1,7 +1,8 @@
-"""The process that reads media for a worker: `python -m deepfakestream.service.scan_process`.
+"""The process that reads media for a worker: `python -m deepfakestream.service.scan_process [background]`.
 
 It gets one task a line on standard input and answers with lines on standard output, in JSON: whatever a file
-does to this process, its worker reads nothing from it but text. It ends with its worker.
+does to this process, its worker reads nothing from it but text. It ends with its worker. In the background
+it takes what the scans of this machine leave of the processor.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from deepfakestream.service.prediction import UPLOAD_NAME
 from deepfakestream.settings import load_settings
 
 NUM_HEATMAPS = 3
+BACKGROUND_NICENESS = 10
+"""A tenth of the processor where others want it, all of it where none does."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -160,6 +163,8 @@ class ScanProcess:
 def main() -> None:
     """Answer tasks until standard input ends."""
     end_with_parent(signal.SIGKILL)
+    if sys.argv[1:] == ["background"]:
+        os.nice(BACKGROUND_NICENESS)
     # Ctrl-C in a terminal reaches us, too; our worker tells us when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Standard output is for our lines alone; what libraries print goes to standard error.

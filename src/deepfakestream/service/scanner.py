@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "deepfakestream.service.scan_process")
+BACKGROUND_COMMAND = (*COMMAND, "background")
+"""The same, where everything else goes first."""
 START_TIMEOUT_S = 180.0
 """Longest time that loading a model may take."""
 TICK_S = 5.0

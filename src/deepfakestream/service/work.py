@@ -9,7 +9,7 @@ from types import FrameType
 
 from deepfakestream.sections import read_section
 from deepfakestream.service.params import ServeParams
-from deepfakestream.service.scanner import Scanner
+from deepfakestream.service.scanner import BACKGROUND_COMMAND, Scanner
 from deepfakestream.service.stores import open_stores
 from deepfakestream.service.worker import Worker
 from deepfakestream.settings import Settings
@@ -33,6 +33,7 @@ def work(settings: Settings) -> None:
     worker = Worker(
         stores,
         Scanner(),
+        Scanner(BACKGROUND_COMMAND),
         job_timeout_s=params.job_timeout_s,
         allow_private_webhooks=settings.webhook_private,
     )

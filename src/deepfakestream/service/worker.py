@@ -2,6 +2,9 @@
 
 The worker itself reads no media, so nothing in a file can end it. It keeps the lease of its job alive, ends
 the process where a job is canceled or takes too long, and sends webhooks on the side.
+
+It scans one video at a time. Heat maps take minutes, so they have a thread and a process of their own, which
+yields the processor to scans: no video waits for them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any
 from deepfakestream.errors import DeepfakeStreamError, Reason, ServerError
 from deepfakestream.host.process_place import is_running, place, process_name
 from deepfakestream.jobs.queue import ALIVE_S, LEASE_S
-from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Verdict
+from deepfakestream.jobs.types import Explanation, Failure, Job, Outcome, Task, Verdict
 from deepfakestream.jobs.webhooks import Courier
 from deepfakestream.scanning.result import ScanResult
 from deepfakestream.service import problems
@@ -34,6 +37,8 @@ MAX_CRASHES = 2
 RETRY_S = 3.0
 """Wait before a process that could not start is started again."""
 WEBHOOKS_EVERY_S = 1.0
+KEEP_S = 60.0
+"""How long the process that draws heat maps stays without work; PyTorch and a model take a gigabyte."""
 HEATMAP_TIMES = 4
 """How many times as long as a scan the heat maps of a file may take: each map is tested against chance."""
 _LOG = logging.getLogger(__name__)
@@ -53,6 +58,7 @@ class Worker:
         self,
         stores: Stores,
         scanner: Scanner,
+        drawer: Scanner,
         *,
         job_timeout_s: float,
         allow_private_webhooks: bool = False,
@@ -62,14 +68,15 @@ class Worker:
 
         Args:
             stores: the job store and the media.
-            scanner: reads the media.
+            scanner: scans media.
+            drawer: the same for heat maps.
             job_timeout_s: longest time for a job.
             allow_private_webhooks: whether webhooks may go to private addresses.
             on_state: is called when a job is taken (`taken`) and before its outcome is written (`finishing`).
         """
         self.name = process_name()
         self._stores = stores
-        self._scanner = scanner
+        self._scanners: dict[Task, Scanner] = {"scan": scanner, "explain": drawer}
         self._job_timeout_s = job_timeout_s
         self._courier = Courier(stores.database, allow_private=allow_private_webhooks)
         self._on_state = on_state
@@ -82,32 +89,47 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop` is called. A store that is away is waited for."""
-        webhooks = threading.Thread(target=self._send_webhooks, name="webhooks", daemon=True)
-        webhooks.start()
-        greeted = False
+        threads = [
+            threading.Thread(target=self._send_webhooks, name="webhooks", daemon=True),
+            threading.Thread(target=self._work, args=("explain",), name="heat maps", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         try:
+            self._work("scan")
+        finally:
+            for thread in threads:
+                thread.join(timeout=30.0)
+            try:
+                self._stores.queue.sign_off(self.name)
+            except ServerError as error:
+                _LOG.warning("%s; the job will be taken over when its lease ends", error)
+
+    def _work(self, task: Task) -> None:
+        """Do jobs of a kind until the worker ends; what is no fault of a job ends the worker."""
+        scanner, idle_since = self._scanners[task], time.monotonic()
+        try:
+            greeted = task != "scan"
             while not self._stop.is_set():
                 try:
                     if not greeted:
                         self._take_over()
                         greeted = True
                     self._seen()
-                    job = self._stores.queue.claim(self.name)
-                    if job is None:
-                        self._stop.wait(IDLE_S)
-                    else:
+                    job = self._stores.queue.claim(self.name, (task,))
+                    if job is not None:
                         self._do(job)
+                        idle_since = time.monotonic()
+                        continue
+                    if task == "explain" and time.monotonic() - idle_since > KEEP_S:
+                        scanner.stop()
+                    self._stop.wait(IDLE_S)
                 except ServerError as error:
                     _LOG.warning("%s; tried again in %g s", error, STORE_AWAY_S)
                     self._stop.wait(STORE_AWAY_S)
         finally:
-            self._scanner.stop()
+            scanner.stop()
             self._stop.set()
-            webhooks.join(timeout=30.0)
-            try:
-                self._stores.queue.sign_off(self.name)
-            except ServerError as error:
-                _LOG.warning("%s; the job will be taken over when its lease ends", error)
 
     def _take_over(self) -> None:
         """Give back at once what workers held that were killed here, before their leases end."""
@@ -207,7 +229,7 @@ class Worker:
             analysis = self._stores.analyses.get(job.analysis_id)
             task |= {"version": analysis.model_version if analysis else None, "face": job.face}
         timeout_s = self._job_timeout_s * (HEATMAP_TIMES if job.task == "explain" else 1)
-        message = self._scanner.run(task, timeout_s=timeout_s, keep=keep)
+        message = self._scanners[job.task].run(task, timeout_s=timeout_s, keep=keep)
         if "answer" not in message:
             return _Answer(outcome=_failure(message, job))
         answer = message["answer"]
