@@ -31,9 +31,9 @@ from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.signals import stopped_by_signals
 from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.alerter import Alerter
+from deepfakestream.monitoring.drift_report import SIGN
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.silence import NUM_INTERVALS, silent_since
-from deepfakestream.pipeline.drift import SIGN
 from deepfakestream.pipeline.retrain import FAILED
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings

@@ -175,6 +175,11 @@ class Settings(BaseSettings):
         return self.media_dir or self.work_dir / "media"
 
     @property
+    def drift_report_file(self) -> Path:
+        """What the newest drift check found."""
+        return self.artifacts_dir / "drift" / "drift.json"
+
+    @property
     def drift_history_dir(self) -> Path:
         """Every drift check, as a workspace of Evidently."""
         return self.work_dir / "evidently"

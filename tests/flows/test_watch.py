@@ -12,8 +12,8 @@ from prefect.states import Completed, Crashed, Failed, Running
 
 from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.alerter import Alerter
+from deepfakestream.monitoring.drift_report import SIGN
 from deepfakestream.monitoring.params import DriftParams
-from deepfakestream.pipeline.drift import SIGN
 from deepfakestream.settings import Settings
 from flows.drift import drift
 from flows.retrain import retrain

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
+from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.local.catalogue import FLOWS_READY, SERVICE, evidently_server
+from deepfakestream.service.loop_metrics import LoopMetrics
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.settings import Settings
 from deepfakestream.telemetry import SWITCHES
@@ -18,21 +22,41 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 RULES: dict[str, Any] = yaml.safe_load((INFRA / "prometheus" / "alerts.yml").read_text())
-BOARD: dict[str, Any] = json.loads((INFRA / "grafana" / "dashboards" / "service.json").read_text())
+BOARDS: list[dict[str, Any]] = [
+    json.loads(path.read_text()) for path in sorted((INFRA / "grafana" / "dashboards").glob("*.json"))
+]
 METRIC = re.compile(r"\b(?:deepfakestream|bentoml)_\w+")
+
+
+@cache
+def registered() -> CollectorRegistry:
+    """Everything that `/metrics` has a name for."""
+    registry = CollectorRegistry()
+    ServiceMetrics(registry)
+    with TemporaryDirectory() as folder:
+        database = open_job_store(f"sqlite:///{folder}/jobs.db")
+        loop = LoopMetrics(Settings(workspace=Path(folder)), lambda: database, clock=lambda: 0.0)
+        assert list(loop.collect())  # reads the labels, for good
+        database.close()
+    registry.register(loop)
+    return registry
 
 
 def families() -> set[str]:
     """Names that a query may use: every family, with the suffixes of its kind."""
-    registry = CollectorRegistry()
-    ServiceMetrics(registry)
+    registry = registered()
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
     return {family.name + suffix for family in registry.collect() for suffix in suffixes[family.type]}
 
 
 def expressions() -> list[tuple[str, str]]:
     rules = [(rule["alert"], rule["expr"]) for group in RULES["groups"] for rule in group["rules"]]
-    panels = [(panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]]
+    panels = [
+        (panel["title"], target["expr"])
+        for board in BOARDS
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
     return rules + panels
 
 
@@ -55,8 +79,7 @@ def test_every_alert_has_its_section_in_the_runbook():
 
 def test_every_metric_is_in_the_document():
     document = (ROOT / "docs" / "MONITORING.md").read_text()
-    registry = CollectorRegistry()
-    ServiceMetrics(registry)
+    registry = registered()
     names = set(re.findall(r"# TYPE (\w+)", generate_latest(registry).decode()))
     # In BentoML's workers prometheus_client leaves out when a counter began.
     served = {name for name in names if not name.endswith("_created")}

@@ -60,6 +60,21 @@ def read_feedback(database: Database, prediction_id: str) -> list[Feedback]:
         return [Feedback(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - a public name
 
 
+def read_labels(database: Database) -> dict[str, Label]:
+    """Return the true label of each prediction that has one; where sources disagree, it has none.
+
+    Args:
+        database: the job store.
+    """
+    query = (
+        sa.select(FEEDBACK.c.prediction_id, sa.func.min(FEEDBACK.c.label).label("label"))
+        .group_by(FEEDBACK.c.prediction_id)
+        .having(sa.func.min(FEEDBACK.c.label) == sa.func.max(FEEDBACK.c.label))
+    )
+    with database.reading() as connection:
+        return {row.prediction_id: row.label for row in connection.execute(query)}
+
+
 def _of(connection: sa.Connection, feedback: Feedback) -> Feedback | None:
     row = connection.execute(
         sa.select(FEEDBACK).where(

@@ -115,6 +115,7 @@ def evidently_server(settings: Settings) -> ServerSpec:
             *("uvicorn", "--factory", "deepfakestream.local.drift_pages:create_app", "--host", settings.host),
             *("--port", str(settings.evidently_port), "--log-level", "warning", "--no-access-log"),
         ),
+        needs=("mlflow", "prefect"),  # only so that its start, 5 s of a core, does not delay theirs
         port=settings.evidently_port,
         port_setting="DEEPFAKESTREAM_EVIDENTLY_PORT",
         ready_url=f"{settings.evidently_url}/api/version",

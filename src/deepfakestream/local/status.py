@@ -8,8 +8,8 @@ from deepfakestream.host.text_table import text_table
 from deepfakestream.local.pages import pages
 from deepfakestream.local.running_record import RunningRecord, is_up, read_record
 from deepfakestream.monitoring.alert_book import AlertBook
+from deepfakestream.monitoring.drift_report import SIGN
 from deepfakestream.monitoring.governor import RetrainGovernor
-from deepfakestream.pipeline.drift import SIGN
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.text_table import markdown_table
 
 Status = Literal["ok", "drift", "too_few", "no_champion"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+SIGN = "drift"
+"""Name of the sign of life that a completed check leaves."""
 
 
 class ColumnDrift(Frozen):

@@ -275,6 +275,22 @@ class RetrainGovernor:
             )
             return int(connection.execute(query).fetchone()[0])
 
+    def newest_by_outcome(self, now: datetime) -> dict[str, datetime]:
+        """Return when the newest claim of each outcome ended; `running`: when the running one began.
+
+        A claim whose lease has run out counts as failed.
+
+        Args:
+            now: moment, in UTC.
+        """
+        with self._store.connection() as connection:
+            rows = connection.execute(
+                "SELECT COALESCE(outcome, CASE WHEN expires_at > ? THEN 'running' ELSE 'failed' END), "
+                "MAX(COALESCE(finished_at, claimed_at)) FROM claims GROUP BY 1",
+                (as_text(now),),
+            )
+            return {str(outcome): datetime.fromisoformat(at) for outcome, at in rows}
+
     def describe_last(self) -> str:
         """Return, in a line, when the last retraining began, why, and what came of it."""
         with self._store.connection() as connection:

@@ -7,6 +7,7 @@ current window of the drift check and the first link of a verdict's lineage (pre
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS predictions (
 );
 CREATE INDEX IF NOT EXISTS predictions_by_version ON predictions (model_version, sequence);
 """
+_IDS_A_QUERY = 500
 _WITH_CLIENT = "ALTER TABLE predictions ADD COLUMN client TEXT"
 _COLUMNS = (
     "prediction_id", "created_at", "channel", "media_sha256", "kind", "verdict", "p_fake", "reasons",
@@ -122,6 +124,23 @@ class PredictionLog:
             return None
         found: dict[str, Any] = dict(zip(columns, row, strict=True))
         return found | {"reasons": json.loads(found["reasons"])}
+
+    def verdicts(self, prediction_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return model version and verdict of each of these predictions that the log has.
+
+        Args:
+            prediction_ids: the ids that callers were given.
+        """
+        found: dict[str, tuple[str, str]] = {}
+        with self._file.connection() as connection:
+            for start in range(0, len(prediction_ids), _IDS_A_QUERY):
+                some = prediction_ids[start : start + _IDS_A_QUERY]
+                marks = ", ".join("?" for _ in some)
+                columns = "prediction_id, model_version, verdict"
+                query = f"SELECT {columns} FROM predictions WHERE prediction_id IN ({marks})"  # noqa: S608 - marks
+                rows = connection.execute(query, some)
+                found |= {prediction_id: (version, verdict) for prediction_id, version, verdict in rows}
+        return found
 
     def count(self) -> int:
         """Return how many predictions the log holds."""

@@ -15,7 +15,7 @@ from deepfakestream.host.locks import in_turn
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.alerter import Alerter
 from deepfakestream.monitoring.drift import check
-from deepfakestream.monitoring.drift_report import DriftReport
+from deepfakestream.monitoring.drift_report import SIGN, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import PredictionLog
@@ -23,8 +23,6 @@ from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store, open_alerter
 
-SIGN = "drift"
-"""Name of the sign of life that a completed check leaves."""
 LOCK_FILE = "drift.lock"
 """In `work/`: held during a check, and while the history of checks is opened."""
 _KIND = "drift.confirmed"

@@ -31,6 +31,7 @@ from deepfakestream.service.callers import AccessControl, Caller
 from deepfakestream.service.endpoints import IMAGES_PATH, READY_PATH, VIDEOS_PATH, endpoint_of
 from deepfakestream.service.engines import IMAGE_DECODE_S, decoding_of, engine_factory, media_budget
 from deepfakestream.service.housekeeping import Housekeeper
+from deepfakestream.service.loop_metrics import LoopMetrics
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.model_source import ModelSource, RegistrySource
 from deepfakestream.service.models import EngineFactory, ModelProvider
@@ -107,6 +108,11 @@ class Runtime:
     def metrics(self) -> ServiceMetrics:
         """The service's own metrics."""
         return self._make_metrics()
+
+    @cached_property
+    def loop(self) -> LoopMetrics:
+        """The state of drift, retraining and labels."""
+        return LoopMetrics(self.settings, lambda: self.stores.database)
 
     @cached_property
     def _decoding(self) -> IsolatedDecoding | None:

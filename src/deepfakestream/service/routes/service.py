@@ -59,7 +59,11 @@ def metrics_router(runtime: Runtime) -> APIRouter:
     )
     async def get_metrics() -> Response:
         """Return the numbers of the service for Prometheus; with keys, it takes the scope `metrics`."""
-        return Response(await asyncio.to_thread(runtime.metrics.render), media_type=CONTENT_TYPE_LATEST)
+
+        def render() -> bytes:
+            return runtime.metrics.render() + runtime.loop.render()
+
+        return Response(await asyncio.to_thread(render), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
