@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.events import emit_event
 
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.pipeline import drift as step
+from flows.run_page import outcome, run_name
 from flows.workspace import workspace
 
 DRIFT_EVENT = "deepfakestream.drift.confirmed"
@@ -44,12 +45,12 @@ def announce(report: DriftReport, model: str) -> None:
     )
 
 
-@flow(name="drift")
-def drift() -> str:
+@flow(name="drift", flow_run_name=run_name)
+def drift() -> State[str]:
     """Check once; every check that finds drift says so, the governor decides what that is worth."""
     report = check()
     get_run_logger().info(report.describe())
     publish(report)
     if report.status == "drift":
         announce(report, workspace()[1].registered_model)
-    return report.status
+    return outcome(report.status, report.reason, result=report.status)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.events import emit_event
 
 from deepfakestream.pipeline import ingest as step
+from flows.run_page import outcome, run_name
 from flows.workspace import workspace
 
 DATA_EVENT = "deepfakestream.data.ingested"
@@ -31,13 +32,14 @@ def announce(num_added: int, source: str) -> None:
     )
 
 
-@flow(name="ingest")
+@flow(name="ingest", flow_run_name=run_name)
 def ingest(
     source: str, layout: str | None = None, name: str | None = None, licence: str = "not stated"
-) -> str:
+) -> State[str]:
     """Ingest a folder, manifest or tar shards that this machine can read."""
     num_added, summary = take_in(source, step.IngestRequest(layout=layout, name=name, licence=licence))
     get_run_logger().info(summary)
     if num_added:
         announce(num_added, source)
-    return summary
+    word = f"{num_added} new" if num_added else "nothing new"
+    return outcome(word, summary, result=summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import State, flow, get_run_logger, task
@@ -11,6 +12,7 @@ from deepfakestream.monitoring.governor import RetrainOutcome
 from deepfakestream.pipeline.retrain import promote_if_better
 from deepfakestream.pipeline.stages import STAGES, reproduce
 from deepfakestream.pipeline.trigger import Trigger
+from flows.run_page import outcome, publish_decision, run_name
 from flows.started import is_scheduled, started
 from flows.workspace import workspace
 
@@ -19,7 +21,7 @@ from flows.workspace import workspace
 def run_stage(stage: str, trigger: Trigger) -> bool:
     """Run one stage of dvc.yaml where it is out of date."""
     _, settings = workspace()
-    return reproduce(settings, stage, trigger)
+    return reproduce(settings, stage, trigger, listener=get_run_logger().info)
 
 
 def registry_is_away(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -34,12 +36,14 @@ def promote() -> tuple[RetrainOutcome, str]:
     return promote_if_better(settings)
 
 
-@flow(name="train")
-def train() -> str:
+@flow(name="train", flow_run_name=run_name)
+def train() -> State[str]:
     """Extract, validate, train, evaluate, promote."""
+    begun = datetime.now(UTC)
     trigger = started(Trigger(occasion="schedule" if is_scheduled() else "manual"))
     for stage in STAGES:
         run_stage(stage, trigger)
-    _, summary = promote()
+    word, summary = promote()
     get_run_logger().info(summary)
-    return summary
+    publish_decision(begun)
+    return outcome(word, summary, result=summary)

@@ -65,7 +65,10 @@ class Stages:
         monkeypatch.setattr("flows.train.promote_if_better", self._promote)
         monkeypatch.setattr("deepfakestream.pipeline.retrain.champion_version", lambda _store: "3")
 
-    def _run(self, _settings: Settings, stage: str, trigger: Trigger) -> bool:
+    def _run(
+        self, _settings: Settings, stage: str, trigger: Trigger, *, listener: Callable[[str], None]
+    ) -> bool:
+        listener(f"{stage}: 100% of the work")
         self.done.append(stage)
         self.triggers.append(trigger)
         return True
@@ -97,6 +100,26 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def newest_run(api: str, flow: str) -> dict[str, Any]:
+    query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1}
+    return dict(post(api, "flow_runs/filter", query)[0])
+
+
+def shown(api: str, flow: str) -> tuple[str, str, list[str], str]:
+    """Name, state's name, tags and the state's message of a flow's newest run."""
+    run = newest_run(api, flow)
+    return run["name"], run["state"]["name"], run["tags"], run["state"]["message"]
+
+
+def test_a_run_of_the_drift_check_says_what_it_found(found, prefect_server):
+    for status in ("ok", "drift", "too_few"):
+        found(report(status))
+        assert drift() == status
+        name, state, tags, message = shown(prefect_server, "drift")
+        assert name.startswith("drift: by hand, 20")
+        assert (state, tags, message) == ("Completed", [status], f"{status}: the score drifted")
+
+
 def test_a_quiet_check_publishes_and_announces_nothing(found, prefect_server):
     since = now()
     found(report("ok"))
@@ -122,9 +145,12 @@ def test_drift_is_published_and_announced(found, prefect_server, workspace, tmp_
     assert event["payload"]["report"]["columns"][0]["value"] == 0.9
 
 
-def test_train_runs_the_stages_and_asks_the_gate(stages):
+def test_train_runs_the_stages_and_asks_the_gate(stages, prefect_server):
     assert train() == "HOLD: not better"
     assert stages.done == [*STAGES, "promote"]
+    name, state, tags, message = shown(prefect_server, "train")
+    assert name.startswith("train: by hand, 20")
+    assert (state, tags, message) == ("Completed", ["held"], "held: HOLD: not better")
     (trigger,) = set(stages.triggers)
     assert (trigger.occasion, trigger.claim, bool(trigger.flow_run_id)) == ("manual", "", True)
 
@@ -136,9 +162,13 @@ def test_promotion_is_tried_again_while_the_registry_is_away(stages, monkeypatch
     assert stages.done == [*STAGES, "promote", "promote"]
 
 
-def test_a_refused_retraining_is_a_completed_run_that_says_why(stages, workspace):
-    assert "0 of the last 0 windows of version 3 drifted" in retrain(reason="test", occasion="drift")
+def test_a_refused_retraining_is_a_completed_run_that_says_why(stages, workspace, prefect_server):
+    reason = "drift: 6 of 11 columns drifted"
+    assert "0 of the last 0 windows of version 3 drifted" in retrain(reason=reason, occasion="drift")
     assert stages.done == []
+    name, state, tags, message = shown(prefect_server, "retrain")
+    assert (name, state, tags) == (f"retrain: {reason}", "Completed", ["refused"])
+    assert message.startswith("refused: 0 of the last 0 windows of version 3 drifted")
     assert len(RetrainGovernor(workspace.governor_db).refusals()) == 1
 
 
@@ -150,6 +180,16 @@ def test_a_retraining_runs_once_and_gives_its_claim_back(stages, workspace, pref
     assert len(trigger.claim) == 32
     run = httpx.get(f"{prefect_server}/flow_runs/{trigger.flow_run_id}", timeout=30).json()
     assert (run["name"], run["id"]) == (trigger.flow_run_name, trigger.flow_run_id)
+    assert (run["name"], run["tags"]) == ("retrain: for a test", ["held"])
+    wanted = {"logs": {"flow_run_id": {"any_": [trigger.flow_run_id]}}}
+    deadline = time.monotonic() + 60  # logs are sent in batches
+    while time.monotonic() < deadline:
+        lines = {each["message"] for each in post(prefect_server, "logs/filter", wanted)}
+        if {f"{stage}: 100% of the work" for stage in STAGES} <= lines:
+            break
+        time.sleep(0.5)
+    else:
+        pytest.fail(f"the stages' lines are not in the log of the run: {lines}")
     (alert,) = AlertBook(workspace.alerts_db, directory=workspace.alerts_dir).newest(9)
     assert alert.links["flow run"].endswith(f"/runs/flow-run/{trigger.flow_run_id}")
     assert "cooling down" not in retrain(force=True)

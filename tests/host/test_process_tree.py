@@ -67,6 +67,30 @@ def test_output_and_status(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (3, str(tmp_path), "said")
 
 
+def test_a_listener_gets_each_line_of_both_streams_while_the_program_runs(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+print("first", flush=True)
+sys.stderr.write("the second\\n\\n")
+sys.stderr.flush()
+while not os.path.exists("heard"):
+    time.sleep(0.01)
+print("last")
+"""
+    heard: list[str] = []
+
+    def listen(line: str) -> None:
+        heard.append(line)
+        if len(heard) == 2:
+            (tmp_path / "heard").touch()
+
+    done = run_whole(
+        [sys.executable, "-c", script], cwd=tmp_path, env=os.environ, stderr=subprocess.PIPE, listener=listen
+    )
+    assert heard == ["first", "the second", "last"]
+    assert (done.returncode, done.stdout, done.stderr) == (0, "first\nthe second\n\nlast\n", None)
+
+
 def test_an_interrupted_program_leaves_nobody_behind(
     tmp_path: Path, interrupt_when: Callable[[Path], None]
 ) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from deepfakestream.errors import ParamsError
+from deepfakestream.errors import DataError, ParamsError
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.stages import draw_next_seed, renew, reproduce
 from deepfakestream.pipeline.trigger import VARIABLE, Trigger
@@ -64,6 +64,25 @@ def workspace(tmp_path: Path) -> Settings:
     (tmp_path / "params.yaml").write_text("seed: 7\n")
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
     return Settings(workspace=tmp_path)
+
+
+@pytest.mark.slow
+def test_what_dvc_and_the_stage_print_is_heard_and_a_failure_is_still_explained(workspace):
+    graph = workspace.workspace / "dvc.yaml"
+    stages = yaml.safe_load(graph.read_text())
+
+    def write(command: str) -> None:
+        stages["stages"]["extract"]["cmd"] = command
+        graph.write_text(yaml.safe_dump(stages))
+
+    heard: list[str] = []
+    write("echo epoch 1 >&2 && echo done && mkdir -p artifacts && echo x > artifacts/extract")
+    assert reproduce(workspace, "extract", listener=heard.append)
+    assert {"epoch 1", "done"} <= set(heard)
+    assert any("Running stage 'extract'" in line for line in heard)
+    write("echo 'deepfakestream: no faces' >&2 && exit 1")
+    with pytest.raises(DataError, match=r"^no faces$"):
+        reproduce(workspace, "extract", listener=heard.append)
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ def test_each_flow_is_named_as_the_step_that_it_starts_with() -> None:
     modules = {path.stem for path in (ROOT / "flows").glob("*.py")} - {
         "__init__",
         "deployments",
+        "run_page",
         "schedules",
         "started",
         "watch",

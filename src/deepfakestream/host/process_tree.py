@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -44,8 +44,17 @@ def guarded(way: Literal["server", "stage"], command: Sequence[str]) -> list[str
     return [sys.executable, "-m", "deepfakestream.host.process_guard", way, *command]
 
 
+Listener = Callable[[str], object]
+"""Gets a line that a program has printed."""
+
+
 def run_whole(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: int | None
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stderr: int | None,
+    listener: Listener | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output; if anything interrupts that, end all that it started.
 
@@ -56,6 +65,7 @@ def run_whole(
         cwd: folder to run in.
         env: the whole environment.
         stderr: as for `subprocess.run`; standard output is kept.
+        listener: gets each line of both streams, while the program runs; both are then the output.
     """
     theirs, ours = os.pipe()
     try:
@@ -65,11 +75,12 @@ def run_whole(
             env=env,
             stdin=theirs,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=subprocess.STDOUT if listener else stderr,
             text=True,
+            errors="replace",
         ) as process:
             try:
-                output, log = process.communicate()
+                output, log = _listen(process, listener) if listener else process.communicate()
             except BaseException:
                 os.close(ours)
                 ours = -1
@@ -82,6 +93,17 @@ def run_whole(
         if ours >= 0:
             os.close(ours)
     return subprocess.CompletedProcess(command, process.returncode, output, log)
+
+
+def _listen(process: subprocess.Popen[str], listener: Listener) -> tuple[str, None]:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.strip():
+            listener(line.rstrip())
+    process.wait()
+    return "".join(lines), None
 
 
 def end_with_parent(number: signal.Signals) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deepfakestream.data.versioning.repository import DvcRepo
 from deepfakestream.errors import ParamsError
+from deepfakestream.host.process_tree import Listener
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.pipeline.locks import one_at_a_time
 from deepfakestream.pipeline.trigger import Trigger
@@ -16,7 +17,9 @@ STAGES = ("extract", "validate", "train", "evaluate")
 _SEED = re.compile(r"^seed:[ \t]*(\d+)", flags=re.MULTILINE)
 
 
-def reproduce(settings: Settings, stage: str, trigger: Trigger | None = None) -> bool:
+def reproduce(
+    settings: Settings, stage: str, trigger: Trigger | None = None, listener: Listener | None = None
+) -> bool:
     """Run a stage and what it needs where they are out of date; return whether anything changed.
 
     Callers in any process wait for each other.
@@ -25,18 +28,21 @@ def reproduce(settings: Settings, stage: str, trigger: Trigger | None = None) ->
         settings: of the workspace.
         stage: name in `dvc.yaml`.
         trigger: what started it, for the run in MLflow; default: what started this process.
+        listener: gets every line that DVC and the stage print, while they run.
 
     Raises:
         DataError: a stage failed, or `data/` is another version than the one that `data.dvc` names.
     """
     with one_at_a_time(settings):
         variables = settings.variables() | (trigger.variables() if trigger else {})
-        repo = DvcRepo(settings.workspace, variables)
+        repo = DvcRepo(settings.workspace, variables, listener)
         repo.require_named_data()
         return repo.repro(stage)
 
 
-def renew(settings: Settings, stage: str, trigger: Trigger | None = None) -> None:
+def renew(
+    settings: Settings, stage: str, trigger: Trigger | None = None, listener: Listener | None = None
+) -> None:
     """Run a stage for a retraining: as `reproduce`, but `train` always makes another model.
 
     Where neither data nor parameters changed DVC would keep the trained model, and training it again from the
@@ -47,10 +53,11 @@ def renew(settings: Settings, stage: str, trigger: Trigger | None = None) -> Non
         settings: of the workspace.
         stage: name in `dvc.yaml`.
         trigger: as in `reproduce`.
+        listener: as in `reproduce`.
     """
-    if not reproduce(settings, stage, trigger) and stage == "train":
+    if not reproduce(settings, stage, trigger, listener) and stage == "train":
         draw_next_seed(settings.params_file)
-        reproduce(settings, stage, trigger)
+        reproduce(settings, stage, trigger, listener)
 
 
 def draw_next_seed(path: Path) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm
 
 from deepfakestream.data.digests import table_digest
 from deepfakestream.data.manifest import read_manifest
@@ -113,9 +115,15 @@ def _lead(
             digest=digest,
         ) as job:
             _log_inputs(tracked, job, params, digest, settings)
-            detector = train_detector(
-                job, checkpoints, lambda epoch, metrics: tracked.log_metrics(metrics, epoch)
-            )
+
+            def note(epoch: int, metrics: EpochMetrics) -> None:
+                tracked.log_metrics(metrics, epoch)
+                numbers = ", ".join(f"{metric} {value:.4g}" for metric, value in metrics.items())
+                tqdm.write(
+                    f"epoch {epoch + 1} of {params.train.optimisation.epochs}: {numbers}", file=sys.stderr
+                )
+
+            detector = train_detector(job, checkpoints, note)
             report = _report(job, detector, settings, tracked)
         learned = table.loc[table["split"] == "train", "media_id"]
         rows = manifest[manifest["media_id"].isin(learned)]

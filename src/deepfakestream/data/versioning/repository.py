@@ -20,7 +20,7 @@ import yaml
 from deepfakestream.data.versioning.remotes import MAX_ATTEMPTS, RemoteAddress, explain_failure
 from deepfakestream.errors import DataError
 from deepfakestream.host.git import ask_git
-from deepfakestream.host.process_tree import program_path, run_whole
+from deepfakestream.host.process_tree import Listener, program_path, run_whole
 from deepfakestream.host.whole_files import replacing
 
 LOCAL_REMOTE = "local"
@@ -38,13 +38,17 @@ HELD_FILE = "work/data-version"
 class DvcRepo:
     """One DVC repository: a workspace folder with `.dvc/`."""
 
-    def __init__(self, root: Path, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, variables: Mapping[str, str] | None = None, listener: Listener | None = None
+    ) -> None:
         """Bind the folder.
 
         Args:
             root: the workspace.
             variables: environment variables that its stages get besides those of this process.
+            listener: gets every line that stages and DVC print, while they run.
         """
+        self._listener = listener
         self._root = root.resolve()
         self._variables = dict(variables or {})
 
@@ -193,11 +197,13 @@ class DvcRepo:
     def _run(self, *arguments: str, show_stderr: bool = False) -> str:
         command = [sys.executable, "-m", "dvc", *arguments]
         # On a terminal the stages' progress bars go straight to it; elsewhere the log is kept to quote.
-        shown = show_stderr and sys.stderr.isatty()
+        listener = self._listener if show_stderr else None
+        shown = show_stderr and listener is None and sys.stderr.isatty()
         bounds = {"AWS_MAX_ATTEMPTS": MAX_ATTEMPTS, "AWS_RETRY_MODE": "standard"}
         own = self._variables or {"DEEPFAKESTREAM_WORKSPACE": "."}
         environment = {**bounds, **os.environ, **own, "PATH": program_path()}
-        done = run_whole(command, cwd=self._root, env=environment, stderr=None if shown else subprocess.PIPE)
+        stderr = None if shown else subprocess.PIPE
+        done = run_whole(command, cwd=self._root, env=environment, stderr=stderr, listener=listener)
         if done.returncode:
             log = done.stderr or done.stdout or ""
             cause = explain_failure(log) if arguments[0] in {"push", "pull"} else None
