@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,12 +13,14 @@ from typing import Any
 
 import av
 import cv2
-import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from real_service import RealService, free_port
 
 from deepfakestream.errors import DataError, MediaError, Reason, ServerError, WeightsError, WrongKindError
 from deepfakestream.faces.types import Detection, ExtractionSpec
@@ -396,43 +393,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-@dataclass
-class RealService:
-    """`deepfakestream serve` in a process of its own, with its worker, in a workspace of its own."""
-
-    folder: Path
-    port: int
-    variables: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "DEEPFAKESTREAM_WORKSPACE": str(self.folder), "DEEPFAKESTREAM_SERVICE_PORT": str(self.port),
-        } | self.variables  # fmt: skip
-        with (self.folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "deepfakestream.cli", "serve"],
-                cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        deadline = time.monotonic() + 240
-        while True:
-            assert time.monotonic() < deadline, (self.folder / "log.txt").read_text()[-3000:]
-            with suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
-                    return
-            time.sleep(0.3)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=60)
-            self.process = None
-
-
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealService]]:
     """Starter of a real service; `prepare` gets its folder first, the rest are environment variables."""
@@ -442,10 +402,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Re
         folder = tmp_path_factory.mktemp("service")
         shutil.copy("params.yaml", folder / "params.yaml")
         prepare(folder)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        services.append(RealService(folder, port, variables))
+        services.append(RealService(folder, free_port(), variables))
         services[-1].start()
         return services[-1]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import RealService
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from real_service import RealService
 
 EXAMPLES = re.findall(
     r"^```sh\n(.*?)^```", Path("docs/API_DESIGN.md").read_text(encoding="utf-8"), re.M | re.S
