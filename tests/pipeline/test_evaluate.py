@@ -94,7 +94,11 @@ def test_outputs(make_workspace: Make) -> None:
         "reference.parquet",
         "report.html",
         "scores.parquet",
+        "summary.json",
     ]
+    summary = json.loads((directory / "summary.json").read_text())
+    assert len(summary) == 12
+    assert summary["auc"] == pytest.approx(report.metrics["auc"].value, abs=1e-4)
     scores = pd.read_parquet(directory / "scores.parquet")
     reference = pd.read_parquet(directory / "reference.parquet")
     found = json.loads((directory / "metrics.json").read_text())

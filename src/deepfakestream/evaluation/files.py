@@ -12,6 +12,7 @@ import pandas as pd
 
 from deepfakestream.data.digests import set_sha256
 from deepfakestream.errors import DataError
+from deepfakestream.evaluation.dvc_files import write_dvc_files
 from deepfakestream.evaluation.metrics import MeasuredPoint, Metrics
 from deepfakestream.evaluation.model_card import render_card
 from deepfakestream.evaluation.plots import draw_robustness, draw_scores, draw_slices, draw_training
@@ -105,6 +106,13 @@ def write_files(
         drift_reference(scores).to_parquet(partial / REFERENCE_FILE, index=False)
         (partial / METRICS_FILE).write_text(
             json.dumps(_as_json(report, facts), indent=2) + "\n", encoding="utf-8"
+        )
+        write_dvc_files(
+            partial,
+            metrics=report.metrics,
+            face_metrics=report.face_metrics,
+            slices=report.slices,
+            scores=scores,
         )
         (partial / REPORT_FILE).write_text(render(page), encoding="utf-8")
         (partial / CARD_FILE).write_text(card, encoding="utf-8")

@@ -103,7 +103,7 @@ def run(params: EvaluateParams, *, settings: Settings, split: str = TEST_SPLIT) 
             history=history,
             licences=_licences(settings),
         )
-        _log(tracked, report)
+        _log(tracked, report, digest=str(facts["test_set_sha256"]))
     return report
 
 
@@ -204,8 +204,9 @@ def _main_threshold(spec: DetectorSpec) -> float:
     return point.threshold
 
 
-def _log(tracked: TrackedRun, report: EvaluateReport) -> None:
+def _log(tracked: TrackedRun, report: EvaluateReport, *, digest: str) -> None:
     prefix = "test_" if report.split == TEST_SPLIT else f"evaluate_{report.split}_"
+    tracked.log_dataset(f"faces-{report.split}", digest, "evaluation")
     tracked.log_metrics(report.metrics.scalars(prefix))
     tracked.log_metrics(report.face_metrics.scalars(f"{prefix}face_"))
     worst = worst_slices(report.slices, limit=1)

@@ -99,7 +99,7 @@ def _lead(
     manifest = read_manifest(settings.data_dir)
     digest = DvcRepo(settings.workspace).data_digest() or table_digest(table)
     checkpoints = CheckpointStore(directory=_checkpoint_dir(table, params, settings))
-    name = f"train {params.train.network.variant} {digest[:8]}"
+    name = f"train {params.train.network.variant} {digest[:8]} seed {params.seed}"
     tags = {"step": "train", **read_trigger().tags()}
     with (
         exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
