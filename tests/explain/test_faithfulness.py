@@ -131,8 +131,8 @@ def a_map(num_beaten, stability):
         random_deletion_auc=0.4, random_insertion_auc=0.4, num_beaten=num_beaten, num_random=NUM_RANDOM,
     )  # fmt: skip
     return FaceMap(
-        method="Grad-CAM", stream="srm", cells=np.eye(2, dtype=np.float32), energy_inside_face=0.7,
-        faithfulness=test, jpeg_stability=stability,
+        method="Grad-CAM", stream="srm", rgb=checkerboard(), cells=np.eye(2, dtype=np.float32),
+        energy_inside_face=0.7, faithfulness=test, jpeg_stability=stability,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def fused() -> FusedScorer:
         spec=spec,
         info=info,
         expert=EXPERT,
+        tower_file=Path("tower"),
     )
 
 
@@ -88,7 +90,7 @@ def test_the_tower_scores_three_faces_of_a_track_and_interpolates_between(fused)
         seen.extend(mean_pixel(pixels).round().astype(int).tolist())
         return mean_pixel(pixels)
 
-    scorer = FusedScorer(fast=fused.fast, tower=counting, spec=fused.spec, info=fused.info, expert=EXPERT)
+    scorer = replace(fused, tower=counting)
     # The second track's faces lie between those of the first, as two people in one film do.
     first, second = [50, 200, 54, 200, 58], [60, 70]
     crops = [face(100, value, track_id=0) for value in first]

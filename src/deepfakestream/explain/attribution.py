@@ -1,4 +1,4 @@
-"""Maps of the evidence in one face: two CAMs of each stream, GWAP's attention, SHAP and LIME to compare.
+"""Maps of the evidence in one face: two CAMs of each stream, a tower's patches, GWAP's attention, SHAP, LIME.
 
 Every map explains the network's uncalibrated logit of the face: cells above 0 speak for a fake, cells below 0
 for a real face. Calibration only stretches the logit, so it would change no map's shape. The only module that
@@ -73,6 +73,20 @@ def gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
         crop: `(S, S, 3)`, RGB, 0-255.
     """
     return _as_scored(network, crop, _gwap_attention)
+
+
+def patch_evidence(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    """Return what each patch of a tower adds to the logit through the mean of the patches, by stream.
+
+    The tower's head is linear in its class token and in the mean of its patch tokens, each of unit length. So
+    the second half of the logit is a sum over patches, and nothing is approximate. A patch token has seen
+    the other patches, too: a place tells where the evidence is kept, not only where it comes from.
+
+    Args:
+        network: with a stream `tower`, in evaluation mode.
+        crop: `(S, S, 3)`, RGB, 0-255.
+    """
+    return _as_scored(network, crop, _patch_evidence)
 
 
 def stream_logits(network: DetectorNetwork, crop: RGBImage) -> dict[str, float]:
@@ -156,6 +170,18 @@ def _gwap_attention(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
             pooling: Any = stream.pooling
             if isinstance(pooling, WeightedAveragePooling):
                 maps[name] = _numpy(pooling.weights(stream(pixels_of(crop)))[0, 0])
+    return maps
+
+
+def _patch_evidence(network: DetectorNetwork, crop: RGBImage) -> dict[str, Map]:
+    maps = {}
+    with torch.inference_mode():
+        for name, stream in network.streams.items():
+            pooling: Any = stream.pooling
+            parts: Tensor = pooling.patch_parts(stream(pixels_of(crop)))[0]
+            _, weights = head_of_streams(network, [name])["head.weight"][0].chunk(2)
+            side = round(len(parts) ** 0.5)
+            maps[name] = _numpy((parts @ weights).reshape(side, side))
     return maps
 
 

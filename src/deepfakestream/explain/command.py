@@ -29,6 +29,7 @@ from deepfakestream.host.terminal import one_line
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
+from deepfakestream.model.fused import FusedScorer, load_tower_network
 from deepfakestream.scanning.engine import ScanEngine, verdict_of
 from deepfakestream.scanning.model_options import ModelOptions
 from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, reason_words
@@ -93,7 +94,10 @@ def explain_file(
         DataError: nothing can be written to `out_dir`.
     """
     model_dir, engine = options.open()
-    faces = extract_faces(path, engine.detector, engine.scorer.spec.extraction, MediaBudget())
+    scorer = engine.scorer
+    faces = extract_faces(
+        path, engine.detector, scorer.spec.extraction, MediaBudget(), wide_scale=scorer.wide_scale
+    )
     if not faces.crops:
         why = "; ".join(reason_words(reason) for reason in faces.notes)
         raise MediaError(Reason.NO_FACE, f"{path}: there is no face to explain ({why}); name another file")
@@ -122,7 +126,7 @@ def draw_faces(
     """Draw faces of a file as PNGs into a folder.
 
     Args:
-        faces: at least one face.
+        faces: at least one face, with wide crops where the scorer needs them.
         engine: the model that scores them.
         model_dir: folder of that model.
         directory: an existing folder.
@@ -136,9 +140,10 @@ def draw_faces(
         DataError: nothing can be written to the folder.
     """
     network, _ = load_network(model_dir)
-    scorer = engine.scorer.fast
-    explainer = Explainer(network=network, scorer=scorer, mesh=FaceMesh())
-    logits = scorer.logits(np.stack([crop.rgb for crop in faces.crops]))
+    scorer = engine.scorer
+    tower = load_tower_network(model_dir, scorer.tower_file) if isinstance(scorer, FusedScorer) else None
+    explainer = Explainer(network=network, scorer=scorer, mesh=FaceMesh(), tower=tower)
+    logits = scorer.face_logits(faces.crops)
     tracks = np.array([crop.track_id for crop in faces.crops])
     score = aggregate(logits, tracks, scorer.spec)
     records = []
@@ -214,7 +219,7 @@ def _write_overlays(explanation: FaceExplanation, record: dict[str, Any], direct
     stem = Path(record["picture"]).stem
     for number, (face_map, entry) in enumerate(zip(explanation.maps, record["maps"], strict=True), 1):
         entry["picture"] = f"{stem}-map-{number}.png"
-        shown = overlay(explanation.face.rgb, face_map.cells)
+        shown = overlay(face_map.rgb, face_map.cells)
         with _writing_to(directory):
             Image.fromarray(shown).save(directory / entry["picture"])
 

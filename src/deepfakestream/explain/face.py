@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from deepfakestream.explain.attribution import (
     kernel_shap,
     layer_cam,
     lime,
+    patch_evidence,
     stream_logits,
 )
 from deepfakestream.explain.face_region import FaceMask, RegionFrom, energy_inside, face_region
@@ -25,13 +26,18 @@ from deepfakestream.forge.degrade import jpeg
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import calibrate, probability
+from deepfakestream.model.fused import FusedScorer
 from deepfakestream.model.network import DetectorNetwork
-from deepfakestream.model.scorer import CropScorer
+from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.spec import ExpertSpec
 
 JPEG_QUALITY = 70
 MIN_STABILITY = 0.5
 """Maps that correlate less with those of the same face after JPEG are called unstable."""
+NUM_RANDOM_OF_TOWER = 9
+"""Random maps next to a tower's: each takes 14 of its evaluations, of 0.2 s on two cores."""
 ATTENTION = "GWAP attention"
+PATCHES = "Patch evidence"
 _GRADIENT_METHODS = (("Grad-CAM", grad_cam), ("LayerCAM", layer_cam), (ATTENTION, gwap_attention))
 _SWITCHING_METHODS = (("KernelSHAP", kernel_shap), ("LIME", lime))
 
@@ -42,7 +48,9 @@ class FaceMap:
 
     method: str
     stream: str
-    """Stream of the network; `all` for methods that only see pixels and logits."""
+    """Stream of the network, or `tower`; `all` for methods that only see pixels and logits."""
+    rgb: RGBImage
+    """`(S, S, 3)`, RGB: the crop that the map lies on. That of a tower is wider."""
     cells: Map
     """`(h, w)`; above 0 speaks for a fake, below 0 for a real face. Attention has no sign."""
     energy_inside_face: float | None
@@ -83,7 +91,7 @@ class FaceExplanation:
     logit: float
     p_fake: float
     stream_logits: dict[str, float]
-    """What each stream and the head's bias (`bias`) add to the logit."""
+    """What each stream, the tower of an accurate detector, and the constants (`bias`) add to the logit."""
     region: FaceMask
     region_from: RegionFrom
     maps: tuple[FaceMap, ...]
@@ -101,8 +109,11 @@ class Explainer:
     """A model opened for explaining."""
 
     network: DetectorNetwork
-    scorer: CropScorer
+    scorer: Scorer
+    """Fast or accurate: the logit and `p_fake` of a face are its own."""
     mesh: FaceMesh
+    tower: DetectorNetwork | None = None
+    """The tower of an accurate detector."""
 
     def explain(self, face: FaceCrop, *, compare: bool = False) -> FaceExplanation:
         """Return the explanation of one face.
@@ -112,27 +123,19 @@ class Explainer:
             compare: add the maps of KernelSHAP and LIME, which take some hundred evaluations each.
         """
         spec = self.scorer.spec
-        logit = float(self.scorer.logits(face.rgb[None])[0])
+        logit = float(self.scorer.face_logits([face])[0])
         mask, region_from = face_region(face.rgb, face.box_xyxy, spec.extraction, self.mesh)
         test = FaithfulnessTest(face.rgb, self._p_fake)
-        coded = jpeg(face.rgb, quality=JPEG_QUALITY)
-        again = {(method, stream): cells for method, stream, cells in self._maps(coded, compare)}
-        maps = tuple(
-            FaceMap(
-                method=method,
-                stream=stream,
-                cells=cells,
-                energy_inside_face=energy_inside(cells, mask),
-                faithfulness=test.judge(cells),
-                jpeg_stability=correlation(cells, again[method, stream]),
-            )
-            for method, stream, cells in self._maps(face.rgb, compare)
-        )
+        maps = _tested(face.rgb, lambda crop: self._maps(crop, compare), mask, test)
+        parts = stream_logits(self.network, face.rgb)
+        if isinstance(self.scorer, FusedScorer) and self.tower is not None and face.wide_rgb is not None:
+            maps += self._tower_maps(self.scorer, self.tower, face, face.wide_rgb)
+            parts = _fused_parts(parts, stream_logits(self.tower, face.wide_rgb), self.scorer.expert)
         return FaceExplanation(
             face=face,
             logit=logit,
             p_fake=probability(logit, spec.calibration),
-            stream_logits=stream_logits(self.network, face.rgb),
+            stream_logits=parts,
             region=mask,
             region_from=region_from,
             maps=maps,
@@ -144,10 +147,66 @@ class Explainer:
             for stream, cells in by_stream(self.network, crop).items():
                 yield method, stream, cells
         for method, by_cells in _SWITCHING_METHODS if compare else ():
-            yield method, "all", by_cells(self.scorer.logits, crop, blurred(crop))
+            yield method, "all", by_cells(self.scorer.fast.logits, crop, blurred(crop))
+
+    def _tower_maps(
+        self, scorer: FusedScorer, tower: DetectorNetwork, face: FaceCrop, wide: RGBImage
+    ) -> tuple[FaceMap, ...]:
+        extraction = replace(scorer.spec.extraction, crop_scale=scorer.wide_scale)
+        mask, _ = face_region(wide, face.box_xyxy, extraction, self.mesh)
+        network = scorer.fast.logits(face.rgb[None])
+
+        def p_fake(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+            """Return the accurate detector's `p_fake` `(N,)` where only the tower sees another crop."""
+            logits = scorer.fuse(network, scorer.tower_logits(crops))
+            return calibrate(logits.astype(np.float64), scorer.spec.calibration)
+
+        def maps(crop: RGBImage) -> Iterator[tuple[str, str, Map]]:
+            for stream, cells in patch_evidence(tower, crop).items():
+                yield PATCHES, stream, cells
+
+        return _tested(wide, maps, mask, FaithfulnessTest(wide, p_fake, num_random=NUM_RANDOM_OF_TOWER))
 
     def _p_fake(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return calibrate(self.scorer.logits(crops).astype(np.float64), self.scorer.spec.calibration)
+        """Return the `p_fake` `(N,)` of the network alone."""
+        fast = self.scorer.fast
+        return calibrate(fast.logits(crops).astype(np.float64), fast.spec.calibration)
+
+
+def _tested(
+    crop: RGBImage,
+    maps_of: Callable[[RGBImage], Iterator[tuple[str, str, Map]]],
+    mask: FaceMask,
+    test: FaithfulnessTest,
+) -> tuple[FaceMap, ...]:
+    """Return the maps of a crop, each with its tests."""
+    coded = jpeg(crop, quality=JPEG_QUALITY)
+    again = {(method, stream): cells for method, stream, cells in maps_of(coded)}
+    return tuple(
+        FaceMap(
+            method=method,
+            stream=stream,
+            rgb=crop,
+            cells=cells,
+            energy_inside_face=energy_inside(cells, mask),
+            faithfulness=test.judge(cells),
+            jpeg_stability=correlation(cells, again[method, stream]),
+        )
+        for method, stream, cells in maps_of(crop)
+    )
+
+
+def _fused_parts(network: dict[str, float], tower: dict[str, float], expert: ExpertSpec) -> dict[str, float]:
+    """Return what adds up to the accurate detector's logit: parts of both, shrunk as their logits are."""
+    bias, parts = 0.0, dict[str, float]()
+    for own, share, scale in (
+        (network, expert.network_weight, expert.network_logits),
+        (tower, 1.0 - expert.network_weight, expert.tower_logits),
+    ):
+        shrunk = {name: share * value / scale.std for name, value in own.items()}
+        bias += shrunk.pop("bias") - share * scale.mean / scale.std
+        parts |= shrunk
+    return {"bias": bias, **parts}
 
 
 def correlation(one: Map, other: Map) -> float | None:

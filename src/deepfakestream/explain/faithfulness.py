@@ -69,8 +69,11 @@ class Faithfulness:
 class FaithfulnessTest:
     """The test for maps of one crop; random maps of a shape are drawn and scored once."""
 
-    def __init__(self, crop: RGBImage, score: ScoreOfCrops, *, seed: int = 0) -> None:
+    def __init__(
+        self, crop: RGBImage, score: ScoreOfCrops, *, num_random: int = NUM_RANDOM, seed: int = 0
+    ) -> None:
         self._crop = crop
+        self._num_random = num_random
         self._score = score
         self._seed = seed
         self._baseline = blurred(crop)
@@ -100,7 +103,7 @@ class FaithfulnessTest:
         own = self.curves(cells)
         if cells.shape not in self._random:
             rng = np.random.default_rng(self._seed)
-            draws = rng.standard_normal((NUM_RANDOM, *cells.shape)).astype(np.float32)
+            draws = rng.standard_normal((self._num_random, *cells.shape)).astype(np.float32)
             self._random[cells.shape] = [self.curves(drawn) for drawn in draws]
         others = self._random[cells.shape]
         return Faithfulness(

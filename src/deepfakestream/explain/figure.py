@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_IN = 3.0
-MAX_COLUMNS = 5
+MAX_COLUMNS = 6
 _HEAD_IN = 0.8
 _OPACITY = 0.55
 _WARNING_COLOUR = "#a11212"
@@ -53,7 +53,7 @@ def draw(explanation: FaceExplanation, path: Path, *, headline: str) -> None:
         each.axis("off")
     _crop_panel(axes.flat[0], explanation)
     for axis, face_map in zip(axes.flat[1:], explanation.maps, strict=False):
-        _map_panel(figure, axis, explanation.face.rgb, face_map)
+        _map_panel(figure, axis, face_map)
     _residual_panels(figure, axes[-1], explanation)
     wrapped = "\n".join(fill(line, 33 * columns) for line in headline.splitlines())
     figure.suptitle(wrapped, fontsize=10, y=1 - 0.12 / height_in, va="top")
@@ -96,11 +96,11 @@ def _crop_panel(axis: Any, explanation: FaceExplanation) -> None:
     )
 
 
-def _map_panel(figure: Figure, axis: Any, rgb: RGBImage, face_map: FaceMap) -> None:
+def _map_panel(figure: Figure, axis: Any, face_map: FaceMap) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axis.imshow(overlay(rgb, face_map.cells))
+    axis.imshow(overlay(face_map.rgb, face_map.cells))
     axis.set_title(map_title(face_map), fontsize=8, color=_WARNING_COLOUR if face_map.warnings else "black")
     scale = ScalarMappable(Normalize(-1, 1), cmap="RdBu_r")
     bar = figure.colorbar(scale, ax=axis, location="bottom", shrink=0.8, pad=0.01, ticks=[-1, 0, 1])

@@ -44,6 +44,7 @@ def extract_faces(
     spec: ExtractionSpec,
     budget: MediaBudget,
     *,
+    wide_scale: float | None = None,
     on_frame: Callable[[Frame], None] | None = None,
     opens: OpenMedia = open_media,
 ) -> ExtractedFaces:
@@ -54,6 +55,7 @@ def extract_faces(
         detector: finds the faces.
         spec: how frames are chosen and faces are cut.
         budget: how much of the file is read at most.
+        wide_scale: side of a second, wider crop over the longer side of the box; None: none is cut.
         on_frame: called with each searched frame.
         opens: opens media, in this process or in others.
 
@@ -61,7 +63,7 @@ def extract_faces(
         MediaError: the file cannot be read at all or is over the budget.
     """
     with opens(path, budget) as media:
-        return faces_of(media, detector, spec, on_frame=on_frame)
+        return faces_of(media, detector, spec, wide_scale=wide_scale, on_frame=on_frame)
 
 
 def faces_of(

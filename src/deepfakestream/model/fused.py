@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import FaceCrop
 from deepfakestream.host.device import resolve_device
 from deepfakestream.model.folder import TOWER_GRAPH_FILE, TUNED_FILE
-from deepfakestream.model.scorer import FaceScorer, Logits, ModelInfo, Runtime, open_scorer
+from deepfakestream.model.scorer import Crops, FaceScorer, Logits, ModelInfo, Runtime, open_scorer
 from deepfakestream.model.spec import DetectorSpec, ExpertSpec, NetworkSpec, Standardisation, read_spec
 from deepfakestream.model.tower.runtime import open_tower
 from deepfakestream.model.tower.sources import find_tower, read_tower, tower_path
+
+if TYPE_CHECKING:
+    from deepfakestream.model.network import DetectorNetwork
 
 TOWER_BATCH_SIZE = 8
 DetectorChoice = Literal["auto", "fast", "accurate"]
@@ -32,6 +35,8 @@ class FusedScorer:
     spec: DetectorSpec
     info: ModelInfo
     expert: ExpertSpec
+    tower_file: Path
+    """File with the tower's weights."""
 
     @property
     def wide_scale(self) -> float:
@@ -46,12 +51,31 @@ class FusedScorer:
         """
         if not crops:
             return np.empty(0, dtype=np.float32)
-        network = _standardised(self.fast.face_logits(crops), self.expert.network_logits)
-        tower = _standardised(self._tower_logits(crops), self.expert.tower_logits)
-        share = self.expert.network_weight
-        return (share * network + (1.0 - share) * tower).astype(np.float32)
+        return self.fuse(self.fast.face_logits(crops), self._logits_of_tracks(crops))
 
-    def _tower_logits(self, crops: Sequence[FaceCrop]) -> NDArray[np.float64]:
+    def fuse(self, network: NDArray[np.floating], tower: NDArray[np.floating]) -> Logits:
+        """Return the weighted mean `(N,)` of standardised logits.
+
+        Args:
+            network: `(N,)` logits of the network.
+            tower: `(N,)` logits of the tower, or one for all.
+        """
+        share = self.expert.network_weight
+        ours, theirs = self.expert.network_logits, self.expert.tower_logits
+        fused = share * _standardised(network, ours) + (1.0 - share) * _standardised(tower, theirs)
+        return fused.astype(np.float32)
+
+    def tower_logits(self, wide: Crops) -> Logits:
+        """Return the tower's own logits `(N,)`, not standardised.
+
+        Args:
+            wide: `(N, S, S, 3)` crops at `wide_scale`, RGB, 0-255.
+        """
+        pixels = np.ascontiguousarray(wide.transpose(0, 3, 1, 2), np.float32)
+        starts = range(0, len(pixels), TOWER_BATCH_SIZE)
+        return np.concatenate([self.tower(pixels[start : start + TOWER_BATCH_SIZE]) for start in starts])
+
+    def _logits_of_tracks(self, crops: Sequence[FaceCrop]) -> NDArray[np.float64]:
         """Return the tower's logit of each face: scored, or interpolated between scored ones of its track."""
         tracks = np.array([crop.track_id for crop in crops])
         members_of = {track: np.flatnonzero(tracks == track) for track in np.unique(tracks)}
@@ -63,19 +87,14 @@ class FusedScorer:
         }
         scored = np.concatenate([members_of[track][chosen[track]] for track in members_of])
         logits = np.full(len(crops), np.nan)
-        logits[scored] = self._run_tower([crops[index] for index in scored])
+        wide = [crops[index].wide_rgb for index in scored]
+        if any(each is None for each in wide):
+            raise ValueError("a face has no wide crop; extract faces with the scorer's wide_scale")
+        logits[scored] = self.tower_logits(np.stack(wide))
         for track, members in members_of.items():
             known = chosen[track]
             logits[members] = np.interp(np.arange(len(members)), known, logits[members[known]])
         return logits
-
-    def _run_tower(self, crops: Sequence[FaceCrop]) -> Logits:
-        wide = [crop.wide_rgb for crop in crops]
-        if any(each is None for each in wide):
-            raise ValueError("a face has no wide crop; extract faces with the scorer's wide_scale")
-        pixels = np.ascontiguousarray(np.stack(wide).transpose(0, 3, 1, 2), np.float32)  # type: ignore[arg-type]
-        starts = range(0, len(pixels), TOWER_BATCH_SIZE)
-        return np.concatenate([self.tower(pixels[start : start + TOWER_BATCH_SIZE]) for start in starts])
 
 
 def tower_to_use(directory: Path, choice: DetectorChoice, cache_dir: Path | None) -> Path | None:
@@ -137,6 +156,7 @@ def open_fused_scorer(
         spec=network.spec.model_copy(update=update),
         info=network.info.model_copy(update={"detector": "accurate"}),
         expert=expert,
+        tower_file=tower,
     )
 
 
@@ -144,8 +164,13 @@ def _standardised(logits: NDArray[np.floating], spec: Standardisation) -> NDArra
     return (np.asarray(logits, dtype=np.float64) - spec.mean) / spec.std
 
 
-def _torch_tower(directory: Path, tower: Path) -> Runtime:
-    import torch
+def load_tower_network(directory: Path, tower: Path) -> DetectorNetwork:
+    """Return the tuned tower of an accurate detector as a network of one stream, in evaluation mode.
+
+    Args:
+        directory: model folder.
+        tower: file with the tower's weights.
+    """
     from safetensors.torch import load_file
 
     from deepfakestream.model.network import create_network
@@ -156,7 +181,13 @@ def _torch_tower(directory: Path, tower: Path) -> Runtime:
     )
     load_tower_weights(network, read_tower(tower))
     network.load_state_dict(load_file(directory / TUNED_FILE), strict=False)
-    network = network.eval().cuda()
+    return network.eval()
+
+
+def _torch_tower(directory: Path, tower: Path) -> Runtime:
+    import torch
+
+    network = load_tower_network(directory, tower).cuda()
 
     def run(pixels: NDArray[np.float32]) -> Logits:
         with torch.inference_mode():

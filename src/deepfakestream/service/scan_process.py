@@ -135,6 +135,7 @@ class ScanProcess:
             engine.detector,
             spec.extraction,
             self._budget,
+            wide_scale=engine.scorer.wide_scale,
             on_frame=pictures.add_frame if pictures else None,
             opens=self._opens,
         )

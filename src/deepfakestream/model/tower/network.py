@@ -59,6 +59,17 @@ class TokenPooling(nn.Module):
         halves = (tokens[:, 0], tokens[:, 1:].mean(dim=1))
         return FEATURE_SCALE * torch.cat([normalize(half, dim=1) for half in halves], dim=1)
 
+    def patch_parts(self, tokens: Tensor) -> Tensor:
+        """Return what each patch adds to the second half of the features, `(N, P, C)`: they sum to it.
+
+        Args:
+            tokens: `(N, 1 + P, C)`.
+        """
+        patches = tokens[:, 1:]
+        length = patches.mean(dim=1).norm(dim=1)[:, None, None]
+        parts: Tensor = FEATURE_SCALE * patches / (patches.shape[1] * length)
+        return parts
+
 
 def freeze_all_but_norms(network: nn.Module) -> None:
     """Let training move layer norms and head of a network with a tower, and nothing else."""
