@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deepfakestream.data.manifest import read_manifest
-from infra.demo.facts import Facts
-from infra.demo.walkthrough import SUMMARY_FILE
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 1500.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    facts: Facts
-    output: str
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
-    ports = {
-        f"DEEPFAKESTREAM_{name}_PORT": str(free_port()) for name in ("MLFLOW", "PREFECT", "SERVICE")
-    } | environment
-    command = [sys.executable, "-m", "infra.demo", "--directory", str(folder)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | ports, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def run_demo(folder: Path) -> Outcome:
-    with start(folder) as process:
-        output, errors = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 0, f"{output}\n{errors}"
-    facts = Facts.model_validate_json((folder / SUMMARY_FILE).read_text())
-    return Outcome(facts, output)
 
 
 def digests(folder: Path) -> dict[str, str]:
     return {name: (folder / name).read_text() for name in ("data.dvc", "dvc.lock", "params.yaml")}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, sample_media: Path) -> Path:
-    return tmp_path_factory.mktemp("e2e") / "demo"
-
-
-@pytest.fixture(scope="module")
-def first(folder: Path) -> Outcome:
-    return run_demo(folder)
 
 
 @pytest.mark.slow
@@ -98,9 +51,9 @@ def test_the_summary_says_what_a_newcomer_asks(first, folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * TIMEOUT_S)
-def test_the_second_run_changes_nothing(first, folder):
+def test_the_second_run_changes_nothing(first, folder, demo):
     before, sample_files = digests(folder), sorted((folder / "sample").rglob("*"))
-    second = run_demo(folder)
+    second = demo(folder)
     facts = second.facts
     assert facts.sample_was_there
     assert sorted((folder / "sample").rglob("*")) == sample_files
@@ -114,12 +67,12 @@ def test_the_second_run_changes_nothing(first, folder):
 
 
 @pytest.mark.slow
-def test_a_busy_port_is_named_before_anything_is_made(tmp_path):
+def test_a_busy_port_is_named_before_anything_is_made(tmp_path, start_demo):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with start(tmp_path / "demo", DEEPFAKESTREAM_PREFECT_PORT=str(port)) as process:
+        with start_demo(tmp_path / "demo", DEEPFAKESTREAM_PREFECT_PORT=str(port)) as process:
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors.startswith(f"demo: prefect: port {port} on 127.0.0.1 cannot be used")
@@ -129,8 +82,8 @@ def test_a_busy_port_is_named_before_anything_is_made(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_ctrl_c_stops_the_servers(tmp_path, sample_media):
-    with start(tmp_path / "demo") as process:
+def test_ctrl_c_stops_the_servers(tmp_path, sample_media, start_demo):
+    with start_demo(tmp_path / "demo") as process:
         assert process.stdout is not None
         while "Servers" not in process.stdout.readline():
             assert process.poll() is None

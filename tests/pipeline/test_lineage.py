@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from deepfakestream.cli import app
 from deepfakestream.errors import DataError, ServerError
 from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.host.code_identity import own_code
+from deepfakestream.jobs.analyses import Analyses
+from deepfakestream.jobs.tables import open_job_store
+from deepfakestream.jobs.types import NewAnalysis, Retention, Verdict
 from deepfakestream.monitoring.audit import append_audit
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.governor_rules import ClaimRequest
@@ -156,6 +160,34 @@ def test_weights_that_are_not_those_of_the_version_are_named(story):
     (text,) = lineage.find(story, "an_2").link("model version").not_recorded
     assert "cdcdcdcdcdcd" in text
     assert lineage.find(story, "an_1").link("model version").not_recorded == ()
+
+
+def test_an_analysis_that_is_not_in_the_log_comes_from_the_job_store(story, copy_of):
+    settings = copy_of(story)
+    weights = lineage.find(settings, "1").link("model version").facts["weights_sha256"]
+    database = open_job_store(settings.job_database_url)
+    analyses = Analyses(database, retention=Retention(media_h=1, result_h=1))
+    new = NewAnalysis(
+        id="an_7", owner="local", kind="video", request_id="r", media_sha256="ef" * 32, media_bytes=3
+    )
+    verdict = Verdict(
+        result={"model": {"weights_sha256": weights}},
+        timings_ms={},
+        kind="video",
+        verdict="fake",
+        p_fake=0.9,
+        model_version="1",
+        media_s=2.0,
+    )
+    analyses.record(new, verdict)
+    analyses.submit(dataclasses.replace(new, id="an_8"))
+    database.close()
+    found = lineage.find(settings, "an_7")
+    assert found.link("prediction").facts["media_sha256"] == "ef" * 32
+    assert "prediction log" in found.link("prediction").not_recorded[0]
+    assert found.link("model version").not_recorded == ()
+    with pytest.raises(DataError, match="an_8: this analysis is queued"):
+        lineage.find(settings, "an_8")
 
 
 def test_version_0_was_trained_by_no_workspace(story):

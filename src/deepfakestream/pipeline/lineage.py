@@ -130,10 +130,11 @@ def _prediction(settings: Settings, prediction_id: str) -> Link:
     created_at = datetime.fromtimestamp(analysis.created_at, UTC).isoformat(timespec="seconds")
     names = ("owner", "kind", "status", "media_sha256", "verdict", "p_fake", "model_version")
     facts = {name: getattr(analysis, name) for name in names}
+    facts["weights_sha256"] = (analysis.result or {}).get("model", {}).get("weights_sha256")
     return Link(
         name="prediction",
         facts={"prediction_id": prediction_id, "created_at": created_at, **facts},
-        not_recorded=("digest of the weights: the analysis is not in the prediction log of this machine",),
+        not_recorded=("a row in the prediction log of this machine; the job store has the analysis",),
     )
 
 
