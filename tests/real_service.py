@@ -23,6 +23,15 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and of all that it started, those that have ended included."""
+    root, total = psutil.Process(pid), 0.0
+    for each in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            total += sum(each.cpu_times()[:4])  # its own, and of children that were waited for
+    return total
+
+
 @dataclass
 class RealService:
     """`deepfakestream serve` in a process of its own, with its worker, in a workspace of its own."""
@@ -69,11 +78,8 @@ class RealService:
 
     def cpu_s(self) -> float:
         """Processor time of all processes, those that have ended included."""
-        total = 0.0
-        for each in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                total += sum(each.cpu_times()[:4])  # own, and of children that were waited for
-        return total
+        assert self.process is not None
+        return cpu_s(self.process.pid)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -24,12 +24,15 @@ import httpx
 import numpy as np
 import pytest
 
+from deepfakestream.media.isolated import IsolatedDecoding
+from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.scanning.engine import ScanEngine, open_engine
+from deepfakestream.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from real_service import RealService, free_port
+from real_service import RealService, cpu_s, free_port
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(4 * 3600)]
 LOAD = Path(__file__).with_name("http_load.py")
@@ -40,6 +43,7 @@ CLIENTS = (1, 2, 4, 8)
 OVERLOAD = 5
 SOAK_CLIENTS = 4
 NUM_ROWS = 10
+SERVED = f"service, {2 * len(os.sched_getaffinity(0))} clients"
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -87,10 +91,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> ScanEngine:
-    return open_engine(
-        packaged_model_dir(), "0", operating_point="balanced", device="cpu", budget=MediaBudget()
-    )
+def engines() -> Iterator[dict[str, ScanEngine]]:
+    """The service's engine, by where it reads files: in its own process, or in others as the service."""
+    decoding = IsolatedDecoding(memory_mb=Settings().decoder_memory_mb)
+    yield {
+        name: open_engine(
+            packaged_model_dir(),
+            "0",
+            operating_point="balanced",
+            device="cpu",
+            budget=MediaBudget(),
+            opens=opens,
+        )
+        for name, opens in (("engine", open_media), ("engine, isolated", decoding.open))
+    }
+    decoding.stop()
 
 
 def load(service: RealService, path: Path, num_clients: int, seconds: float = SECONDS) -> Load:
@@ -116,7 +131,7 @@ def load(service: RealService, path: Path, num_clients: int, seconds: float = SE
 def in_process(engine: ScanEngine, path: Path) -> Load:
     """Scan the image in this process, in as many threads as the service has."""
     end = time.monotonic() + SECONDS
-    before_s = time.process_time()
+    before_s = cpu_s(os.getpid())
 
     def scan() -> list[float]:
         times_s = []
@@ -130,7 +145,17 @@ def in_process(engine: ScanEngine, path: Path) -> Load:
         good_s = sorted(
             second for each in [pool.submit(scan) for _ in range(CORES)] for second in each.result()
         )
-    return Load(Counter({200: len(good_s)}), good_s, time.process_time() - before_s, SECONDS)
+    return Load(Counter({200: len(good_s)}), good_s, cpu_s(os.getpid()) - before_s, SECONDS)
+
+
+def share_text(served: list[Load], alone: list[Load], name: str) -> str:
+    """What the service reaches of an engine's throughput, and of what its processor time allows."""
+    rates = [there.rate / here.rate for there, here in zip(served, alone, strict=True)]
+    costs = [here.cpu_each_s / there.cpu_each_s for there, here in zip(served, alone, strict=True)]
+    return (
+        f"service over {name}: images a second {statistics.median(rates):.2f} ({min(rates):.2f} to "
+        f"{max(rates):.2f}), by processor time {statistics.median(costs):.2f}"
+    )
 
 
 def say(*lines: str) -> None:
@@ -138,22 +163,22 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def test_saturation_and_overload(service: RealService, engine: ScanEngine, astronaut_jpg: Path) -> None:
+def test_saturation_and_overload(
+    service: RealService, engines: dict[str, ScanEngine], astronaut_jpg: Path
+) -> None:
     load(service, astronaut_jpg, 2, 5.0)
-    engine.scan(astronaut_jpg, kind="image")
-    alone, served = [], []
+    measured: dict[str, list[Load]] = {name: [] for name in (*engines, SERVED)}
+    for engine in engines.values():
+        engine.scan(astronaut_jpg, kind="image")
     for _ in range(ROUNDS):
-        alone.append(in_process(engine, astronaut_jpg))
-        served.append(load(service, astronaut_jpg, 2 * CORES))
-    shares = [there.rate / here.rate for here, there in zip(alone, served, strict=True)]
-    cpu_shares = [here.cpu_each_s / there.cpu_each_s for here, there in zip(alone, served, strict=True)]
+        for name, engine in engines.items():
+            measured[name].append(in_process(engine, astronaut_jpg))
+        measured[SERVED].append(load(service, astronaut_jpg, 2 * CORES))
     say(
         f"Saturation: {CORES} cores, {ROUNDS} rounds of {SECONDS:g} s, a JPEG of 512 x 512 with one face",
         HEAD,
-        *(each.row(f"engine in process {number}") for number, each in enumerate(alone, 1)),
-        *(each.row(f"service, {2 * CORES} clients {number}") for number, each in enumerate(served, 1)),
-        f"images a second, service over engine: median {statistics.median(shares):.2f} "
-        f"({min(shares):.2f} to {max(shares):.2f}); by processor time {statistics.median(cpu_shares):.2f}",
+        *(each.row(f"{name} {number}") for name in measured for number, each in enumerate(measured[name], 1)),
+        *(share_text(measured[SERVED], measured[name], name) for name in engines),
     )
     by_clients = {number: load(service, astronaut_jpg, number) for number in CLIENTS}
     peak = max(each.rate for each in by_clients.values())

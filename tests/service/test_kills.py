@@ -139,13 +139,20 @@ def real_system(workspace: Path, port: int) -> Iterator[subprocess.Popen[bytes]]
     environment = os.environ | {
         "DEEPFAKESTREAM_WORKSPACE": str(workspace), "DEEPFAKESTREAM_SERVICE_PORT": str(port),
     }  # fmt: skip
-    with (workspace / "log.txt").open("ab") as log:
+    path = workspace / "log.txt"
+    said_before = path.read_bytes() if path.is_file() else b""
+    with path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "deepfakestream.cli", "serve"],
             cwd=workspace, env=environment, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        wait_until(lambda: answers(port), seconds=120.0, what="the service did not start")
+        # before that, the end of any of its processes ends it
+        wait_until(
+            lambda: b"Ctrl-C stops" in path.read_bytes()[len(said_before) :],
+            seconds=400.0,
+            what="the service did not start",
+        )
         yield process
     finally:
         process.send_signal(signal.SIGINT)
