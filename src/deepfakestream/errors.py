@@ -36,6 +36,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     PART_NOT_SEARCHED = "part_not_searched"
     HDR_CONVERTED = "hdr_converted"
+    NO_COLOUR = "no_colour"
     NO_FACE = "no_face"
     FACE_TOO_SMALL = "face_too_small"
     FACE_CUT_OFF = "face_cut_off"

@@ -84,6 +84,24 @@ def test_a_file_that_is_no_picture_has_no_score(make_engine: Engines, tmp_path: 
     assert result.reasons
 
 
+@pytest.mark.parametrize(
+    ("faces", "is_grey"),
+    [
+        ([(200, 200, 200)], True),
+        ([(200, 198, 201)], True),  # as JPEG and video leave a grey picture
+        ([(200, 180, 170)], False),
+        ([(200, 200, 200), RED], False),
+    ],
+)
+def test_black_and_white_faces_limit_a_score(
+    make_engine: Engines, write_picture: Images, faces: list[tuple[int, int, int]], is_grey: bool
+) -> None:
+    result = make_engine().scan(write_picture("some.png", *faces))
+    assert result.p_fake is not None
+    assert (Reason.NO_COLOUR in result.reasons) == is_grey
+    assert ("black and white" in result.message) == is_grey
+
+
 def test_without_a_face_there_is_no_score_but_the_file_was_read(
     make_engine: Engines, write_picture: Images
 ) -> None:

@@ -30,6 +30,7 @@ from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.aggregation import MediaScore, aggregate
 from deepfakestream.model.files import load_network
 from deepfakestream.model.fused import FusedScorer, load_tower_network
+from deepfakestream.scanning.assembly import reasons_of_scored
 from deepfakestream.scanning.engine import ScanEngine, verdict_of
 from deepfakestream.scanning.model_options import ModelOptions
 from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, reason_words
@@ -232,6 +233,6 @@ def _file_record(path: Path, faces: ExtractedFaces, score: MediaScore, engine: S
         "operating_point": engine.operating_point,
         "threshold": engine.threshold.threshold,
         "model": engine.model.model_dump(),
-        "reasons": list(dict.fromkeys(faces.notes)),
+        "reasons": list(reasons_of_scored(faces)),
         "num_faces_scored": len(faces.crops),
     }

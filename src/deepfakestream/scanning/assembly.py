@@ -13,6 +13,8 @@ from deepfakestream.faces.types import ExtractedFaces, FaceCrop
 from deepfakestream.scanning.features import media_features
 from deepfakestream.scanning.result import FaceScore, MediaFacts, Note, TrackResult
 
+MAX_GREY_SPREAD = 4.0
+"""Faces whose colour channels lie closer together, in grey levels, are black and white."""
 _WHY_NO_FACE = {Reason.NO_FACE, Reason.FACE_TOO_SMALL, Reason.FACE_CUT_OFF}
 
 
@@ -53,6 +55,13 @@ def crop_features(faces: ExtractedFaces) -> dict[str, float]:
         fps=info.fps,
         size_bytes=info.size_bytes,
     )
+
+
+def reasons_of_scored(faces: ExtractedFaces) -> tuple[Reason, ...]:
+    """Return what limits a score: the notes without repeats, and that most faces are black and white."""
+    spreads = [float(np.ptp(crop.rgb, axis=2).mean()) for crop in faces.crops]
+    is_grey = median(spreads) < MAX_GREY_SPREAD
+    return tuple(dict.fromkeys((*faces.notes, *((Reason.NO_COLOUR,) if is_grey else ()))))
 
 
 def reasons_without_face(notes: Sequence[Reason]) -> tuple[Reason, ...]:

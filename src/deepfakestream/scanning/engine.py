@@ -21,7 +21,13 @@ from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
 from deepfakestream.model.scorer import Scorer
 from deepfakestream.model.spec import OperatingPoint, read_spec
-from deepfakestream.scanning.assembly import crop_features, media_facts, reasons_without_face, track_results
+from deepfakestream.scanning.assembly import (
+    crop_features,
+    media_facts,
+    reasons_of_scored,
+    reasons_without_face,
+    track_results,
+)
 from deepfakestream.scanning.coverage import coverage_of
 from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.scanning.result import MediaFacts, ScanResult, Verdict
@@ -140,7 +146,7 @@ class ScanEngine:
             verdict=verdict_of(score.p_fake, self.threshold),
             p_fake=score.p_fake,
             interval=score.interval,
-            reasons=tuple(dict.fromkeys(faces.notes)),
+            reasons=reasons_of_scored(faces),
             tracks=track_results(faces.crops, score.track_p_fake, score.face_p_fake),
             model=self.model,
             operating_point=self.operating_point,

@@ -31,6 +31,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.TRUNCATED: "the file ends early or is damaged, the rest was not searched",
     Reason.PART_NOT_SEARCHED: "a part of the file was not searched",
     Reason.HDR_CONVERTED: "it is HDR and was converted, and the model was not measured on such media",
+    Reason.NO_COLOUR: "its faces are black and white, and the model was not measured on such pictures",
     Reason.NO_FACE: "no face was found",
     Reason.FACE_TOO_SMALL: "faces smaller than the limit were not scored",
     Reason.FACE_CUT_OFF: "faces that the picture's border cuts off were not scored",
