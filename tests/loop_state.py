@@ -19,7 +19,7 @@ from deepfakestream.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 VERSION = "7"
-_POINT = OperatingPoint(threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="nothing")
+POINT = OperatingPoint(threshold=0.5, inconclusive_from=0.4, fpr=None, tpr=None, measured_on="nothing")
 
 
 def write_loop_state(settings: Settings) -> None:
@@ -67,7 +67,7 @@ def _predict(settings: Settings, prediction_id: str, verdict: str) -> None:
     result = ScanResult(
         file="x", verdict=verdict, p_fake=0.7, interval=None, reasons=(), tracks=(),  # type: ignore[arg-type]
         model=ModelInfo(name="m", version=VERSION, weights_sha256="0"), operating_point="balanced",
-        threshold=_POINT, media=None, features={},
+        threshold=POINT, media=None, features={},
     )  # fmt: skip
     PredictionLog(settings.prediction_log_db).append(result, prediction_id=prediction_id, channel="http")
 

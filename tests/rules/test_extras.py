@@ -41,7 +41,7 @@ STARTS = {
             f"deepfakestream.pipeline.{step}"
             for step in (
                 "workspace", "ingest", "extract", "validate", "evaluate", "promote", "drift", "data_stats",
-                "forget", "transfer", "requeue", "drop",
+                "forget", "from_feedback", "transfer", "requeue", "drop",
             )
         ),
         "deepfakestream.registry.champion",

@@ -78,6 +78,34 @@ def card(
 
 @data_app.command()
 @needs("pipeline")
+def from_feedback(
+    media: Annotated[
+        Path | None, typer.Option(help="folder with files that were sent to the service, under any names")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="licence note kept with every item")] = "not stated",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be ingested")] = False,
+    yes: WithoutAsking = False,
+) -> None:
+    """Show the files whose true label people gave to the service, ask, and ingest them as source 'feedback'.
+
+    The service keeps no pictures, and videos for a while only: files are found by their sha256, among the
+    media of jobs that are kept and in the folder of --media.
+    """
+    from deepfakestream.pipeline import from_feedback as step
+
+    settings = load_settings()
+    params = load_params(settings.params_file)
+    found = step.plan(settings, media)
+    say(found.describe())
+    if dry_run or not found.files:
+        return
+    if not yes:
+        typer.confirm(f"Ingest {counted(len(found.files), 'file')} with these labels?", abort=True)
+    say(step.run(found, params=params.ingest, settings=settings, licence=licence).describe())
+
+
+@data_app.command()
+@needs("pipeline")
 def forget(
     items: Annotated[
         list[str] | None,

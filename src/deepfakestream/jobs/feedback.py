@@ -60,6 +60,17 @@ def read_feedback(database: Database, prediction_id: str) -> list[Feedback]:
         return [Feedback(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - a public name
 
 
+def read_all_feedback(database: Database) -> list[Feedback]:
+    """Return every label that was given, the oldest first.
+
+    Args:
+        database: the job store.
+    """
+    query = sa.select(FEEDBACK).order_by(FEEDBACK.c.created_at, FEEDBACK.c.prediction_id, FEEDBACK.c.source)
+    with database.reading() as connection:
+        return [Feedback(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - a public name
+
+
 def read_labels(database: Database) -> dict[str, Label]:
     """Return the true label of each prediction that has one; where sources disagree, it has none.
 
