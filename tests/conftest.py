@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import venv
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from deepfakestream.model.spec import DetectorSpec
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share, e.g. loop_state
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that run tests share the cores; threads of PyTorch that wait for a core spin.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 import yaml
+from loop_state import VERSION, write_loop_state
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
@@ -26,7 +27,6 @@ from deepfakestream.service.app import create_app
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.service.runtime import Runtime
 from deepfakestream.settings import Settings
-from tests.loop_state import VERSION, write_loop_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

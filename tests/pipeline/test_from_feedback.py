@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loop_state import POINT, give_label
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,7 +19,6 @@ from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.pipeline import from_feedback
 from deepfakestream.scanning.result import MediaFacts, ScanResult
 from deepfakestream.settings import Settings, load_settings
-from tests.loop_state import POINT, give_label
 
 ROOT = Path(__file__).parents[2]
 

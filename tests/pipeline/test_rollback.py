@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from deepfakestream.cli import app
 from deepfakestream.errors import DataError, GateError, ParamsError, ServerError, WeightsError

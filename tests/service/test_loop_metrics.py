@@ -3,12 +3,12 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from loop_state import NOW, VERSION, give_label, write_loop_state
 from prometheus_client.parser import text_string_to_metric_families
 
 from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.service.loop_metrics import LABELS_EVERY_S, LoopMetrics
 from deepfakestream.settings import Settings
-from tests.loop_state import NOW, VERSION, give_label, write_loop_state
 
 
 def numbers(metrics: LoopMetrics) -> dict[tuple[str, ...], float]:
