@@ -135,15 +135,16 @@ def _where_next(settings: Settings) -> list[str]:
     prefect = settings.prefect_api_url.removesuffix("/api")
     pages = [
         ("start all again", f"DEEPFAKESTREAM_WORKSPACE={base} make up"),
-        ("  MLflow", f"{settings.mlflow_url}  runs, curves, model versions"),
+        ("  MLflow", f"{settings.mlflow_url}/#/experiments?workflowType=machine_learning  runs, curves"),
         ("  Prefect", f"{prefect}  flow runs, the automation"),
+        ("  drift over time", settings.drift_page_url),
         ("  service", f"{settings.service_url}/docs  try your own pictures"),
         ("evaluation", _page(base / "artifacts" / "evaluate" / "report.html")),
         ("drift", _page(base / "artifacts" / "drift" / "report.html")),
         ("data checks", _page(base / "artifacts" / "validate" / "data_docs" / "index.html")),
         ("scan a file", "deepfakestream scan FILE"),
     ]
-    return ["Where to look next", "─" * WIDTH, *(f"{name:<17}{text}" for name, text in pages)]
+    return ["Where to look next", "─" * WIDTH, *(f"{name:<19}{text}" for name, text in pages)]
 
 
 def _page(path: Path) -> str:

@@ -223,7 +223,7 @@ def test_own_servers_are_reached_without_a_proxy() -> None:
 SLEEP = "import time; print('ready now'); time.sleep(600)"
 
 
-@pytest.mark.parametrize("name", ["mlflow", "prefect", "service"])
+@pytest.mark.parametrize("name", ["mlflow", "prefect", "evidently", "service"])
 def test_a_busy_port_is_named_before_anything_starts(name, settings):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

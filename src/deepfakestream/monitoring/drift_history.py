@@ -61,7 +61,8 @@ class _DriftedColumns(CountCalculation[DriftedColumns]):  # type: ignore[misc]
         findings = context.additional_data[_FINDINGS].as_dataframe()
         count = int(findings["drifted"].sum())
         result = self.result(count, count / len(findings))
-        return _with_counter(result, self.display_name(), f"{count} of {len(findings)}")
+        # Full width, so that the two counters after it share a line.
+        return _with_counter(result, self.display_name(), f"{count} of {len(findings)}", WidgetSize.FULL)
 
     def display_name(self) -> str:
         return "Drifted columns"
@@ -158,11 +159,11 @@ class DriftHistory:
         workspace = self._open()
         measured = [column for column in judged if column.value is not None]
         metrics = [DriftedColumns(tests=[]), FakeVerdicts(tests=[])]
-        metrics += [ColumnPsi(column=column.name, tests=[]) for column in measured]
         names = [column.name for column in measured]
         if current["p_fake"].notna().any():
             metrics.append(MeanScore(tests=[]))
             names = list(dict.fromkeys(["p_fake", *names]))
+        metrics += [ColumnPsi(column=column.name, tests=[]) for column in measured]
         window = current[[*names, "verdict"]].astype({"verdict": str})
         snapshot = Report(metrics).run(
             _dataset(window, measured),
@@ -243,10 +244,14 @@ def _distribution(title: str, current: pd.Series, reference: pd.Series, *, kind:
         {"type": "bar", "name": name, "x": bins.labels, "y": np.round(counts / counts.sum(), 4).tolist()}
         for name, counts in (("reference", bins.reference), ("window", bins.current))
     ]
-    layout = {"yaxis": {"title": {"text": "share"}}, "legend": {"orientation": "h"}, "height": 260}
+    layout = {
+        "yaxis": {"title": {"text": "share"}},
+        "legend": {"orientation": "h", "y": 1.15},
+        "margin": {"t": 50, "b": 110},
+    }
     return plotly_data(title=title, data=bars, layout=layout, size=WidgetSize.HALF)
 
 
-def _with_counter(result: Any, label: str, value: str) -> Any:
-    result.widget = [counter(counters=[CounterData(label=label, value=value)], size=WidgetSize.HALF)]
+def _with_counter(result: Any, label: str, value: str, size: WidgetSize = WidgetSize.HALF) -> Any:
+    result.widget = [counter(counters=[CounterData(label=label, value=value)], size=size)]
     return result
