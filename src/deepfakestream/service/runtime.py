@@ -166,7 +166,9 @@ class Runtime:
 
     @cached_property
     def _num_threads(self) -> int:
-        return max(1, min(self.params.max_concurrency, len(os.sched_getaffinity(0))))
+        # A thread whose file another process decodes leaves its core to others meanwhile.
+        cores = len(os.sched_getaffinity(0))
+        return min(self.params.max_concurrency, cores if self._decoding is None else 2 * cores)
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
