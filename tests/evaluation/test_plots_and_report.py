@@ -120,10 +120,10 @@ def _page(
 @pytest.mark.parametrize(
     ("scores", "card", "history"),
     [
-        (_scores(0), CARD, HISTORY),
+        pytest.param(_scores(0), CARD, HISTORY, marks=pytest.mark.slow),
         (_scores(1), CARD, HISTORY),
-        (_scores(20, label="fake"), CARD, HISTORY),
-        (_scores(200), CARD, HISTORY),
+        pytest.param(_scores(20, label="fake"), CARD, HISTORY, marks=pytest.mark.slow),
+        pytest.param(_scores(200), CARD, HISTORY, marks=pytest.mark.slow),
         (_scores(200), empty_card("off", threshold=0.6), []),
     ],
 )
@@ -138,6 +138,7 @@ def test_pictures_are_drawn_whatever_there_is(
             assert np.asarray(image.convert("L")).std() > 5  # something is on it
 
 
+@pytest.mark.slow
 def test_same_scores_give_the_same_picture() -> None:
     pages = [_page(_scores(60), drawn=True) for _ in range(2)]
     assert pages[0] == pages[1]

@@ -94,7 +94,9 @@ def test_the_reference_does_not_drift_from_itself(share_threshold, tmp_path):
     assert all(column.value == pytest.approx(0.0) for column in report.columns)
 
 
-@pytest.mark.parametrize("n", [30, 60, 200])
+@pytest.mark.parametrize(
+    "n", [30, pytest.param(60, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.slow)]
+)
 def test_another_draw_of_the_same_population_is_not_drift(n, tmp_path):
     report = run(predictions(n, seed=n), predictions(150, seed=1), tmp_path)
     assert report.status == "ok", report.describe()

@@ -193,6 +193,7 @@ def test_worse_challenger_never_becomes_champion(promoted: Settings, write_model
     assert _ledger(promoted)[1]["test_set_uses"] == 2
 
 
+@pytest.mark.slow
 def test_equal_challenger_needs_new_items(promoted: Settings, write_model: Write) -> None:
     same_items = _train_and_promote(promoted, write_model, slope=1.5, name="second")
     assert same_items.decision is not None
@@ -202,6 +203,7 @@ def test_equal_challenger_needs_new_items(promoted: Settings, write_model: Write
     assert versions.get_alias(mlflow_store(promoted), versions.PREVIOUS) == 1
 
 
+@pytest.mark.slow
 def test_a_champion_that_does_not_say_what_it_learned_from_must_be_beaten(
     promoted: Settings, write_model: Write
 ) -> None:
@@ -228,6 +230,7 @@ def test_version_and_run_say_what_was_decided(promoted: Settings) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_champion_of_other_crops_is_scored_on_its_own(make_workspace: Make, write_model: Write) -> None:
     """Items that are crops already are the same for every extraction; their files are read again."""
     import cv2
@@ -276,6 +279,7 @@ class TestLedger:
         assert read_entries(tmp_path / "l.jsonl") == [{"n": 1}]
 
 
+@pytest.mark.slow
 def test_with_manual_approval_a_person_makes_the_champion(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     manual = POLICY.model_copy(update={"approval": "manual"})

@@ -78,6 +78,7 @@ class TestOpenTeacher:
             open_teacher(DistillParams(teacher=str(folder)), extraction, CPU)
 
 
+@pytest.mark.slow
 def test_with_all_the_weight_only_the_teacher_counts(
     face_set: MakeSet,
     params: MakeParams,

@@ -152,6 +152,7 @@ def test_a_set_of_new_items_only_has_no_crops_yet() -> None:
     assert draw_set(items.iloc[4:], old).keys() == {"methods", "media", "faces", "light"}
 
 
+@pytest.mark.slow
 def test_the_picture_of_faces_leaves_out_what_extraction_has_not_seen() -> None:
     items = manifest()
     seen = extracted(crops_of(items.iloc[:8], 2), items.iloc[8:10])
@@ -199,6 +200,7 @@ def test_a_large_balanced_set_has_no_limit() -> None:
     assert known_limits(manifest(400)) == []
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_for_any_set_and_are_the_same_each_time() -> None:
     items = manifest()
     crops = crops_of(items, 2)
@@ -213,6 +215,7 @@ def test_pictures_are_drawn_for_any_set_and_are_the_same_each_time() -> None:
     assert draw_set(stills).keys() == {"methods", "media"}
 
 
+@pytest.mark.slow
 def test_the_picture_of_methods_grows_with_them_up_to_a_limit() -> None:
     heights = []
     for num_methods in (2, 30, MAX_METHODS + 40, MAX_METHODS + 80):
