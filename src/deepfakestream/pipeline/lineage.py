@@ -57,8 +57,9 @@ def find(settings: Settings, subject: str) -> Lineage:
         links = _packaged(settings, first)
     else:
         links = _registered(settings, version, first)
-    kind = "prediction" if first else "version"
-    return Lineage(subject=f"{kind} {subject}", links=(*first, *links), note=_note(settings))
+    kind, is_local = "prediction" if first else "version", settings.mlflow_page_url == settings.mlflow_url
+    note = "The pages answer while 'deepfakestream up' runs in this workspace." if is_local else ""
+    return Lineage(subject=f"{kind} {subject}", links=(*first, *links), note=note)
 
 
 def _registered(settings: Settings, version: str, first: list[Link]) -> list[Link]:
@@ -323,9 +324,3 @@ def _known(tags: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[dict[str
     """Return the tags that are known, and for the others what is not recorded."""
     known: dict[str, Any] = {name: tags[name] for name in wanted if tags.get(name, UNKNOWN) != UNKNOWN}
     return known, [text for name, text in wanted.items() if name not in known]
-
-
-def _note(settings: Settings) -> str:
-    if settings.mlflow_page_url != settings.mlflow_url:
-        return ""
-    return "The pages answer while 'deepfakestream up' runs in this workspace."
