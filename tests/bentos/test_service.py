@@ -238,6 +238,11 @@ def test_probes_metrics_and_pages(server: Server, media: dict[str, Path]) -> Non
     metrics = httpx.get(server.url + "/metrics").text
     for name in ("predictions_total", "stage_seconds_bucket", "model_info", "p_fake_bucket"):
         assert f"deepfakestream_{name}" in metrics
+    for _ in range(300):  # measured every second
+        if "\ndeepfakestream_ready 1.0\n" in metrics:
+            break
+        time.sleep(0.2)
+        metrics = httpx.get(server.url + "/metrics").text
     assert "\ndeepfakestream_ready 1.0\n" in metrics
     assert '\ndeepfakestream_overdue_work{kind="image"} 0.0\n' in metrics
     assert "deepfakestream_requests_total" in metrics
