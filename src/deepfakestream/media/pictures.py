@@ -289,7 +289,9 @@ def to_rgb(path: Path, picture: Image.Image, colours: Colours, record: Record) -
         if converted is not None:
             record.add(NoteCode.COLOUR_CONVERTED, "its colour profile was converted to sRGB")
             flat = converted
-    rgb = np.ascontiguousarray(_upright(flat, orientation).convert("RGB"))
+    method = _TRANSPOSE.get(orientation)
+    upright = flat if method is None else flat.transpose(method)
+    rgb = np.ascontiguousarray(upright.convert("RGB"))
     return rgb if is_profiled else _in_srgb(rgb, colours, record)
 
 
@@ -377,11 +379,6 @@ def _pages(picture: Image.Image, budget: MediaBudget, record: Record) -> list[in
             )
     picture.seek(0)
     return searched or [0]
-
-
-def _upright(picture: Image.Image, orientation: int) -> Image.Image:
-    method = _TRANSPOSE.get(orientation)
-    return picture if method is None else picture.transpose(method)
 
 
 def _damaged(path: Path, error: BaseException) -> MediaError:

@@ -219,13 +219,9 @@ def plan(timeline: Timeline, wanted: Sequence[int], max_decoded_frames: int) -> 
         reachable = np.flatnonzero((starting == start) & (ordinals < start + limit))
         if not len(reachable):
             reachable = np.flatnonzero(starting == start)[:1]
-        chosen.update(int(reachable[k]) for k in _evenly(len(reachable), len(group)))
+        # As many as are wanted, evenly, from the first on.
+        chosen.update(int(reachable[k * len(reachable) // len(group)]) for k in range(len(group)))
     return Plan(positions=tuple(sorted(chosen)), leaves_out=left_out / max(1, len(ordinals)))
-
-
-def _evenly(count: int, wanted: int) -> list[int]:
-    """Return `wanted` of the positions below `count`, from the first on."""
-    return sorted({k * count // wanted for k in range(wanted)})
 
 
 def _depth_limit(deepest: Ints, budget: int) -> int:

@@ -99,7 +99,12 @@ def deinterlaced(before: Any | None, picture: Any, after: Any | None) -> Any:
         picture: the interlaced frame.
         after: the frame after in time, if there is one.
     """
-    neighbours = [frame for frame in (before, picture, after) if frame is not None and _alike(frame, picture)]
+    kind = picture.width, picture.height, picture.format.name
+    neighbours = [
+        frame
+        for frame in (before, picture, after)
+        if frame is not None and (frame.width, frame.height, frame.format.name) == kind
+    ]
     position = next(k for k, frame in enumerate(neighbours) if frame is picture)
     try:
         graph = av.filter.Graph()
@@ -181,11 +186,3 @@ def _rgb(picture: Any, size_px: tuple[int, int], pixel_format: str) -> Any:
         width=size_px[0], height=size_px[1], format=pixel_format, interpolation="BICUBIC"
     )
     return scaled.to_ndarray()
-
-
-def _alike(frame: Any, picture: Any) -> bool:
-    return (frame.width, frame.height, frame.format.name) == (
-        picture.width,
-        picture.height,
-        picture.format.name,
-    )
