@@ -11,8 +11,11 @@ from deepfakestream.pipeline.workspace import template
 CHANGES = {
     "extract.num_frames": ("6", "the clips are 2 s long"),
     "validate.max_share_without_face": ("0.1", "one clip of 169 items shows nobody"),
+    "train.network.variant": ("ensemble", "both networks of version 0, which the training goes on from"),
+    "train.network.flip_tta": ("true", "as version 0 scores"),
     "train.optimisation.epochs": ("2", "two short passes: the loop, not the quality"),
     "train.optimisation.steps_per_epoch": ("5", "80 faces an epoch"),
+    "train.optimisation.learning_rate": ("0.00003", "a tenth: a few people should not undo version 0"),
     "train.samples.num_workers": ("0", "starting workers would cost more than they save"),
     "evaluate.num_bootstrap": ("200", "three people allow no finer interval"),
     "evaluate.robustness_faces": ("16", "the curves, in seconds; too few faces for a finding"),
