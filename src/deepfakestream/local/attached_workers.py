@@ -12,11 +12,10 @@ import time
 from deepfakestream.local.catalogue import worker_server
 from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
+from deepfakestream.local.keeper import FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S
 from deepfakestream.local.starting import launch
 from deepfakestream.settings import Settings
 
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 60.0
 _WATCH_S = 0.5
 
 
@@ -35,7 +34,7 @@ def attach_workers(settings: Settings) -> list[threading.Thread]:
             began_at = time.monotonic()
             while child.exit_status is None:
                 time.sleep(_WATCH_S)
-            if time.monotonic() - began_at > LONGEST_PAUSE_S:
+            if time.monotonic() - began_at > STABLE_S:
                 pause_s = FIRST_PAUSE_S
             console.line(f"{child.name} ended with status {child.exit_status}; starts again in {pause_s:g} s")
             child.stop()  # nothing of it may be left
