@@ -168,7 +168,7 @@ def test_the_story_goes_on(place: Place, more_media: Path, receiver: Receiver, f
     assert read_audit(place.root / "work" / "audit.jsonl")[-1].details["added"] == 4
     assert "no-picture.jpg" in place.run("data", "quarantine", "list")
 
-    # Drift has led to one retraining; whoever asks again during the cooldown is refused.
+    # Drift has led to one retraining; further requests during the cooldown are refused.
     for _ in range(2):
         place.run("drift")
         assert "refused by the governor" in place.run("retrain", "--on-schedule")

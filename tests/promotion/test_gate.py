@@ -204,12 +204,12 @@ class TestAtTheBound:
 
     def test_of_what_was_learned(self) -> None:
         """The sentence of a held challenger names what is missing: new items, or nothing but the margin."""
-        told = [
+        texts = [
             next(rule.text for rule in _decide(_scores(), _scores(), new_items=n).rules if rule.name == name)
             for n, name in ((NEW, "not_worse"), (NEW - 1, "better"))
         ]
-        assert [f"{NEW - 1} new training items" in each for each in told] == [False, True]
-        assert ["margin" in each for each in told] == [True, False]
+        assert [f"{NEW - 1} new training items" in each for each in texts] == [False, True]
+        assert ["margin" in each for each in texts] == [True, False]
 
 
 def test_one_kind_of_fake_has_no_slice_of_its_own() -> None:
