@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from real_service import RealService, cpu_s, free_port
 
 from deepfakestream.media.isolated import IsolatedDecoding
 from deepfakestream.media.reader import open_media
@@ -30,9 +31,6 @@ from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.scanning.engine import ScanEngine, open_engine
 from deepfakestream.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from real_service import RealService, cpu_s, free_port
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(4 * 3600)]
 LOAD = Path(__file__).with_name("http_load.py")

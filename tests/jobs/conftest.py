@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from postgres_cluster import running_cluster
 
 from deepfakestream.host.database import Database
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.queue import JobQueue
 from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.jobs.types import NewAnalysis, Retention, Verdict
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from postgres_cluster import running_cluster
 
 _NUMBERS = itertools.count()
 

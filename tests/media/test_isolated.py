@@ -15,15 +15,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from crafted_media import gif_of_dots, jpeg_of_scans, movie_of_samples, png_of_chunks, png_that_unpacks
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.isolated import IsolatedDecoding
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from crafted_media import gif_of_dots, jpeg_of_scans, movie_of_samples, png_of_chunks, png_that_unpacks
 
 MEMORY_MB = 3072
 PATIENCE_S = 300.0

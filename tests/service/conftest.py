@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,10 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
-from starlette.testclient import TestClient
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_service import RealService, free_port
+from starlette.testclient import TestClient
 
 from deepfakestream.errors import DataError, MediaError, Reason, ServerError, WeightsError, WrongKindError
 from deepfakestream.faces.types import Detection, ExtractionSpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from crafted_media import gif_of_dots, jpeg_of_scans, movie_of_samples, png_of_chunks, png_that_unpacks
 from real_service import RealService
 

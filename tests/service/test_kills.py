@@ -18,15 +18,13 @@ import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
+from postgres_cluster import running_cluster
 
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.media_store import FolderStore
 from deepfakestream.jobs.tables import DELIVERIES, JOBS, open_job_store
 from deepfakestream.jobs.types import NewAnalysis, Retention
 from deepfakestream.jobs.usage import read_usage
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from postgres_cluster import running_cluster
 
 pytestmark = pytest.mark.slow
 WORKER = Path(__file__).with_name("worker_for_kills.py")
