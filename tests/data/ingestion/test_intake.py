@@ -7,18 +7,27 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from deepfakestream.data.ingestion.examination import ExaminedItem, Limits, examine, examine_all
+from deepfakestream.data.ingestion.examination import (
+    NUM_DECODED_FRAMES,
+    ExaminedItem,
+    Limits,
+    examine,
+    examine_all,
+)
 from deepfakestream.data.ingestion.intake import ingestion_time, manifest_rows, select, stored_path
 from deepfakestream.data.ingestion.layouts.types import SourceItem
 from deepfakestream.data.manifest import read_manifest, to_frame, to_rows, write_manifest
 from deepfakestream.data.packs import read_member
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.data.splits import SplitDraw
-from deepfakestream.errors import DataError, Reason
-from deepfakestream.media.types import MediaBudget
+from deepfakestream.errors import DataError, MediaError, Reason
+from deepfakestream.media.reader import sample_frames
+from deepfakestream.media.types import MediaBudget, RGBImage
 
 LIMITS = Limits(min_duration_s=0.2, budget=MediaBudget())
 EMPTY = to_frame([])
@@ -121,6 +130,46 @@ def test_a_clip_below_the_shortest_length_is_refused(
 
 def test_a_clip_is_no_face_crop(face_clip: Path) -> None:
     refusal = look(SourceItem(name="x", path=face_clip, label="real", is_crop=True))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == Reason.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize(
+    "name", ["header.jpg", "rows.jpg", "scans.jpg", "a.png", "a.webp", "a.gif", "lost_bytes.mp4", "a.mkv"]
+)
+def test_what_a_scan_calls_damaged_does_not_enter_the_dataset(
+    name: str, tmp_path: Path, astronaut: RGBImage, encode_clip: Callable[..., Path]
+) -> None:
+    path = tmp_path / name
+    shifted = [np.roll(astronaut[::2, ::2], 9 * number, axis=1) for number in range(8)]
+    if path.suffix in {".mp4", ".mkv"}:
+        encode_clip(path, shifted, fps=2, keyframe_every=4)
+    else:
+        pages = [Image.fromarray(rgb) for rgb in shifted]
+        moves = {"save_all": True, "append_images": pages[1:], "duration": 100} if name == "a.gif" else {}
+        pages[0].save(path, progressive=name == "scans.jpg", **moves)  # type: ignore[arg-type]
+    whole = path.read_bytes()
+    assert isinstance(look(SourceItem(name=name, path=path, label="real")), ExaminedItem)
+    if name == "lost_bytes.mp4":
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes(900) + whole[middle + 900 :])
+    else:
+        path.write_bytes(whole[: 650 if name == "header.jpg" else len(whole) * 5 // 8])
+    try:
+        (scanned,) = sample_frames(path, num_frames=NUM_DECODED_FRAMES, budget=LIMITS.budget).reasons
+    except MediaError as error:
+        scanned = error.reason
+    assert scanned == (Reason.UNREADABLE if name == "a.webp" else Reason.TRUNCATED)
+    refusal = look(SourceItem(name=name, path=path, label="real"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == scanned
+    assert refusal.media_id is not None
+
+
+def test_pixels_that_a_scan_cannot_show_do_not_enter_the_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "depth.tif"
+    Image.fromarray(np.linspace(0.0, 5.0, 4096, dtype=np.float32).reshape(64, 64)).save(path)
+    refusal = look(SourceItem(name="depth.tif", path=path, label="real"))
     assert isinstance(refusal, Refusal)
     assert refusal.reason == Reason.UNSUPPORTED_FORMAT
 

@@ -15,8 +15,11 @@ from deepfakestream.data.packs import as_file, pack_index, read_member
 from deepfakestream.data.quarantine import Refusal
 from deepfakestream.errors import DataError, MediaError, Reason
 from deepfakestream.host.digest import sha256_file
-from deepfakestream.media.reader import probe
+from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaInfo
+
+NUM_DECODED_FRAMES = 16
+"""Frames of a clip that must be decodable: as many as `scan` and, by default, `extract` search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,16 +129,24 @@ def _label(item: SourceItem) -> Label:
 
 
 def _probe(item: SourceItem, limits: Limits) -> MediaInfo:
-    with as_file(item.path, item.member) as path:
-        info = probe(path, limits.budget)
-    if item.is_crop and info.kind != "image":
-        raise MediaError(
-            Reason.UNSUPPORTED_FORMAT, f"{item.name}: a face crop must be a still picture; drop kind 'crop'"
-        )
-    if info.kind == "video" and info.duration_s is not None and info.duration_s < limits.min_duration_s:
-        raise MediaError(
-            Reason.TOO_SHORT,
-            f"{item.name}: lasts {info.duration_s:.2f} s, less than ingest.min_duration_s; "
-            "give a longer clip or lower the limit in params.yaml",
-        )
-    return info
+    """Return the facts of a file whose pictures were decoded as extraction and scans decode them."""
+    with as_file(item.path, item.member) as path, open_media(path, limits.budget) as media:
+        info = media.info
+        if item.is_crop and info.kind != "image":
+            raise MediaError(
+                Reason.UNSUPPORTED_FORMAT,
+                f"{item.name}: a face crop must be a still; drop kind 'crop'",
+            )
+        if info.kind == "video" and info.duration_s is not None and info.duration_s < limits.min_duration_s:
+            raise MediaError(
+                Reason.TOO_SHORT,
+                f"{item.name}: lasts {info.duration_s:.2f} s, less than ingest.min_duration_s; "
+                "give a longer clip or lower the limit in params.yaml",
+            )
+        for _ in media.frames(NUM_DECODED_FRAMES):
+            pass
+        if Reason.TRUNCATED in media.reasons:
+            details = [note.text for note in media.notes if note.reason == Reason.TRUNCATED]
+            what = "; ".join(details) or "a part of its pictures is missing or damaged"
+            raise MediaError(Reason.TRUNCATED, f"{item.name}: {what}; get a whole copy of the file")
+        return media.info
