@@ -296,6 +296,69 @@ def test_a_server_that_ignores_term_is_killed_with_its_own_children(settings, tm
     assert not stat.exists() or stat.read_text().split(") ")[1].startswith("Z")
 
 
+WORKER = """
+import os, select, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+held = select.poll()
+held.register(os.open(sys.argv[1], os.O_WRONLY), 0)
+print("ready now", flush=True)
+while not held.poll(50):
+    if sys.argv[2] == "forks" and os.fork():
+        os._exit(0)
+"""
+"""Runs while somebody reads the FIFO, and ignores TERM; if it forks, each process soon loses its parent."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "worker", "is_guarded"),
+    [
+        ("SIG_DFL", "forks", True),
+        ("SIG_IGN", "forks", True),
+        ("SIG_IGN", "stays", False),
+    ],
+)
+def test_workers_in_sessions_of_their_own_end_with_their_server(
+    answer: str, worker: str, is_guarded: bool, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    ended = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    server = (
+        "import signal, subprocess, sys, time\n"
+        f"signal.signal(signal.SIGTERM, signal.{answer})\n"
+        f"subprocess.Popen([sys.executable, '-c', {WORKER!r}, {str(held)!r}, {worker!r}],"
+        " start_new_session=True)\n"
+        "time.sleep(600)"
+    )
+    child = Child(
+        "one",
+        (sys.executable, "-c", server),
+        environment=os.environ,
+        cwd=tmp_path,
+        log=tmp_path / "one.log",
+        listener=lambda _name, _line: None,
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while not child.has_said("ready now"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if not is_guarded:
+            os.kill(child.pid, signal.SIGKILL)
+    finally:
+        child.stop(grace_s=0.2)
+    deadline = time.monotonic() + 30.0
+    try:
+        while True:
+            with suppress(BlockingIOError):  # a worker still has the other end
+                assert os.read(ended, 1) == b""
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.close(ended)
+
+
 def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):
     monkeypatch.setenv("DEEPFAKESTREAM_SERVICE_PORT", "1")
     monkeypatch.chdir(settings.workspace)

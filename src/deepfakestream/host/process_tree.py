@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,9 @@ SERVER_GRACE_S = 10.0
 """The same for a server: its requests end first."""
 _KILLED_S = 1.0
 """From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
-_PR_SET_PDEATHSIG = 1
+SERVER_KILLED_S = 5.0
+"""The same for a server, whose own children hold ports and files for a moment longer."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def program_path() -> str:
@@ -145,3 +148,36 @@ def end_tree(pid: int, grace_s: float = GRACE_S, *, asks_root: bool = False) -> 
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=_KILLED_S)
+
+
+def adopt_orphans() -> None:
+    """Let the kernel make this process the parent of descendants that lose theirs, so that it can end them.
+
+    Where the kernel cannot do that, which is everywhere but on Linux, nothing happens.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill_descendants(pid: int, timeout_s: float = SERVER_KILLED_S) -> None:
+    """Kill what a process started, in any session, until nothing is left; the process itself is spared.
+
+    If the process adopts orphans, nothing escapes, not even a child that is being forked meanwhile.
+
+    Args:
+        pid: id of the process.
+        timeout_s: seconds after which this returns in any case.
+    """
+    deadline = time.monotonic() + timeout_s
+    # The list of processes is not read at one moment: a child may change its parent meanwhile and be missed.
+    num_empty = 0
+    while num_empty < 2 and time.monotonic() < deadline:
+        num_alive = 0
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        num_alive += 1
+                        process.kill()
+        num_empty = 0 if num_alive else num_empty + 1
+        time.sleep(0.02)

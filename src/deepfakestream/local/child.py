@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deepfakestream.host.process_tree import SERVER_GRACE_S, guarded
+import psutil
+
+from deepfakestream.host.process_tree import SERVER_GRACE_S, SERVER_KILLED_S, guarded, kill_descendants
 from deepfakestream.local.rotated_log import RotatedLog
 
 Listener = Callable[[str, str], None]
 """Gets the server's name and a line of its output."""
 
-_KILLED_S = 5.0
-"""From KILL to the end; beyond it nobody collects them, as in a container whose first process does not."""
 _NUM_LAST_LINES = 12
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -94,15 +94,22 @@ class Child:
             return words.encode() in stream.read()
 
     def stop(self, grace_s: float = SERVER_GRACE_S) -> None:
-        """Ask the process group to end, insist after the grace, and wait until all of it has ended."""
+        """Ask the process group to end, kill what is left after the grace, and wait until nothing is left.
+
+        What the server started in other sessions ends, too.
+        """
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while self.exit_status is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        self._signal(signal.SIGKILL)
+        if self.exit_status is None:
+            kill_descendants(self.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(SERVER_KILLED_S)  # its guard ends by itself, once it is the last
+        self._kill_group()
         self._process.wait()
         # The server's own children still hold ports and files for a moment after they were killed.
-        deadline = time.monotonic() + _KILLED_S
+        deadline = time.monotonic() + SERVER_KILLED_S
         with contextlib.suppress(ProcessLookupError):
             while time.monotonic() < deadline:
                 os.killpg(self._process.pid, 0)
@@ -110,6 +117,15 @@ class Child:
         self._reader.join(timeout=5.0)
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def _kill_group(self) -> None:
+        """Kill what is left of the group, and what it started: there is some where the guard was killed."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if os.getpgid(process.pid) == self.pid:
+                    for member in [*process.children(recursive=True), process]:
+                        member.kill()
+        self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

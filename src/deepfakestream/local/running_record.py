@@ -13,6 +13,7 @@ import psutil
 from deepfakestream.errors import ServerError
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.process_place import is_running, process_name
+from deepfakestream.host.process_tree import kill_descendants
 from deepfakestream.host.whole_files import replacing
 from deepfakestream.local.child import Child
 
@@ -122,10 +123,9 @@ def stop_all(record: RunningRecord, timeout_s: float = STOP_TIMEOUT_S) -> list[s
         ended.append("up")
     for server in record.servers.values():
         if is_running(server.process) and not _has_ended(server.process, timeout_s / 4):
-            family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-            for process in family:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+            kill_descendants(server.pid)
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(server.pid).kill()
             if not _has_ended(server.process, timeout_s / 4):
                 raise ServerError(f"{server.name}: process {server.pid} cannot be ended; end it by hand")
             ended.append(server.name)
