@@ -52,6 +52,7 @@ def test_files_are_answered_in_order_and_an_unreadable_one_ends_nothing(
     assert seen == [(1, 2), (2, 2)]
 
 
+@pytest.mark.slow
 def test_the_operating_point_and_the_limit_on_pixels_are_the_callers(astronaut_jpg: Path) -> None:
     strict = open_model(operating_point="low_fpr", detector="fast", device="cpu", max_pixels=1000)
     assert strict.threshold.threshold > open_model(detector="fast", device="cpu").threshold.threshold

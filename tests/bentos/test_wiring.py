@@ -46,6 +46,7 @@ def test_a_cpu_asks_for_nothing() -> None:
     assert _resources("cpu") == {}
 
 
+@pytest.mark.slow
 def test_importing_the_service_loads_no_model_and_no_tracking() -> None:
     code = "import sys, bentos.service; print(sorted({'torch', 'mlflow', 'onnxruntime'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]

@@ -42,6 +42,7 @@ def started(root: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_ingesting_waits_for_a_stage_says_so_and_ends_at_term(root: Path, tmp_path: Path) -> None:
     settings = Settings(workspace=root)
     with one_at_a_time(settings), started(root, "ingest", str(tmp_path / "faces")) as command:

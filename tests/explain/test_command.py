@@ -66,6 +66,7 @@ def written(two_people, model_dir, tmp_path_factory):
     return explain(two_people, tmp_path_factory.mktemp("out") / "deep", num_faces=5, model_dir=chosen)
 
 
+@pytest.mark.slow
 def test_every_face_gets_a_picture_and_its_numbers(written):
     faces = json.loads((written.directory / "explanation.json").read_text())["faces"]
     assert len(faces) == 2
@@ -76,6 +77,7 @@ def test_every_face_gets_a_picture_and_its_numbers(written):
         assert picture.std() > 20
 
 
+@pytest.mark.slow
 def test_a_folder_of_an_earlier_run_keeps_no_picture_of_it(two_people, tiny_model, tmp_path):
     """The page would not show them; a picture that no record names belongs to somebody else."""
     for name in ("face-01.png", "face-02.png", "face-07.png"):

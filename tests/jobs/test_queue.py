@@ -234,6 +234,7 @@ def work(url: str, name: str, taken: Any) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_workers_in_several_processes_never_take_one_job(store: Store) -> None:
     ids = {store.submit() for _ in range(60)}
     context = multiprocessing.get_context("spawn")

@@ -34,6 +34,7 @@ def test_items_wait_for_extraction_after_an_ingestion(make_workspace: Callable[.
     assert (totals["crops"], totals["items_without_face"], totals["items_not_extracted"]) == (12, 2, 4)
 
 
+@pytest.mark.slow
 def test_the_card_shows_the_findings_of_the_gate_until_the_data_change(
     make_workspace: Callable[..., Settings], tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_history_that_cannot_be_written_stops_no_check(settings, champion, cap
     assert RetrainGovernor(settings.governor_db).last_window_id("3") == "p39"
 
 
+@pytest.mark.slow
 def test_an_alert_of_a_check_that_ends_before_its_record_comes_once(settings, champion):
     append(settings, scores(60, seed=2, shift=0.6))
     RetrainGovernor(settings.governor_db)
@@ -135,6 +136,7 @@ def test_an_alert_of_a_check_that_ends_before_its_record_comes_once(settings, ch
     assert len(alerts(settings)) == 1
 
 
+@pytest.mark.slow
 def test_drift_is_over_after_two_windows_without_and_a_check_leaves_a_sign(settings, champion):
     append(settings, scores(60, seed=2, shift=0.6))
     assert run(PARAMS, settings=settings, champion=champion).status == "drift"
@@ -149,6 +151,7 @@ def test_drift_is_over_after_two_windows_without_and_a_check_leaves_a_sign(setti
     assert sign.detail == "ok"
 
 
+@pytest.mark.slow
 def test_drift_of_a_former_champion_is_over(settings, champion):
     append(settings, scores(60, seed=2, shift=0.6))
     run(PARAMS, settings=settings, champion=champion)

@@ -132,6 +132,7 @@ def test_scores_are_those_of_model_and_aggregation(make_workspace: Make) -> None
     assert row["p_fake"] == pytest.approx(aggregate(logits, logits.astype(int) * 0, scorer.spec).p_fake)
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_bytes(make_workspace: Make) -> None:
     settings = make_workspace()
     train = settings.artifacts_dir / "train"
@@ -145,6 +146,7 @@ def test_same_input_gives_the_same_bytes(make_workspace: Make) -> None:
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_logs_to_the_run_that_trained(make_workspace: Make) -> None:
     from deepfakestream.registry.store import open_client
 
@@ -160,6 +162,7 @@ def test_logs_to_the_run_that_trained(make_workspace: Make) -> None:
     assert logged["test_auc_low"] <= logged["test_auc"] <= logged["test_auc_high"]
 
 
+@pytest.mark.slow
 def test_unknown_run_is_continued_by_a_new_one(make_workspace: Make) -> None:
     from deepfakestream.registry.store import open_client
 
@@ -187,6 +190,7 @@ class TestVal:
             evaluate.run(PARAMS, settings=make_workspace(), split="train")
 
 
+@pytest.mark.slow
 def test_robustness_of_crops_in_the_store(make_workspace: Make) -> None:
     """Every ladder runs, even on crops of 8 pixels."""
     settings = make_workspace()
@@ -196,6 +200,7 @@ def test_robustness_of_crops_in_the_store(make_workspace: Make) -> None:
     assert "Robustness of single faces" in (report.directory / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_card_says_what_it_is_made_of_and_how_good(make_workspace: Make) -> None:
     settings = make_workspace()
     path = settings.artifacts_dir / "train" / "spec.json"

@@ -107,6 +107,7 @@ def test_items_that_come_meanwhile_stop_the_step(
     assert run(settings).num_items == 5
 
 
+@pytest.mark.slow
 def test_a_pool_finds_what_this_process_finds(settings: Settings) -> None:
     run(settings)
     before = output(settings)

@@ -175,6 +175,7 @@ def test_crop_shards_stay_packed(tmp_path: Path, settings: Settings) -> None:
     assert sorted(path.suffix for path in settings.data_dir.rglob("*.*")) == [".parquet", ".tar", ".tar"]
 
 
+@pytest.mark.slow
 def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, settings: Settings) -> None:
     workspace.create(settings.workspace)
     first = take(source, settings)
@@ -184,6 +185,7 @@ def test_in_a_dvc_repository_the_version_is_recorded_and_pushed(source: Path, se
     assert take(source, settings).data_digest == first.data_digest
 
 
+@pytest.mark.slow
 def test_a_recorded_set_that_is_not_here_is_not_replaced(
     source: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ def test_a_recorded_set_that_was_pulled_is_added_to(source: Path, settings: Sett
     assert take(source, settings).num_items == first.num_items + 1
 
 
+@pytest.mark.slow
 def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_the_new_one(
     source: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -257,6 +260,7 @@ def test_a_set_that_git_pull_left_behind_is_told_and_not_recorded_in_place_of_th
     assert data_stats.statistics(here).totals["items"] == first.num_items
 
 
+@pytest.mark.slow
 def test_a_merge_left_in_the_pointer_is_explained(source: Path, settings: Settings) -> None:
     workspace.create(settings.workspace)
     take(source, settings)

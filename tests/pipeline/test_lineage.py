@@ -146,6 +146,7 @@ def test_pages_are_addresses(story):
     assert pages["run"]["run"].startswith("http://127.0.0.1:5000/#/experiments/")
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_said(story, make_workspace, write_model):
     elsewhere = make_workspace()
     train_and_promote(elsewhere, write_model, None)

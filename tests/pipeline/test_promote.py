@@ -86,6 +86,7 @@ def test_not_evaluated(make_workspace: Make) -> None:
         promote.run(POLICY, settings=settings)
 
 
+@pytest.mark.slow
 def test_evaluation_of_another_model(evaluated: Settings, write_model: Write) -> None:
     write_model(evaluated.artifacts_dir / "train", slope=2.0)
     with pytest.raises(DataError, match="about another model"):
@@ -127,6 +128,7 @@ def test_an_evaluation_that_is_none(evaluated: Settings, content: str) -> None:
         promote.run(POLICY, settings=evaluated)
 
 
+@pytest.mark.slow
 def test_first_model_is_compared_with_version_0(make_workspace: Make, write_model: Write) -> None:
     settings = make_workspace()
     first = _train_and_promote(settings, write_model, slope=1.0, name="first")
@@ -144,6 +146,7 @@ def test_first_model_is_compared_with_version_0(make_workspace: Make, write_mode
     assert versions.get_version(mlflow_store(settings), 1).tags["gate_outcome"] == "PROMOTE"
 
 
+@pytest.mark.slow
 def test_again_changes_nothing(promoted: Settings) -> None:
     again = promote.run(POLICY, settings=promoted)
     assert again.promoted

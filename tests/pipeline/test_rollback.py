@@ -75,6 +75,7 @@ def shop(
     return Workshop(copy_of(two_promotions), write_model)
 
 
+@pytest.mark.slow
 def test_promotions_and_rollbacks_are_audited_and_alerted(shop):
     rollback.run(settings=shop.settings, reason="false alarms at night")
     entries = read_audit(shop.settings.audit_file)
@@ -95,6 +96,7 @@ def anchor(tags: dict[str, str]) -> Anchor:
     return Anchor.model_validate_json(tags[ANCHOR_TAG])
 
 
+@pytest.mark.slow
 def test_each_decision_leaves_the_head_of_the_audit_record_in_mlflow(shop):
     shop.train("third", slope=-1.0)
     assert not shop.promote().promoted
@@ -113,6 +115,7 @@ def verify_audit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Result:
     return CliRunner().invoke(app, ["audit", "verify"])
 
 
+@pytest.mark.slow
 def test_a_record_that_was_written_again_does_not_fit_mlflow(shop, monkeypatch):
     rollback.run(settings=shop.settings, reason="false alarms at night")
     done = verify_audit(shop.settings, monkeypatch)
@@ -135,6 +138,7 @@ def test_a_registry_that_is_away_is_said_and_the_chain_is_checked(shop, monkeypa
     assert "not compared: http://127.0.0.1:9" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_gate_that_says_the_same_again_alerts_once(shop):
     shop.train("third", slope=-1.0)
     for _ in range(2):
@@ -199,6 +203,7 @@ def test_back_and_further_back(shop):
         rollback.run(settings=shop.settings, reason="again", to=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rejected", "rolled back"])
 def test_no_way_to_an_unfit_version_without_insisting(shop, kind):
     if kind == "rejected":

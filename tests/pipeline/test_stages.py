@@ -102,6 +102,7 @@ class CancelledError(Exception):
     """What the handler of a cancelled flow run raises."""
 
 
+@pytest.mark.slow
 def test_a_cancelled_stage_ends_and_gives_its_locks_back(workspace):
     root = workspace.workspace
     content = yaml.safe_load((root / "dvc.yaml").read_text())
@@ -158,6 +159,7 @@ def test_what_is_not_set_is_not_looked_up_in_a_file_of_the_stage(tmp_path, monke
     assert load_settings() == Settings(workspace=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_retraining_on_changed_inputs_keeps_the_seed(workspace):
     reproduce(workspace, "train")
     (workspace.workspace / "artifacts" / "extract").write_text("other faces\n")

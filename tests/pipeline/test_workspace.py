@@ -51,6 +51,7 @@ def test_the_next_command_can_be_pasted_into_a_shell(tmp_path: Path, name: str) 
     )
 
 
+@pytest.mark.slow
 def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     report = workspace.create(tmp_path / "deep" / "ws")
     assert "made params.yaml, dvc.yaml" in report.describe()
@@ -72,6 +73,7 @@ def test_a_workspace_is_made_once_and_completed_later(tmp_path: Path) -> None:
     assert not again.has_other_graph
 
 
+@pytest.mark.slow
 def test_a_graph_of_another_release_is_told_with_what_to_do(tmp_path: Path) -> None:
     graph = workspace.create(tmp_path).directory / "dvc.yaml"
     graph.write_text(graph.read_text().replace("${code}/faces", "${code}/gone.py"))
@@ -100,6 +102,7 @@ def test_another_installation_is_not_replaced(tmp_path: Path) -> None:
         workspace.create(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "without_git"), [(".", False), ("tracked", False), ("ignored/ws", True)])
 def test_inside_a_git_repository(place: str, without_git: bool, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)

@@ -56,6 +56,7 @@ def restored(settings: Settings, target: Path) -> Settings:
     return opened(target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", [moved, restored])
 @pytest.mark.parametrize("name", ["elsewhere", "deep/er", "a?b", "workspace2", "50% é"])
 def test_files_are_found_and_written_where_the_workspace_lies(

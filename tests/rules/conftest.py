@@ -1,10 +1,12 @@
-"""The wheel, built once."""
+"""The wheel, and which package provides which module: each found once."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", str(target), str(source)], check=True, timeout=250)
     return next(target.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def providers() -> Mapping[str, list[str]]:
+    """For each module that can be imported: the packages that have it. Reading them takes seconds."""
+    return packages_distributions()

@@ -7,7 +7,8 @@ import platform
 import re
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,6 @@ RUNTIME = {
     canonicalize_name(one.name)
     for one in declared(PROJECT["dependencies"], *(lines for name, lines in EXTRAS.items() if name != "dev"))
 }
-PROVIDERS = packages_distributions()
 TEST_MODULES = {path.stem for path in (ROOT / "tests").rglob("*.py")}
 """Modules next to tests, which the processes that a test starts import."""
 BUILD_BACKEND = "setuptools"
@@ -183,12 +183,14 @@ def imported(path: Path) -> set[str]:
     ],
     ids=["package", "tests and demo"],
 )
-def test_what_is_imported_is_declared(packages: tuple[str, ...], declared: set[str]) -> None:
+def test_what_is_imported_is_declared(
+    providers: Mapping[str, list[str]], packages: tuple[str, ...], declared: set[str]
+) -> None:
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
         for package in packages
         for path in (ROOT / package).rglob("*.py")
         for name in imported(path)
-        if not {canonicalize_name(one) for one in PROVIDERS.get(name, [])} & declared
+        if not {canonicalize_name(one) for one in providers.get(name, [])} & declared
     }
     assert undeclared == set()

@@ -174,6 +174,7 @@ class TestTrainDetector:
             logits_of(fit.network, faces, job.context.device), np.mean(alone, axis=0), atol=1e-5
         )
 
+    @pytest.mark.slow
     def test_separate_streams_go_on_where_they_were_cut_off(
         self, job: TrainingJob, params: MakeParams, tmp_path: Path, write_untrained: WriteUntrained
     ) -> None:
@@ -195,6 +196,7 @@ class TestTrainDetector:
         store.remove()
         assert not (tmp_path / "b").exists()
 
+    @pytest.mark.slow
     def test_same_job_same_weights(self, job: TrainingJob, tmp_path: Path) -> None:
         one, other = (
             train_detector(job, CheckpointStore(directory=tmp_path / name), lambda e, m: None)

@@ -101,6 +101,7 @@ def test_a_trial_that_diverges_does_not_end_the_search(job: TrainingJob, tmp_pat
     assert set(records.changes) == records.failed == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_cut_off_did_not_fail(job: TrainingJob, tmp_path: Path) -> None:
     """The study holds trials that no training can keep up with, so that the median cuts this one off."""
     database = tmp_path / "s.db"

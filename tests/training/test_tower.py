@@ -45,6 +45,7 @@ def faces(face_set):
     return replace(small, images=images, points=small.points * (SIZE_PX / small.images.shape[1]))
 
 
+@pytest.mark.slow
 def test_tuning_moves_norms_and_head_learns_and_resumes(faces, params, cache_dir, tmp_path):
     chosen = params(**TOWER, epochs=4, learning_rate=0.01)
     network = start_network(chosen, cache_dir)

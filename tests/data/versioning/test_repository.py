@@ -40,6 +40,7 @@ def test_a_damaged_lock_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     DvcRepo(tmp_path).add_data()
 
 
+@pytest.mark.slow
 def test_the_command_that_holds_the_data_is_named(tmp_path: Path) -> None:
     workspace.create(tmp_path)
     (tmp_path / "data").mkdir()

@@ -70,6 +70,7 @@ def test_clips_are_h264_and_stills_jpeg(made):
                 assert (still.format, still.size) == ("JPEG", (SIZE_PX, SIZE_PX))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(studio, made, tmp_path):
     again = list(studio.make(PEOPLE[0], tmp_path, GOOD, 1))
     assert [each.path.read_bytes() for each in again] == [each.path.read_bytes() for each in made]
