@@ -69,7 +69,8 @@ def _predict(settings: Settings, prediction_id: str, verdict: str) -> None:
         model=ModelInfo(name="m", version=VERSION, weights_sha256="0"), operating_point="balanced",
         threshold=POINT, media=None, features={},
     )  # fmt: skip
-    PredictionLog(settings.prediction_log_db).append(result, prediction_id=prediction_id, channel="http")
+    with PredictionLog(settings.prediction_database_url) as log:
+        log.append(result, prediction_id=prediction_id, channel="http")
 
 
 def _retrain(settings: Settings, outcome: RetrainOutcome, at: datetime) -> None:

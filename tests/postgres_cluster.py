@@ -10,10 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 _VERSIONS = Path("/usr/lib/postgresql")
@@ -68,3 +70,11 @@ def running_cluster() -> Iterator[str]:
         server.send_signal(signal.SIGINT)  # a fast shutdown; SIGTERM waits for clients to leave
         server.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty_database(server: str) -> str:
+    """Make a database on a server of `running_cluster` and return its address."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server}/{name}"

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     job_store_url: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
         None, description="database of the service's jobs and keys; default SQLite in work/"
     )
+    prediction_log_url: Annotated[str | None, AfterValidator(_absolute_store)] = Field(
+        None, description="database of the prediction log; default SQLite in work/"
+    )
     media_dir: Path | None = Field(
         None, description="folder of the media of jobs, reached by every worker; default work/media"
     )
@@ -98,7 +101,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "tracking_uri", "ray_address", "retinaface_r50_weights", "cache_dir", "alert_urls",
-        "job_store_url", "media_dir", "allowed_hosts", mode="before",
+        "job_store_url", "prediction_log_url", "media_dir", "allowed_hosts", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_not_set(cls, value: object) -> object:
@@ -161,8 +164,18 @@ class Settings(BaseSettings):
 
     @property
     def prediction_log_db(self) -> Path:
-        """Every prediction that the service made: scores and features, no pixels."""
+        """The prediction log of a workspace that names no other."""
         return self.work_dir / "predictions.db"
+
+    @property
+    def prediction_database_url(self) -> str:
+        """The prediction log in force: the one set, else SQLite in the workspace."""
+        return self.prediction_log_url or sqlite_url(self.prediction_log_db)
+
+    @property
+    def has_prediction_log(self) -> bool:
+        """Whether there is a log to read; opening one that is not there would make an empty one."""
+        return self.prediction_log_url is not None or self.prediction_log_db.exists()
 
     @property
     def job_database_url(self) -> str:

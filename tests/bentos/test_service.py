@@ -31,6 +31,7 @@ from deepfakestream.registry.versions import CHAMPION, register, set_alias
 from deepfakestream.scanning.command import scan_paths
 from deepfakestream.scanning.model_options import ModelOptions
 from deepfakestream.settings import Settings
+from deepfakestream.sqlite_url import sqlite_url
 from deepfakestream.wiring import mlflow_store
 
 SERVE = [sys.executable, "-m", "bentoml", "serve", "bentos.service:DeepfakeStream"]
@@ -177,7 +178,7 @@ def test_answers_are_logged_with_the_id_the_caller_got(server: Server, media: di
     response = server.post("/v1/images", media["nothing"], headers={"x-request-id": "nightly-7"})
     assert response.headers["x-request-id"] == response.json()["request_id"] == "nightly-7"
     assert response.json()["verdict"] == "not_applicable"
-    newest = PredictionLog(server.workspace / "work" / "predictions.db").newest(1)
+    newest = PredictionLog(sqlite_url(server.workspace / "work" / "predictions.db")).newest(1)
     assert list(newest["prediction_id"]) == [response.json()["prediction_id"]]
 
 
@@ -299,7 +300,7 @@ def test_a_promotion_reaches_the_running_service(tmp_path: Path, media: dict[str
         after = server.post("/v1/images", media["face"]).json()
     assert [before["model"]["version"], after["model"]["version"]] == [str(first), str(second)]
     assert before["p_fake"] == after["p_fake"]
-    log = PredictionLog(tmp_path / "work" / "predictions.db")
+    log = PredictionLog(sqlite_url(tmp_path / "work" / "predictions.db"))
     assert list(log.newest(10, model_version=str(second))["prediction_id"]) == [after["prediction_id"]]
 
 

@@ -33,6 +33,7 @@ from PIL import Image
 from deepfakestream.monitoring.audit import read_audit
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.promotion.ledger import read_entries
+from deepfakestream.sqlite_url import sqlite_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 COMMAND_TIMEOUT_S = 1200.0
@@ -212,7 +213,7 @@ def test_the_story_goes_on(place: Place, more_media: Path, receiver: Receiver, f
     assert actions == ["ingest:", "promote:", "promote:", "rollback:", "promote:"]
 
     # ... and of what was answered over HTTP by the first version, which a flow run has trained.
-    log = PredictionLog(place.root / "work" / "predictions.db")
+    log = PredictionLog(sqlite_url(place.root / "work" / "predictions.db"))
     (prediction_id,) = log.newest(1, model_version="1")["prediction_id"]
     chain = place.lineage(prediction_id)
     assert chain["prediction"]["facts"]["channel"] == "http"

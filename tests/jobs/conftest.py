@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from postgres_cluster import running_cluster
+from postgres_cluster import empty_database, running_cluster
 
 from deepfakestream.host.database import Database
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.queue import JobQueue
 from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.jobs.types import NewAnalysis, Retention, Verdict
-
-_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +29,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Address of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/jobs.db"
-    server = request.getfixturevalue("postgres")
-    name = f"test_{next(_NUMBERS)}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
+    return empty_database(request.getfixturevalue("postgres"))
 
 
 @dataclass

@@ -38,7 +38,7 @@ def scores(n: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:
 
 
 def append(settings: Settings, table: pd.DataFrame, *, version: str = "3", prefix: str = "p") -> None:
-    log = PredictionLog(settings.prediction_log_db)
+    log = PredictionLog(settings.prediction_database_url)
     for index, row in enumerate(table.to_dict("records")):
         p_fake = row.pop("p_fake")
         result = ScanResult(

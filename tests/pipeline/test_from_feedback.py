@@ -51,7 +51,8 @@ def predict(settings: Settings, prediction_id: str, path: Path | None, verdict: 
         model=ModelInfo(name="m", version="7", weights_sha256="0"), operating_point="balanced",
         threshold=POINT, media=facts, features={},
     )  # fmt: skip
-    PredictionLog(settings.prediction_log_db).append(result, prediction_id=prediction_id, channel="http")
+    with PredictionLog(settings.prediction_database_url) as log:
+        log.append(result, prediction_id=prediction_id, channel="http")
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ def log_prediction(settings: Settings, prediction_id: str, *, version: str, weig
         model=SimpleNamespace(name="deepfakestream-detector", version=version, weights_sha256=weights),
         features={},
     )
-    PredictionLog(settings.prediction_log_db).append(result, prediction_id=prediction_id, channel="http")
+    with PredictionLog(settings.prediction_database_url) as log:
+        log.append(result, prediction_id=prediction_id, channel="http")
 
 
 @pytest.fixture(scope="module")

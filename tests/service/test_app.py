@@ -18,6 +18,7 @@ from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.service import uploads
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.uploads import Upload
+from deepfakestream.sqlite_url import sqlite_url
 
 Starter = Callable[..., Any]
 Picture = Callable[[int], bytes]
@@ -64,7 +65,7 @@ def test_every_answer_is_in_the_log_without_the_name_of_the_file(
     service = start_service()
     ids = [service.post("/v1/images", picture(red)).json()["prediction_id"] for red in (204, 0)]
     service.post("/v1/images", b"refused")
-    table = PredictionLog(tmp_path / "work" / "predictions.db").newest(10)
+    table = PredictionLog(sqlite_url(tmp_path / "work" / "predictions.db")).newest(10)
     assert list(table["prediction_id"]) == ids
     assert list(table["channel"]) == ["http", "http"]
     assert not any(

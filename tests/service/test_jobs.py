@@ -15,6 +15,7 @@ import pytest
 from deepfakestream.jobs.webhooks import sign, webhook_secret
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.service import runtime
+from deepfakestream.sqlite_url import sqlite_url
 
 Starter = Callable[..., Any]
 Picture = Callable[[int], bytes]
@@ -57,7 +58,7 @@ def test_a_video_becomes_a_job_and_its_parts_can_be_read(
     assert "upload: said" in page.text
     assert "http" not in page.text
     assert get(f"{path}/report.pdf").content.startswith(b"%PDF-")
-    log = PredictionLog(tmp_path / "work" / "predictions.db")
+    log = PredictionLog(sqlite_url(tmp_path / "work" / "predictions.db"))
     for _ in range(100):
         if log.count():
             break

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import httpx
 import psutil
-import psycopg
 import pytest
 import sqlalchemy as sa
-from postgres_cluster import running_cluster
+from postgres_cluster import empty_database, running_cluster
 
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.media_store import FolderStore
@@ -47,11 +46,7 @@ def postgres() -> Iterator[str]:
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/jobs.db"
-    server = request.getfixturevalue("postgres")
-    name = f"kill_{time.monotonic_ns()}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
+    return empty_database(request.getfixturevalue("postgres"))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,18 +24,20 @@ LOCK_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
 _MIGRATION_LOCK = 4_116_119
 """Key of the PostgreSQL advisory lock that one migrating process holds."""
+Migration = str | Callable[[sa.Connection], None]
+"""SQL for both databases, statements separated by semicolons; or a function for what one SQL cannot say."""
 
 
 class Database:
     """Tables that are the result of migrations. Safe for several threads, processes and machines."""
 
-    def __init__(self, url: str, *, what: str, migrations: Sequence[str]) -> None:
+    def __init__(self, url: str, *, what: str, migrations: Sequence[Migration]) -> None:
         """Open the database, make an SQLite file where it is missing, and run the migrations that it lacks.
 
         Args:
             url: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`.
             what: what the tables are, for messages, e.g. `job store`; also the name of their layout.
-            migrations: SQL statements, separated by semicolons; the n-th leads to layout n.
+            migrations: the n-th leads to layout n. All that are missing run in one transaction.
 
         Raises:
             DataError: the address is wrong, or the database is of a newer layout or cannot be used.
@@ -121,7 +123,7 @@ class Database:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
-    def _migrate(self, migrations: Sequence[str]) -> None:
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
         with self._engine.execution_options(writes=True).begin() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
@@ -136,8 +138,11 @@ class Database:
                     "install the newer release, or name another database"
                 )
             for migration in migrations[found:]:
-                for statement in filter(str.strip, migration.split(";")):
-                    connection.exec_driver_sql(statement)
+                if isinstance(migration, str):
+                    for statement in filter(str.strip, migration.split(";")):
+                        connection.exec_driver_sql(statement)
+                else:
+                    migration(connection)
             if found < len(migrations):
                 connection.execute(sa.delete(_VERSIONS).where(_VERSIONS.c.name == self._what))
                 connection.execute(sa.insert(_VERSIONS).values(name=self._what, version=len(migrations)))

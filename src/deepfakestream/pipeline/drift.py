@@ -18,7 +18,7 @@ from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import SIGN, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
-from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store, open_alerter
@@ -54,9 +54,13 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
 
 def _check(params: DriftParams, settings: Settings, champion: Champion) -> DriftReport:
     version = champion.version
-    current = PredictionLog(settings.prediction_log_db).newest(
-        params.window_size, model_version=version, max_client_share=params.max_client_share
-    )
+    with PredictionLog(settings.prediction_database_url) as log:
+        current = log.newest(
+            params.window_size,
+            model_version=version,
+            max_client_share=params.max_client_share,
+            columns=("prediction_id", "verdict", "p_fake", *FEATURES),
+        )
     governor = RetrainGovernor(settings.governor_db)
     reference = None if version == PACKAGED_VERSION else read_reference(champion.directory)
     report = check(
@@ -105,11 +109,12 @@ def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:
         last: id of the window that was recorded before.
         min_new: predictions after `last` that make another window.
     """
-    ids = current["prediction_id"].tolist()
-    if not ids:
+    ids = current["prediction_id"]
+    if ids.empty:
         return ""
-    num_new = len(ids) - 1 - ids.index(last) if last in ids else len(ids)
-    return last if last is not None and num_new < min_new else str(ids[-1])
+    places = (ids == last).to_numpy().nonzero()[0]
+    num_new = len(ids) - 1 - int(places[-1]) if places.size else len(ids)
+    return last if last is not None and num_new < min_new else str(ids.iloc[-1])
 
 
 def _keep(report: DriftReport, current: pd.DataFrame, reference: pd.DataFrame, settings: Settings) -> None:

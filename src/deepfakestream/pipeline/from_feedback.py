@@ -23,7 +23,7 @@ from deepfakestream.host.text_table import text_table
 from deepfakestream.jobs.feedback import Feedback, Label, read_all_feedback
 from deepfakestream.jobs.media_store import MEDIA, FolderStore
 from deepfakestream.jobs.tables import open_job_store
-from deepfakestream.monitoring.prediction_log import PredictionLog
+from deepfakestream.monitoring.prediction_log import LoggedPrediction, PredictionLog
 from deepfakestream.pipeline import ingest
 from deepfakestream.settings import Settings
 
@@ -145,15 +145,16 @@ def _labelled_files(settings: Settings) -> tuple[dict[str, LabelledFile], list[s
         given = read_all_feedback(database)
     finally:
         database.close()
-    log, store = PredictionLog(settings.prediction_log_db), FolderStore(settings.job_media_dir)
-    by_file: dict[str, list[tuple[Feedback, dict[str, object]]]] = {}
+    store = FolderStore(settings.job_media_dir)
+    by_file: dict[str, list[tuple[Feedback, LoggedPrediction]]] = {}
     num_unlogged = 0
-    for each in given:
-        answer = log.find(each.prediction_id)
-        if answer is None or not answer["media_sha256"]:
-            num_unlogged += 1
-            continue
-        by_file.setdefault(str(answer["media_sha256"]), []).append((each, answer))
+    with PredictionLog(settings.prediction_database_url) as log:
+        for each in given:
+            answer = log.find(each.prediction_id)
+            if answer is None or not answer.media_sha256:
+                num_unlogged += 1
+                continue
+            by_file.setdefault(answer.media_sha256, []).append((each, answer))
     files, disputed = {}, []
     for sha256, rows in by_file.items():
         labels = {row.label for row, _ in rows}
@@ -161,12 +162,11 @@ def _labelled_files(settings: Settings) -> tuple[dict[str, LabelledFile], list[s
             disputed.append(sha256)
             continue
         answer = rows[-1][1]
-        p_fake = answer["p_fake"]
         files[sha256] = LabelledFile(
             sha256=sha256,
             label=labels.pop(),
-            verdict=str(answer["verdict"]),
-            p_fake=float(p_fake) if isinstance(p_fake, float) else None,
+            verdict=answer.verdict,
+            p_fake=answer.p_fake,
             sources=tuple(sorted({row.source for row, _ in rows})),
             note="; ".join(dict.fromkeys(row.note for row, _ in rows if row.note)),
             path=_kept(store, [row.prediction_id for row, _ in rows], sha256),

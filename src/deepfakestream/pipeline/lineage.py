@@ -35,6 +35,10 @@ from deepfakestream.wiring import flow_run_page, mlflow_store, model_page, run_p
 
 SHOWN_PARAMS = ("seed", "train.network.variant", "train.network.backbone", "train.optimisation.epochs")
 """Of some dozens; the run's page has all."""
+_OF_A_PREDICTION = (
+    "prediction_id", "created_at", "channel", "media_sha256", "kind", "verdict", "p_fake", "reasons",
+    "operating_point", "threshold", "model_name", "model_version", "weights_sha256", "client",
+)  # fmt: skip
 
 
 def find(settings: Settings, subject: str) -> Lineage:
@@ -110,10 +114,13 @@ def _packaged(settings: Settings, first: list[Link]) -> list[Link]:
 
 def _prediction(settings: Settings, prediction_id: str) -> Link:
     logged = None
-    if settings.prediction_log_db.exists():
-        logged = PredictionLog(settings.prediction_log_db).find(prediction_id)
+    if settings.has_prediction_log:
+        with PredictionLog(settings.prediction_database_url) as log:
+            logged = log.find(prediction_id)
     if logged is not None:
-        return Link(name="prediction", facts=logged)
+        facts = {name: getattr(logged, name) for name in _OF_A_PREDICTION}
+        created_at = logged.created_at.isoformat(timespec="milliseconds")
+        return Link(name="prediction", facts=facts | {"created_at": created_at})
     database = settings.work_dir / "jobs.db"
     if settings.job_store_url is None and not database.exists():
         raise _no_prediction(settings, prediction_id)
@@ -135,13 +142,15 @@ def _prediction(settings: Settings, prediction_id: str) -> Link:
     return Link(
         name="prediction",
         facts={"prediction_id": prediction_id, "created_at": created_at, **facts},
-        not_recorded=("a row in the prediction log of this machine; the job store has the analysis",),
+        not_recorded=("a row in the prediction log; the job store has the analysis",),
     )
 
 
 def _no_prediction(settings: Settings, prediction_id: str) -> DataError:
+    is_set = settings.prediction_log_url is not None
+    place = "DEEPFAKESTREAM_PREDICTION_LOG_URL" if is_set else settings.prediction_log_db
     return DataError(
-        f"{prediction_id}: neither in the prediction log ({settings.prediction_log_db}) nor among the "
+        f"{prediction_id}: neither in the prediction log ({place}) nor among the "
         "analyses, and no number of a version; check the id and the workspace"
     )
 

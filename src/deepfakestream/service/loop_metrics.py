@@ -145,7 +145,8 @@ class LoopMetrics(Collector):
         labels = read_labels(self._database())
         if not labels:
             return Counter()
-        answers = PredictionLog(self._settings.prediction_log_db).verdicts(list(labels))
+        with PredictionLog(self._settings.prediction_database_url) as log:
+            answers = log.verdicts(list(labels))
         return Counter(
             (version, labels[prediction_id], verdict) for prediction_id, (version, verdict) in answers.items()
         )

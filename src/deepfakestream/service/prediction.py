@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from pathlib import Path
 
-from deepfakestream.errors import WeightsError, WrongKindError
+from deepfakestream.errors import ServerError, WeightsError, WrongKindError
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.scanning.pictures import Pictures
 from deepfakestream.service import problems
@@ -78,7 +77,7 @@ class Predictor:
         )
         try:
             self._log.append(prediction, prediction_id=prediction.id, channel=CHANNEL, client=owner)
-        except sqlite3.Error as error:
+        except ServerError as error:
             _LOG.exception("request %s: the prediction log cannot be written", request_id)
             raise Refused(problems.internal()) from error
         self._metrics.predicted(result, times)

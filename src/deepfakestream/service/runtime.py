@@ -158,7 +158,7 @@ class Runtime:
 
     @cached_property
     def _log(self) -> PredictionLog:
-        return PredictionLog(self.settings.prediction_log_db)
+        return PredictionLog(self.settings.prediction_database_url)
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -196,7 +196,7 @@ class Runtime:
             DataError: a store cannot be used, or keys are needed and there is none.
         """
         _ = self.policy
-        PredictionLog(self.settings.prediction_log_db)
+        PredictionLog(self.settings.prediction_database_url).close()
         stores = open_stores(self.settings, self.params)
         try:
             require_keys(self.settings, stores.keys)
@@ -222,6 +222,7 @@ class Runtime:
         if self._decoding is not None:
             self._decoding.stop()
         self.stores.close()
+        self._log.close()
 
     async def identify(self, scope: Scope, headers: Headers) -> Caller:
         """Return who sends a request.
