@@ -34,6 +34,7 @@ STARTS = {
         "deepfakestream.local.servers",
         "deepfakestream.local.running_record",
         "deepfakestream.cli.keys",
+        "deepfakestream.monitoring.prediction_export",
     ),
     "explain": ("deepfakestream.explain.command",),
     "pipeline": (

@@ -17,7 +17,7 @@ STEPS = ("ingest", "extract", "validate", "train", "evaluate", "promote", "serve
 STAGES = ("extract", "validate", "train", "evaluate")
 NOT_STEPS = {
     *("scan", "explain", "init", "up", "data", "search", "ablate", "rollback", "work", "keys", "model"),
-    *("models", "alerts", "status", "down", "audit", "lineage"),
+    *("models", "alerts", "status", "down", "audit", "lineage", "log"),
 }
 FLOWS = {"ingest", "train", "drift", "retrain"}
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from deepfakestream.cli.audit import audit_app
 from deepfakestream.cli.data import data_app
 from deepfakestream.cli.extras import needs
 from deepfakestream.cli.keys import keys_app
+from deepfakestream.cli.log import log_app
 from deepfakestream.cli.models import models_app
 from deepfakestream.cli.output import HELP_FLAGS, say
 from deepfakestream.params import Params, load_params
@@ -34,6 +35,7 @@ model_app = typer.Typer(name="model", no_args_is_help=True, help="Detectors that
 app.add_typer(model_app)
 app.add_typer(keys_app)
 app.add_typer(models_app)
+app.add_typer(log_app)
 app.add_typer(alerts_app)
 app.add_typer(audit_app)
 

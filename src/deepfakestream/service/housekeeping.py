@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from deepfakestream.jobs.types import Analysis
 from deepfakestream.monitoring.prediction_log import PredictionLog
@@ -17,6 +18,9 @@ CHANNEL = "http"
 LOG_EVERY_S = 1.0
 EXPIRE_EVERY_S = 30.0
 SWEEP_EVERY_S = 600.0
+PARTS_AT_ONCE = 20
+"""Parts of the oldest predictions that are removed before something else has its turn."""
+_PAUSE_S = 0.1
 _LOG = logging.getLogger(__name__)
 
 
@@ -29,6 +33,7 @@ class Housekeeper:
         log: PredictionLog,
         metrics: ServiceMetrics,
         *,
+        predictions_kept_d: float,
         measure: Callable[[], None],
     ) -> None:
         """Bind the parts.
@@ -37,11 +42,13 @@ class Housekeeper:
             stores: what is cared for.
             log: gets the verdicts on videos.
             metrics: count them.
+            predictions_kept_d: days that predictions stay in the log; 0: always.
             measure: is called every second, to record what is in work.
         """
         self._stores = stores
         self._log = log
         self._metrics = metrics
+        self._kept_d = predictions_kept_d
         self._measure = measure
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -67,6 +74,7 @@ class Housekeeper:
                 self._measure()
                 if now >= expire_at:
                     self._stores.caretaker.remove_expired()
+                    self._remove_old_predictions()
                     expire_at = now + EXPIRE_EVERY_S
                 if now >= sweep_at:
                     self._stores.caretaker.remove_strays()
@@ -75,6 +83,15 @@ class Housekeeper:
                 _LOG.exception("housekeeping failed; tried again soon")
                 self._stop.wait(5.0)
             self._stop.wait(LOG_EVERY_S)
+
+    def _remove_old_predictions(self) -> None:
+        if not self._kept_d:
+            return
+        moment = datetime.now(UTC) - timedelta(days=self._kept_d)
+        for _ in range(PARTS_AT_ONCE):
+            # The pause lets those in who append: SQLite has no queue of writers.
+            if not self._log.remove_before(moment) or self._stop.wait(_PAUSE_S):
+                return
 
     def _append(self, analysis: Analysis) -> None:
         result = ScanResult.model_validate(analysis.result)

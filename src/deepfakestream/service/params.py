@@ -26,3 +26,4 @@ class ServeParams(Section):
     job_timeout_s: float = Field(900.0, gt=0.0)
     media_kept_h: float = Field(24.0, ge=0.0)
     result_kept_h: float = Field(720.0, gt=0.0)
+    predictions_kept_d: float = Field(0.0, ge=0.0)

@@ -176,7 +176,13 @@ class Runtime:
 
     @cached_property
     def _housekeeper(self) -> Housekeeper:
-        return Housekeeper(self.stores, self._log, self.metrics, measure=self._measure)
+        return Housekeeper(
+            self.stores,
+            self._log,
+            self.metrics,
+            predictions_kept_d=self.params.predictions_kept_d,
+            measure=self._measure,
+        )
 
     @property
     def not_ready(self) -> problems.Problem | None:
