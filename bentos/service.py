@@ -78,6 +78,10 @@ class DeepfakeStream:
         except DeepfakeStreamError as error:
             sys.exit(f"deepfakestream: {error}")
 
+    def __is_alive__(self) -> bool:
+        """Return whether a restart would not help; BentoML's /livez asks."""
+        return RUNTIME.is_alive
+
     def __is_ready__(self) -> bool:
         """Return whether images can be answered; BentoML's /readyz asks."""
         return RUNTIME.not_ready is None

@@ -6,13 +6,14 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from deepfakestream.jobs.tables import open_job_store
-from deepfakestream.local.catalogue import FLOWS_READY, SERVICE, evidently_server
+from deepfakestream.local.catalogue import FLOWS_READY, evidently_server, service_server
 from deepfakestream.service.loop_metrics import LoopMetrics
 from deepfakestream.service.metrics import ServiceMetrics
 from deepfakestream.settings import Settings
@@ -88,7 +89,10 @@ def test_every_metric_is_in_the_document():
 
 def test_compose_runs_what_the_local_starter_runs():
     commands = {name: str(service.get("command", "")) for name, service in COMPOSE["services"].items()}
-    assert SERVICE in commands["service"]
+    assert commands["service"] == "deepfakestream serve --port 3000"
+    assert urlsplit(service_server(Settings()).live_url).path in str(
+        COMPOSE["services"]["service"]["healthcheck"]
+    )
     assert "flows.deployments" in commands["flows"]
     local = " ".join(evidently_server(Settings()).command)
     assert commands["evidently"].split(" --host")[0] in local

@@ -7,9 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -17,11 +21,12 @@ import pytest
 
 from deepfakestream.errors import ParamsError, ServerError
 from deepfakestream.host.process_place import process_name
-from deepfakestream.local import rotated_log, servers, starting, status
+from deepfakestream.local import liveness, rotated_log, servers, starting, status
 from deepfakestream.local.catalogue import CATALOGUE, ServerSpec, common_environment
 from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
 from deepfakestream.local.keeper import STABLE_S, Keeper
+from deepfakestream.local.liveness import Liveness
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import without_proxy
 from deepfakestream.local.running_record import (
@@ -150,6 +155,180 @@ def test_a_server_that_ends_is_started_again_after_longer_pauses_and_the_others_
     finally:
         for child in children:
             child.stop(grace_s=0.1)
+
+
+class Deaf(Liveness):
+    """What asks a server, without asking: tests say what came of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.hung, self.well, self.stopped = url, False, True, False
+
+    @property
+    def is_hung(self) -> bool:
+        return self.hung
+
+    @property
+    def is_well(self) -> bool:
+        return self.well
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_a_server_that_hangs_is_ended_and_started_again_and_the_others_go_on(settings: Settings) -> None:
+    specs = {name: spec(name, STAYS, ready_words="up") for name in ("flows", "service")}
+    specs["service"] = replace(specs["service"], live_url="http://127.0.0.1:9/livez")
+    children: list[Child] = []
+    asked: list[Deaf] = []
+    said: list[str] = []
+    now = 1000.0
+
+    def ask(url: str) -> Deaf:
+        asked.append(Deaf(url))
+        return asked[-1]
+
+    try:
+        starting.start(list(specs.values()), settings, lambda _name, _line: None, children)
+        keeper = Keeper(
+            children, specs, settings, lambda _name, line: said.append(line), clock=lambda: now, ask=ask
+        )
+        flows = children[0]
+        pauses = []
+        for _ in range(2):
+            former = children[1]
+            asked[-1].hung, asked[-1].well = True, False
+            before = now
+            keeper.look()
+            while children[1] is former:
+                now += 0.5
+                keeper.look()
+            pauses.append(now - before)
+            assert former.exit_status is not None
+        assert pauses == [0.0, 1.0]
+        assert children[0] is flows
+        assert flows.exit_status is None
+        assert [one.url for one in asked] == ["http://127.0.0.1:9/livez"] * 3
+        assert [one.stopped for one in asked] == [True, True, False]
+        assert alerted(settings) == [("server.hung", "begins", "service")]
+        assert sum("does not answer" in line for line in said) == 2
+
+        again = children[1]
+        asked[-1].hung = True
+        keeper.look()
+        asked[-1].hung = False  # it came to itself before the end of the pause
+        now += 100
+        asked[-1].well = False
+        keeper.look()
+        assert children[1] is again
+        assert again.exit_status is None
+        assert len(alerted(settings)) == 1
+        asked[-1].well = True
+        keeper.look()
+        assert alerted(settings) == [("server.hung", "begins", "service"), ("server.hung", "over", "service")]
+        keeper.stop()
+        assert asked[-1].stopped
+    finally:
+        for child in children:
+            child.stop(grace_s=0.1)
+
+
+ANSWERS_SLOWLY = """
+import http.server, sys, time
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(float(sys.argv[2]))
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+    def log_message(self, *_): pass
+print("ready now", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
+"""
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_server_is_hung_after_many_questions_and_after_more_where_it_never_answered() -> None:
+    first, later = liveness.MAX_UNANSWERED_AT_START, liveness.MAX_UNANSWERED
+    statuses = [503] * first + [200] + [503] * (later - 1) + [200] + [503] * later
+    states: list[tuple[bool, bool]] = []
+    given: list[Liveness] = []
+    can_begin, is_over = threading.Event(), threading.Event()
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert can_begin.wait(60)
+            states.append((given[0].is_hung, given[0].is_well))
+            if len(states) > len(statuses):
+                given[0].stop()
+                is_over.set()
+            self.send_response(statuses[min(len(states), len(statuses)) - 1])
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as page:
+        thread = threading.Thread(target=page.serve_forever, args=(0.01,))
+        thread.start()
+        given.append(Liveness(f"http://127.0.0.1:{page.server_port}/", period_s=0.0, timeout_s=60.0))
+        can_begin.set()
+        over = is_over.wait(60)
+        page.shutdown()
+        thread.join()
+    assert over
+    hung, well = ([number for number, state in enumerate(states) if state[kind]] for kind in (0, 1))
+    assert hung == [first, len(statuses)]
+    assert well == [first + 1, first + 1 + later]
+
+
+@pytest.mark.slow
+def test_a_stopped_server_is_started_again_and_a_busy_one_is_not(settings: Settings) -> None:
+    """A real server that is stopped by SIGSTOP; the other takes two seconds an answer."""
+    found = {name: free_port() for name in ("service", "evidently")}
+    specs = {
+        name: ServerSpec(
+            name=name,
+            command=(sys.executable, "-c", ANSWERS_SLOWLY, str(port), "2" if name == "evidently" else "0"),
+            ready_words="ready now",
+            live_url=f"http://127.0.0.1:{port}/200",
+        )
+        for name, port in found.items()
+    }
+    children: list[Child] = []
+    asked: list[Liveness] = []
+
+    def ask(url: str) -> Liveness:
+        asked.append(Liveness(url, period_s=3.0, timeout_s=20.0 if "service" not in url else 3.0))
+        return asked[-1]
+
+    try:
+        starting.start(list(specs.values()), settings, lambda _name, _line: None, children)
+        keeper = Keeper(children, specs, settings, lambda _name, _line: None, ask=ask)
+        service, busy = children
+        await_that(lambda: all(each.is_well for each in asked))
+        keeper.look()
+        assert children == [service, busy]
+        for process in psutil.Process(service.pid).children(recursive=True):
+            process.suspend()
+
+        def is_replaced() -> bool:
+            keeper.look()
+            return children[0] is not service
+
+        await_that(is_replaced)
+        await_that(lambda: asked[-1].is_well)
+        assert children[1] is busy
+        assert busy.exit_status is None
+        assert alerted(settings) == [("server.hung", "begins", "service")]
+        keeper.stop()
+    finally:
+        for child in children:
+            child.stop(grace_s=1.0)
 
 
 def test_what_an_earlier_start_logged_stays_and_a_large_log_moves_aside(settings, tmp_path, monkeypatch):

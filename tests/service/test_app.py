@@ -184,7 +184,13 @@ def test_a_scan_that_hangs_is_given_up_keeps_its_place_and_shows(
     assert_problem(response, 503, "work-hangs")
     assert int(response.headers["retry-after"]) >= 1
     assert service.runtime.problem_of("/readyz", 503).type == "work-hangs"
+    assert service.runtime.problem_of("/livez", 503).type == "work-hangs"
     assert service.runtime.problem_of("/v1/model", 503).type == "service-unavailable"
+    service.runtime.scan_timeout_s = 3600.0
+    assert service.runtime.is_alive
+    service.runtime.scan_timeout_s = 0.01
+    assert not service.runtime.is_alive
+    service.runtime.scan_timeout_s = 1.0
     service.await_metric(1, "deepfakestream_overdue_work", kind="image")
     service.await_metric(0, "deepfakestream_ready")
     assert (service.metric("deepfakestream_oldest_work_seconds", kind="image") or 0) > 1
@@ -194,6 +200,7 @@ def test_a_scan_that_hangs_is_given_up_keeps_its_place_and_shows(
         if service.runtime.places.in_work == 0:
             break
         time.sleep(0.05)
+    assert service.runtime.is_alive
     assert service.post("/v1/images", picture(9)).status_code == 200
     service.await_metric(1, "deepfakestream_ready")
     service.await_metric(0, "deepfakestream_overdue_work", kind="image")

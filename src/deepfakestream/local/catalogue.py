@@ -34,6 +34,8 @@ class ServerSpec:
     """Answers 200 when the server is ready."""
     ready_words: str = ""
     """For a server without a port: words in its output."""
+    live_url: str = ""
+    """Answers 200 while the server works; one that gives no answer for minutes is ended and started again."""
     address: str = ""
     """What a person opens."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -58,6 +60,7 @@ def mlflow_server(settings: Settings) -> ServerSpec:
         port=settings.mlflow_port,
         port_setting="DEEPFAKESTREAM_MLFLOW_PORT",
         ready_url=f"{settings.mlflow_url}/health",
+        live_url=f"{settings.mlflow_url}/health",
         address=settings.mlflow_url,
         environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
@@ -73,6 +76,7 @@ def prefect_server(settings: Settings) -> ServerSpec:
         port=settings.prefect_port,
         port_setting="DEEPFAKESTREAM_PREFECT_PORT",
         ready_url=f"{settings.prefect_api_url}/health",
+        live_url=f"{settings.prefect_api_url}/health",
         address=settings.prefect_api_url.removesuffix("/api"),
         environment=prefect_environment(settings)
         | {
@@ -119,6 +123,7 @@ def evidently_server(settings: Settings) -> ServerSpec:
         port=settings.evidently_port,
         port_setting="DEEPFAKESTREAM_EVIDENTLY_PORT",
         ready_url=f"{settings.evidently_url}/api/version",
+        live_url=f"{settings.evidently_url}/api/version",
         address=settings.drift_page_url,
     )
 
@@ -134,6 +139,7 @@ def service_server(settings: Settings) -> ServerSpec:
         port=settings.service_port,
         port_setting="DEEPFAKESTREAM_SERVICE_PORT",
         ready_url=f"{settings.service_url}/readyz",
+        live_url=f"{settings.service_url}/livez",
         address=settings.service_url,
         # BentoML empties a home's metrics when it starts: services on several ports must not share one.
         environment={

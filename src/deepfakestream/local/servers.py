@@ -2,7 +2,7 @@
 
 Every server listens on `settings.host` and keeps its store in `work/`. Whatever happens while they start or
 run (Ctrl-C, TERM, a server that does not start), those that were started are stopped, the last one first. A
-server that ends later is started again, and the others go on.
+server that ends or hangs later is started again, and the others go on.
 """
 
 from __future__ import annotations
@@ -160,4 +160,5 @@ def _foreground(settings: Settings, which: Sequence[str]) -> None:
                 keeper.look()
                 time.sleep(_WATCH_S)
         finally:
+            keeper.stop()
             remove_record(settings.work_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from deepfakestream.errors import ServerError
 from deepfakestream.host.signals import signals_held
 from deepfakestream.local.catalogue import ServerSpec, common_environment
 from deepfakestream.local.child import Child, Listener
+from deepfakestream.local.liveness import answers
 from deepfakestream.settings import Settings
 
 START_TIMEOUT_S = 180.0
@@ -94,10 +94,4 @@ def _require_hope(one: _Starting) -> None:
 
 
 def _answers(spec: ServerSpec, child: Child) -> bool:
-    if not spec.ready_url:
-        return child.has_said(spec.ready_words)
-    try:
-        with urllib.request.urlopen(spec.ready_url, timeout=_ANSWER_TIMEOUT_S) as reply:  # noqa: S310
-            return bool(reply.status == 200)
-    except OSError:
-        return False
+    return answers(spec.ready_url, _ANSWER_TIMEOUT_S) if spec.ready_url else child.has_said(spec.ready_words)

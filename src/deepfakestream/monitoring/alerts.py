@@ -48,6 +48,9 @@ KINDS: dict[str, AlertKind] = {
     "retrain.refused": AlertKind("ticket", "read the reasons; wait, change the limits or use --force"),
     "retrain.started": AlertKind("info", "nothing is to be done: the promotion gate decides at the end"),
     "server.ended": AlertKind("page", "it is started again; read its log to see why it ended"),
+    "server.hung": AlertKind(
+        "page", "it is ended and started again; read its log to see what it was at when it went silent"
+    ),
     "validation.stopped": AlertKind("ticket", "open the page of the data rules, mend the data, run it again"),
 }
 """Every kind of alert that this program raises."""

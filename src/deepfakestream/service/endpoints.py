@@ -6,11 +6,12 @@ import re
 
 IMAGES_PATH = "/v1/images"
 VIDEOS_PATH = "/v1/videos"
+LIVE_PATH = "/livez"
 READY_PATH = "/readyz"
 _EXACT = frozenset(
     {
-        "/", "/docs", "/openapi.json", "/livez", READY_PATH, "/healthz", "/metrics", IMAGES_PATH, VIDEOS_PATH,
-        "/v1/analyses", "/v1/model", "/v1/models", "/v1/usage", "/v1/feedback",
+        "/", "/docs", "/openapi.json", LIVE_PATH, READY_PATH, "/healthz", "/metrics", IMAGES_PATH,
+        VIDEOS_PATH, "/v1/analyses", "/v1/model", "/v1/models", "/v1/usage", "/v1/feedback",
     }
 )  # fmt: skip
 _PATTERNS = (

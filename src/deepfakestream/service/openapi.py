@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from deepfakestream.service import problems
-from deepfakestream.service.endpoints import READY_PATH
+from deepfakestream.service.endpoints import LIVE_PATH, READY_PATH
 from deepfakestream.service.schemas import ProblemDocument
 
 Responses = dict[int | str, dict[str, Any]]
@@ -116,20 +116,20 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _probe(name: str, description: str, *, may_fail: bool) -> dict[str, Any]:
+def _probe(name: str, description: str) -> dict[str, Any]:
     ok = {"description": "it is so", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    responses: Responses = {"200": ok, **({"503": failures(503)[503]} if may_fail else {})}
+    responses: Responses = {"200": ok, "503": failures(503)[503]}
     return {
         "get": {"operationId": name, "tags": ["service"], "description": description, "responses": responses}
     }
 
 
 _PROBES = {
-    "/livez": _probe("get_livez", "Whether the process runs.", may_fail=False),
+    LIVE_PATH: _probe(
+        "get_livez", "Whether the process works: 503 once every thread has hung for minutes; restart it then."
+    ),
     READY_PATH: _probe(
-        "get_readyz",
-        "Whether images can be answered: a model passed its canary, and not every thread hangs.",
-        may_fail=True,
+        "get_readyz", "Whether images can be answered: a model passed its canary, and not every thread hangs."
     ),
 }
 """What BentoML answers."""

@@ -28,7 +28,7 @@ from deepfakestream.sections import read_section
 from deepfakestream.service import problems
 from deepfakestream.service.admission import Policy
 from deepfakestream.service.callers import AccessControl, Caller
-from deepfakestream.service.endpoints import IMAGES_PATH, READY_PATH, VIDEOS_PATH, endpoint_of
+from deepfakestream.service.endpoints import IMAGES_PATH, LIVE_PATH, READY_PATH, VIDEOS_PATH, endpoint_of
 from deepfakestream.service.engines import IMAGE_DECODE_S, decoding_of, engine_factory, media_budget
 from deepfakestream.service.housekeeping import Housekeeper
 from deepfakestream.service.loop_metrics import LoopMetrics
@@ -50,6 +50,8 @@ from deepfakestream.wiring import open_alerter
 
 SCAN_TIMEOUT_S = 100.0
 """Longest time from a complete image to its answer."""
+HUNG_FACTOR = 3
+"""After so many times that, all threads still at scans, the service does not count as alive."""
 LOOK_FOR_CLIENT_S = 1.0
 """How often a request that waits looks whether its client still does."""
 MIN_FREE_BYTES = 512 << 20
@@ -189,10 +191,12 @@ class Runtime:
         """Why no image can be answered now: no model passed its canary, or every thread hangs; else None."""
         if self.provider.current is None:
             return problems.not_ready(self.policy.retry_after_s)
-        num_hanging = sum(each > self.scan_timeout_s for each in self._scans.seconds)
-        if num_hanging >= self._num_threads:
-            return problems.work_hangs(num_hanging, self.scan_timeout_s)
-        return None
+        return self._all_hang(self.scan_timeout_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a thread works or may return: False once all have hung for so long that none will."""
+        return self._all_hang(HUNG_FACTOR * self.scan_timeout_s) is None
 
     def check(self) -> None:
         """See that the service could start here, without loading anything.
@@ -269,8 +273,9 @@ class Runtime:
         return place
 
     def problem_of(self, path: str, status: int) -> problems.Problem:
-        """Return the problem for a bare status of the framework; `/readyz` says why."""
-        why = self.not_ready if path == READY_PATH and status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        """Return the problem for a bare status of the framework; `/readyz` and `/livez` say why."""
+        is_probe = path in (READY_PATH, LIVE_PATH) and status == HTTPStatus.SERVICE_UNAVAILABLE
+        why = self.not_ready if is_probe else None
         return why or problems.of_status(status)
 
     def refused(self, kind: str) -> None:
@@ -443,6 +448,10 @@ class Runtime:
         limit = self.params.max_queued_per_client
         if caller.key is not None and self.stores.queue.num_waiting(caller.owner) >= limit:
             raise Refused(problems.too_many_at_once(state.eta_s(1), limit=limit, what="videos that wait"))
+
+    def _all_hang(self, seconds: float) -> problems.Problem | None:
+        num_hanging = sum(each > seconds for each in self._scans.seconds)
+        return problems.work_hangs(num_hanging, seconds) if num_hanging >= self._num_threads else None
 
     def _busy(self) -> problems.Problem:
         wait_s = self._mean_s * self.places.in_work / self._num_threads
