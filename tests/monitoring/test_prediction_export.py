@@ -31,8 +31,8 @@ RESULT = ScanResult(
 @pytest.fixture
 def log(log_url: str) -> Iterator[PredictionLog]:
     """Five predictions, an hour apart."""
-    moments = iter(BEGIN + timedelta(hours=hour) for hour in range(1, 9))
-    with PredictionLog(log_url, clock=lambda: next(moments).timestamp()) as log:
+    moments = iter((BEGIN + timedelta(hours=hour)).timestamp() for hour in range(1, 9))
+    with PredictionLog(log_url, clock=lambda: next(moments)) as log:
         for index in range(5):
             features = np.array([0.5, -1.25]) if index == 1 else None
             client = "newsroom" if index == 2 else None
@@ -84,3 +84,13 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(log: PredictionLo
     with pytest.raises(DataError, match="cannot be written"):
         export(log, path / "below-a-file.parquet", since=None, until=END)
     assert [each.name for each in tmp_path.iterdir() if "parquet" in each.name] == ["out.parquet"]
+
+
+def test_moments_between_microseconds_are_rounded(log_url: str, tmp_path: Path) -> None:
+    with PredictionLog(log_url, clock=lambda: 1796076231.8322499) as log:
+        log.append(RESULT, prediction_id="a", channel="http")
+        export(log, tmp_path / "out.parquet", since=None, until=datetime(2027, 1, 1, tzinfo=UTC))
+        (found,) = log.newest(1)["created_at"]
+    (row,) = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert abs(row["created_at"].timestamp() - 1796076231.8322499) < 2e-6
+    assert row["created_at"] == found

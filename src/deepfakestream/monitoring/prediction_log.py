@@ -336,7 +336,8 @@ def _frame(rows: Sequence[sa.Row[Any]], names: Sequence[str]) -> pd.DataFrame:
         elif name == "features":
             table[name] = pd.Series([_array(value) for value in values], dtype="object")
         else:
-            table[name] = pd.Series(pd.to_datetime(np.array(values, dtype=np.float64), unit="s", utc=True))
+            moments = pd.to_datetime(np.array(values, dtype=np.float64), unit="s", utc=True)
+            table[name] = pd.Series(moments.as_unit("us"))
     return pd.DataFrame({name: column.array for name, column in table.items()})
 
 
