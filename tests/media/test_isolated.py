@@ -48,7 +48,7 @@ def refusal(decoding, path, **budget):
 
 def decoders(decoding):
     """Return the processes that read a file now."""
-    forks = psutil.Process(decoding._process.pid)
+    forks = psutil.Process(decoding._videos._process.pid)
     return [each for each in forks.children() if each.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -108,6 +108,29 @@ def test_every_format_is_read_as_by_the_reader(tmp_path, decoding, film, stream,
         assert all(np.array_equal(one.rgb, other.rgb) for one, other in zip(found, expected, strict=True))
 
 
+def test_pictures_are_read_without_the_libraries_for_videos(tmp_path, decoding, film, stream, greys):
+    """Those double the time of a fork; a picture that takes them is read all the same."""
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.avif")
+    (tmp_path / "text.jpg").write_bytes(b"\xff\xd8\xff but no more")
+    for name in ("a.jpg", "a.avif"):
+        assert len(read(decoding.open, tmp_path / name)[3]) == 1
+    assert refusal(decoding, tmp_path / "none.jpg") is Reason.NOT_FOUND
+    assert refusal(decoding, tmp_path / "text.jpg") is Reason.UNREADABLE
+    assert decoding._videos._process is None
+    libraries = Path(f"/proc/{decoding._pictures._process.pid}/maps")
+    assert "libavcodec" not in libraries.read_text()
+
+    path = film(tmp_path / "a.mp4", stream(frames=greys(30)))
+    (tmp_path / "like_a_bmp.mp4").write_bytes(b"BM" + path.read_bytes()[2:])
+    with pytest.raises(MediaError) as expected, open_media(tmp_path / "like_a_bmp.mp4", MediaBudget()):
+        pass
+    assert refusal(decoding, tmp_path / "like_a_bmp.mp4") is expected.value.reason
+    assert decoding._videos._process is None
+    assert len(read(decoding.open, path)[3]) == 4
+    assert decoding._videos._process is not None
+
+
 def test_errors_are_those_of_the_reader(tmp_path, decoding):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.mp4").write_text("#EXTM3U\nhttp://127.0.0.1/a.ts\n")
@@ -154,7 +177,7 @@ def test_the_end_of_a_decoder_is_an_answer(tmp_path, decoding, film, stream, gre
 def test_the_end_of_the_process_that_forks_is_survived(tmp_path, decoding, film, stream, greys):
     path = film(tmp_path / "a.mp4", stream(frames=greys(30)))
     read(decoding.open, path)
-    forks = psutil.Process(decoding._process.pid)
+    forks = psutil.Process(decoding._videos._process.pid)
     forks.kill()
     await_that(lambda: not forks.is_running() or forks.status() == psutil.STATUS_ZOMBIE)
     assert len(read(decoding.open, path)[3]) == 4

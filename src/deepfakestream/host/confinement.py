@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -15,36 +14,40 @@ _PR_SET_NO_NEW_PRIVS = 38
 _MEGABYTE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The most that a process may take."""
+def limit_rights(*, memory_mb: int) -> None:
+    """Bound this process and those that it starts from now on.
 
-    memory_mb: int
-    """Of addresses, in use or not, those of the program and its libraries among them."""
-    cpu_s: int
-    num_files: int = 256
-    """Open at a time."""
+    It writes no files, leaves no core dump, and gets no new rights.
+
+    Args:
+        memory_mb: most addresses of each process, in MiB, in use or not; its program and libraries count.
+    """
+    _limit(resource.RLIMIT_AS, memory_mb * _MEGABYTE)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def limit_process(limits: Limits) -> None:
-    """Bound this process from now on; it writes no files, leaves no core dump, and gets no new rights.
+def limit_work(*, cpu_s: int, num_files: int = 256) -> None:
+    """Bound the work of this process.
 
     Where it takes too much time the kernel ends it by SIGXCPU; where memory is short for all, it goes first.
+
+    Args:
+        cpu_s: processor time.
+        num_files: files open at a time.
     """
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-    for number, amount in (
-        (resource.RLIMIT_AS, limits.memory_mb * _MEGABYTE),
-        (resource.RLIMIT_NOFILE, limits.num_files),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(number)[1]
-        most = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(number, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 2))
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _limit(resource.RLIMIT_NOFILE, num_files)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 2))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_bytes(b"1000")
+
+
+def _limit(number: int, amount: int) -> None:
+    hard = resource.getrlimit(number)[1]
+    most = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(number, (most, most))
 
 
 def leave_network() -> bool:

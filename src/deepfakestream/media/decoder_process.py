@@ -1,14 +1,19 @@
-"""Decodes one file in each child process: `python -m deepfakestream.media.decoder_process CONTROL MEMORY_MB`.
+"""Decodes one file in each child process; its arguments are CONTROL MEMORY_MB LIBRARIES.
 
 CONTROL is the number of a socket that this process inherits. Each request on it names a file and a budget and
 carries two descriptors: a socket for the frames, and a pipe for the exit status. A child is forked, gives up
 what it does not need, and answers on the socket: lines of JSON, and the bytes of a frame behind its line.
 Closing the pipe ends the child, closing CONTROL ends everything. `isolated` is the other side.
+
+LIBRARIES is `pictures` or `videos`: what children find loaded. With either they read every file, but FFmpeg's
+libraries double the time of a fork.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import gc
+import importlib
 import json
 import math
 import os
@@ -25,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.host.confinement import Limits, leave_network, limit_process
+from deepfakestream.host.confinement import leave_network, limit_rights, limit_work
 from deepfakestream.host.process_tree import end_with_parent
 from deepfakestream.host.system_calls import apply_filter, system_call_filter
 from deepfakestream.media.reader import Media, open_media
@@ -34,6 +39,8 @@ from deepfakestream.media.types import MediaBudget
 EXTRA_S = 15
 """Beyond the budget's seconds, which the reader keeps by itself where it can look at a clock."""
 MAX_REQUEST_BYTES = 65_536
+_NUM_WARM = 10
+"""Python rewrites the code of a function for speed when it has run eight times."""
 
 
 def main() -> None:
@@ -42,8 +49,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # files that are being read are read to their end
         signal.signal(number, signal.SIG_IGN)
     leave_network()
-    Image.init()
     call_filter = system_call_filter()
+    _load(sys.argv[3])
+    limit_rights(memory_mb=int(sys.argv[2]))
     children: dict[int, tuple[int, int]] = {}
     poller = select.poll()
     poller.register(control, select.POLLIN)
@@ -78,6 +86,23 @@ def main() -> None:
                 )
 
 
+def _load(libraries: str) -> None:
+    """Load what children need and fill Python's caches: what a child writes to itself is copied for it."""
+    Image.init()
+    if libraries == "videos":
+        importlib.import_module("deepfakestream.media.clips")
+    with os.fdopen(os.memfd_create("picture"), "wb") as file:
+        Image.new("RGB", (32, 32)).save(file, "JPEG")
+        file.flush()
+        for _ in range(_NUM_WARM):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                ours.sendall((1).to_bytes(4, "big"))
+                _answer(theirs, Path(f"/proc/self/fd/{file.fileno()}"), MediaBudget())
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to, and so copy, all that is there
+
+
 def _be_child(frames: int, request: bytes, call_filter: bytes | None) -> None:
     """Answer one request and end."""
     try:
@@ -87,7 +112,7 @@ def _be_child(frames: int, request: bytes, call_filter: bytes | None) -> None:
         answer = socket.socket(fileno=3)
         task = json.loads(request)
         budget = MediaBudget(**task["budget"])
-        limit_process(Limits(memory_mb=int(sys.argv[2]), cpu_s=math.ceil(budget.max_wall_s) + EXTRA_S))
+        limit_work(cpu_s=math.ceil(budget.max_wall_s) + EXTRA_S)
         _say(answer, {"filtered": call_filter is not None and apply_filter(call_filter)})
         _answer(answer, Path(task["path"]), budget)
     except BaseException:  # noqa: BLE001 - a child must never go on as its parent

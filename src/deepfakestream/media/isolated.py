@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from deepfakestream.errors import MediaError, Reason, ServerError
+from deepfakestream.media.containers import is_heic, read_head, sniff
 from deepfakestream.media.reader import Media
 from deepfakestream.media.types import Frame, MediaBudget, MediaInfo, NoteCode, Record
 
@@ -35,6 +36,16 @@ GRACE_S = 10.0
 """Beyond the budget's seconds, before a process that does not answer is ended."""
 MAX_LINE_BYTES = 4_000_000
 _STATUS_S = 5.0
+_BUFFER_BYTES = 1 << 20
+"""Of a socket for frames; the kernel may give less."""
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # Memory in large pages, and used again: first touches of small ones take half the time of a large photo.
+    "GLIBC_TUNABLES": ":".join(
+        ("glibc.malloc.hugetlb=1", "glibc.malloc.mmap_threshold=33554432", "glibc.malloc.top_pad=4194304")
+    ),
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -42,16 +53,14 @@ class IsolatedDecoding:
     """Opens media in processes of their own; for any number of threads."""
 
     def __init__(self, *, memory_mb: int) -> None:
-        """Remember the limit; the process that forks the others starts with the first file.
+        """Remember the limit; the processes that fork the others start with the first picture and video.
 
         Args:
             memory_mb: the most addresses, in MiB, that reading one file may take.
         """
-        self._memory_mb = memory_mb
+        self._pictures = _Forks("pictures", memory_mb)
+        self._videos = _Forks("videos", memory_mb)
         self._has_warned = False
-        self._lock = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def open(self, path: Path, budget: MediaBudget) -> Iterator[Media]:
@@ -67,7 +76,9 @@ class IsolatedDecoding:
             status, their_status = os.pipe()
             files.callback(os.close, status)
             try:
-                self._request(path, budget, [theirs.fileno(), their_status])
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+                forks = self._videos if _may_be_video(path) else self._pictures
+                forks.request(path, budget, [theirs.fileno(), their_status])
             finally:
                 theirs.close()
                 os.close(their_status)
@@ -82,6 +93,31 @@ class IsolatedDecoding:
 
     def stop(self) -> None:
         """End all processes; the next file starts one again."""
+        self._pictures.stop()
+        self._videos.stop()
+
+
+def _may_be_video(path: Path) -> bool:
+    """Tell which libraries reading a file will take, from its first bytes; a wrong guess costs time alone."""
+    try:
+        head = read_head(path) if path.is_file() else b""
+    except OSError:  # the process that reads it says so
+        return False
+    return bool(head) and (is_heic(head) or sniff(head) != "image")
+
+
+class _Forks:
+    """The process that forks one for each file, with the libraries for pictures or videos loaded."""
+
+    def __init__(self, libraries: Literal["pictures", "videos"], memory_mb: int) -> None:
+        self._libraries = libraries
+        self._memory_mb = memory_mb
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        """End it and those that it forked; the next file starts it again."""
         with self._lock:
             self._stop()
 
@@ -93,7 +129,17 @@ class IsolatedDecoding:
             self._process.wait()
         self._control = self._process = None
 
-    def _request(self, path: Path, budget: MediaBudget, descriptors: list[int]) -> None:
+    def request(self, path: Path, budget: MediaBudget, descriptors: list[int]) -> None:
+        """Let a process of its own read a file.
+
+        Args:
+            path: the file.
+            budget: how much of it is read at most.
+            descriptors: the socket that it answers on, and the pipe that gets its exit status.
+
+        Raises:
+            ServerError: no process can be started.
+        """
         request = json.dumps({"path": str(path.absolute()), "budget": asdict(budget)}).encode()
         with self._lock:
             for is_last in (False, True):
@@ -114,7 +160,7 @@ class IsolatedDecoding:
         with theirs:
             command = [
                 sys.executable, "-m", "deepfakestream.media.decoder_process",
-                str(theirs.fileno()), str(self._memory_mb),
+                str(theirs.fileno()), str(self._memory_mb), self._libraries,
             ]  # fmt: skip
             # its log is no use to anybody, and a file that it may not write would end it
             self._process = subprocess.Popen(
@@ -123,7 +169,7 @@ class IsolatedDecoding:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **_ENVIRONMENT},
             )
         self._control = ours
 

@@ -291,7 +291,7 @@ def to_rgb(path: Path, picture: Image.Image, colours: Colours, record: Record) -
             flat = converted
     method = _TRANSPOSE.get(orientation)
     upright = flat if method is None else flat.transpose(method)
-    rgb = np.ascontiguousarray(upright.convert("RGB"))
+    rgb = np.ascontiguousarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     return rgb if is_profiled else _in_srgb(rgb, colours, record)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.clips import Clip
 from deepfakestream.media.containers import read_head
 from deepfakestream.media.jpeg import Jpeg
 from deepfakestream.media.pictures import JPEG_START, AnimatedPicture, Still, open_picture
@@ -135,6 +134,8 @@ def _open(path: Path, head: bytes, budget: MediaBudget, record: Record, files: E
         return Still(path, Jpeg(path, budget), budget, record)
     opened = open_picture(path, head, budget, record, files)
     if opened is None:
+        from deepfakestream.media.clips import Clip  # FFmpeg's libraries, which pictures do without
+
         return Clip(path, head, budget, record, files)
     if opened.animation is not None:
         return AnimatedPicture(path, opened, budget, record)
