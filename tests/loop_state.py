@@ -10,6 +10,7 @@ from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
 from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.drift_report import SIGN, ColumnDrift, DriftReport
+from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
 from deepfakestream.monitoring.governor import RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.governor_rules import ClaimRequest
 from deepfakestream.monitoring.params import RetrainParams
@@ -31,6 +32,7 @@ def write_loop_state(settings: Settings) -> None:
             ColumnDrift(name="fps", kind="numerical", drifted=False, value=0.1, threshold=0.2),
             ColumnDrift(name="num_faces", kind="numerical", drifted=False, note="not compared"),
         ),
+        embedding=EmbeddingDrift(drifted=True, distance=0.5, threshold=0.4, p_value=0.001),
         reason="1 of 2 columns drifted",
     )  # fmt: skip
     settings.drift_report_file.parent.mkdir(parents=True)

@@ -17,6 +17,7 @@ from deepfakestream.media.types import RGBImage
 from deepfakestream.monitoring.drift import judge
 from deepfakestream.monitoring.drift_psi import noise_threshold, psi
 from deepfakestream.monitoring.drift_report import ColumnDrift
+from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
 from deepfakestream.monitoring.params import DriftParams
 
 PARAMS = DriftParams()
@@ -64,7 +65,7 @@ def status(window: pd.DataFrame, reference: pd.DataFrame) -> str:
             )
         )
     columns += [ColumnDrift(name="other", kind="numerical", value=0.0, drifted=False)] * NUM_OTHER_COLUMNS
-    return judge(tuple(columns), PARAMS)[0]
+    return judge(tuple(columns), EmbeddingDrift(), PARAMS)[0]
 
 
 @pytest.mark.bench

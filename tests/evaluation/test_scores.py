@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from deepfakestream.errors import WeightsError
 from deepfakestream.evaluation.scores import BATCH_SIZE, SLICE_COLUMNS, score_crops, score_faces, score_media
 from deepfakestream.faces.types import ExtractionSpec
+from deepfakestream.model.embedding import EMBEDDING_SIZE, from_bytes
+from deepfakestream.model.scorer import FaceScores
 from deepfakestream.model.spec import (
     AggregationSpec,
     CalibrationSpec,
@@ -45,10 +47,11 @@ class FirstPixel:
         self.batches: list[int] = []
         self._broken = broken
 
-    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def scores(self, crops: NDArray[np.uint8]) -> FaceScores:
         self.batches.append(len(crops))
         found: NDArray[np.float32] = crops[:, 0, 0, 0].astype(np.float32)
-        return found * np.float32("nan") if self._broken else found
+        embeddings = np.repeat(found[:, None], EMBEDDING_SIZE, axis=1)
+        return FaceScores(found * np.float32("nan") if self._broken else found, embeddings)
 
 
 def _images(n: int) -> list[NDArray[np.uint8]]:
@@ -84,9 +87,12 @@ def _crops(*rows: tuple[str, int]) -> pd.DataFrame:
 )
 def test_batches(n: int, batches: list[int]) -> None:
     scorer = FirstPixel()
-    logits = score_crops(scorer, iter(_images(n)), total=n, description="x")
+    scores = score_crops(scorer, iter(_images(n)), total=n, description="x")
     assert scorer.batches == batches
-    assert logits.tolist() == [float(i) for i in range(n)]
+    assert scores.logits.tolist() == [float(i) for i in range(n)]
+    if n:
+        assert scores.embeddings is not None
+        assert scores.embeddings[:, 0].tolist() == scores.logits.tolist()
 
 
 def test_a_score_that_is_no_number_is_an_error_not_a_file_without_face() -> None:

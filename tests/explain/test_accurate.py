@@ -19,7 +19,7 @@ from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.model.fused import FusedScorer
 from deepfakestream.model.network import DetectorNetwork, create_network
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.model.scorer import FaceScorer, ModelInfo
+from deepfakestream.model.scorer import FaceScorer, ModelInfo, Outputs
 from deepfakestream.model.spec import DetectorSpec, NetworkSpec, Standardisation, read_spec
 from deepfakestream.model.tower.network import FEATURE_SCALE, TokenPooling
 from deepfakestream.model.tower.sources import find_tower
@@ -96,7 +96,7 @@ def network(spec) -> DetectorNetwork:
 def scorer(spec, network, tower) -> FusedScorer:
     info = ModelInfo(name="stand-in", version="1", weights_sha256="00")
     return FusedScorer(
-        fast=FaceScorer(spec=spec, info=info, runtime=lambda pixels: run(network, pixels)),
+        fast=FaceScorer(spec=spec, info=info, runtime=lambda pixels: Outputs(run(network, pixels))),
         tower=lambda pixels: run(tower, pixels),
         spec=spec.model_copy(update={"calibration": spec.expert.calibration}),
         info=info,
@@ -125,7 +125,7 @@ def explained(scorer, network, tower, astronaut, wide) -> FaceExplanation:
 
 
 def test_score_and_parts_are_those_of_both_together(explained, scorer):
-    assert explained.logit == pytest.approx(float(scorer.face_logits([explained.face])[0]))
+    assert explained.logit == pytest.approx(float(scorer.face_scores([explained.face]).logits[0]))
     assert set(explained.stream_logits) == {"bias", "rgb", "stacked", "tower"}
     assert sum(explained.stream_logits.values()) == pytest.approx(explained.logit, abs=1e-3)
 

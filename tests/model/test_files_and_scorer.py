@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from deepfakestream.errors import WeightsError
+from deepfakestream.model.embedding import project
 from deepfakestream.model.files import load_network, round_to_half, save_model
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.half_graph import HALF, single_precision_graph
@@ -162,6 +164,29 @@ class TestScorer:
     def test_wrong_crops(self, model_dir: Path, shape: tuple[int, ...]) -> None:
         with pytest.raises(ValueError, match=r"the model takes \(64, 64, 3\)"):
             open_scorer(model_dir, device="cpu").logits(np.zeros(shape, np.uint8))
+
+    def test_an_embedding_is_what_the_head_of_the_network_sees(self, model_dir: Path, mirrored: Saved) -> None:
+        for folder in (model_dir, mirrored.folder):
+            crops = _crops(CPU_BATCH_SIZE + 1)
+            scores = open_scorer(folder, device="cpu").scores(crops)
+            with torch.inference_mode():
+                pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
+                features = load_network(folder)[0].features(pixels).numpy()
+            assert scores.embeddings is not None
+            np.testing.assert_allclose(scores.embeddings, project(features), atol=2e-3)
+            np.testing.assert_allclose(scores.logits, _torch_logits(folder, crops), atol=2e-3)
+
+    def test_a_graph_without_a_linear_head_gives_no_embeddings(self, model_dir: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(model_dir, tmp_path / "model"))
+        node = onnx.helper.make_node("ReduceMean", ["pixels"], ["logits"], axes=[1, 2, 3], keepdims=0)
+        sizes = {"pixels": ["n", 3, SIZE_PX, SIZE_PX], "logits": ["n"]}
+        ends = {n: onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in sizes.items()}
+        graph = onnx.helper.make_graph([node], "mean", [ends["pixels"]], [ends["logits"]])
+        opset = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), folder / ONNX_FILE)
+        scores = open_scorer(folder, device="cpu").scores(_crops(2))
+        assert scores.logits.shape == (2,)
+        assert scores.embeddings is None
 
     def test_company_does_not_change_a_score(self, model_dir: Path) -> None:
         scorer = open_scorer(model_dir, device="cpu")

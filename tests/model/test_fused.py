@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import FaceCrop
 from deepfakestream.model.fused import FusedScorer, tower_to_use
-from deepfakestream.model.scorer import FaceScorer, ModelInfo
+from deepfakestream.model.scorer import FaceScorer, ModelInfo, Outputs
 from deepfakestream.model.spec import (
     CalibrationSpec,
     ExpertSpec,
@@ -48,7 +48,7 @@ def fused() -> FusedScorer:
     spec = make_spec(size_px=SIZE_PX)
     info = ModelInfo(name="stand-in", version="1", weights_sha256="00")
     return FusedScorer(
-        fast=FaceScorer(spec=spec, info=info, runtime=mean_pixel),
+        fast=FaceScorer(spec=spec, info=info, runtime=lambda pixels: Outputs(mean_pixel(pixels))),
         tower=mean_pixel,
         spec=spec,
         info=info,
@@ -78,7 +78,7 @@ def face(narrow: int, wide: int | None, *, track_id: int = 0) -> FaceCrop:
 
 
 def test_a_logit_is_the_weighted_mean_of_standardised_ones(fused):
-    found = fused.face_logits([face(120, 54), face(90, 50)])
+    found = fused.face_scores([face(120, 54), face(90, 50)]).logits
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, [0.25 * 2 + 0.75 * 2, 0.25 * -1 + 0.75 * 0], rtol=1e-6)
 
@@ -95,19 +95,19 @@ def test_the_tower_scores_three_faces_of_a_track_and_interpolates_between(fused)
     first, second = [50, 200, 54, 200, 58], [60, 70]
     crops = [face(100, value, track_id=0) for value in first]
     crops[1:1] = [face(100, value, track_id=1) for value in second]
-    found = scorer.face_logits(crops)
+    found = scorer.face_scores(crops).logits
     assert sorted(seen) == [50, 54, 58, 60, 70], "of five faces the first, the middle and the last"
     tower = found / 0.75 * EXPERT.tower_logits.std + EXPERT.tower_logits.mean
     np.testing.assert_allclose(tower, [50, 60, 70, 52, 54, 56, 58], rtol=1e-5)
 
 
 def test_no_face_has_no_logit(fused):
-    assert fused.face_logits([]).shape == (0,)
+    assert fused.face_scores([]).logits.shape == (0,)
 
 
 def test_a_face_without_its_wide_crop_is_refused(fused):
     with pytest.raises(ValueError, match="wide"):
-        fused.face_logits([face(100, 50), face(100, None)])
+        fused.face_scores([face(100, 50), face(100, None)])
 
 
 class TestChoice:

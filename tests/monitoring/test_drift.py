@@ -183,6 +183,35 @@ def test_another_format_alone_is_no_drift(tmp_path):
     assert (report.status, [column.name for column in report.drifted]) == ("ok", ["width_px"])
 
 
+def test_embeddings_that_drifted_are_drift_alone(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def with_embeddings(table: pd.DataFrame, shift: float) -> pd.DataFrame:
+        rows = list(rng.normal(shift, 1.0, (len(table), 16)))
+        names = [f"{shift} {row}" for row in range(len(table))]
+        return table.assign(embedding=rows, media_sha256=names, client=None, group=np.arange(len(table)))
+
+    reference = with_embeddings(predictions(150, seed=1), 0.0)
+    for shift, status in ((0.01, "ok"), (0.8, "drift")):
+        current = with_embeddings(predictions(60, seed=5), shift)
+        report = run(current, reference, tmp_path, features=only("luma", "fps"))
+        assert (report.status, report.embedding.drifted) == (status, status == "drift")
+        assert report.drifted == ()
+        assert "p = " in report.as_markdown()
+        assert "p = " in report.html.read_text(encoding="utf-8")
+    assert "embeddings" in report.describe()
+    assert "drift.embedding_alpha" in report.reason
+    assert report.json_path is not None
+    assert type(report).model_validate_json(report.json_path.read_text()) == report
+
+
+def test_a_reference_of_an_earlier_release_has_no_embeddings_to_compare(tmp_path):
+    current = predictions(60).assign(embedding=None, media_sha256="x", client=None)
+    report = run(current, predictions(150), tmp_path, features=only("luma"))
+    assert report.embedding.distance is None
+    assert "no embeddings" in report.as_markdown()
+
+
 def test_a_categorical_feature_is_compared_by_value(tmp_path):
     report = check(
         predictions(60).assign(codec="hevc"),

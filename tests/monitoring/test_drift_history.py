@@ -15,6 +15,7 @@ import pytest
 from deepfakestream.monitoring.drift_history import MAX_RUNS, DriftHistory
 from deepfakestream.monitoring.drift_psi import psi
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport
+from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
 
 PROJECT = UUID("5f0f4bd0-2f43-5f41-8f0c-3f6ad9e8a001")
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -46,6 +47,7 @@ def report(current: pd.DataFrame, reference: pd.DataFrame, *, drifted: tuple[str
     return DriftReport(
         status="drift", model_version="7", n_current=len(current), n_reference=len(reference),
         share=(len(drifted) + 1) / 4, columns=(*columns, missing, left_out), reason="2 of 4 columns drifted",
+        embedding=EmbeddingDrift(drifted=True, distance=0.6, threshold=0.4, p_value=0.001),
     )  # fmt: skip
 
 
@@ -102,9 +104,10 @@ def test_the_dashboard_draws_what_the_checks_found(tmp_path: Path) -> None:
         name: [each.columns[index].value for each in found]
         for index, name in enumerate(("p_fake", "luma", "fps"))
     }
+    assert series(pages, "EmbeddingDistance") == {"": [pytest.approx(1.5)] * 2}
     panels = ask(pages, "GET", f"/api/v2/dashboards/{PROJECT}").raise_for_status().json()["panels"]
     asked = {value["metric"].rpartition(":")[2] for panel in panels for value in panel["values"]}
-    assert asked == {"DriftedColumns", "FakeVerdicts", "MeanScore", "ColumnPsi"}
+    assert asked == {"DriftedColumns", "FakeVerdicts", "MeanScore", "ColumnPsi", "EmbeddingDistance"}
 
 
 def test_a_run_tells_its_outcome_and_draws_the_bins_of_each_psi(tmp_path: Path) -> None:

@@ -102,8 +102,10 @@ def test_outputs(make_workspace: Make) -> None:
     scores = pd.read_parquet(directory / "scores.parquet")
     reference = pd.read_parquet(directory / "reference.parquet")
     found = json.loads((directory / "metrics.json").read_text())
-    assert list(reference.columns) == ["p_fake", *FEATURE_NAMES]
-    assert reference.columns[reference.notna().any()].tolist() == ["p_fake", "luma"]  # the items are crops
+    assert list(reference.columns) == ["p_fake", *FEATURE_NAMES, "embedding", "group"]
+    measured = reference.columns[reference.notna().any()].tolist()
+    assert measured == ["p_fake", "luma", "group"]  # the items are crops
+    assert reference["group"].nunique() == 20
     assert len(scores) == len(reference) == 40
     assert int(scores["p_fake"].isna().sum()) == 2
     assert found["metrics"]["share_not_applicable"] == pytest.approx(0.05)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepfakestream.faces.types import Detection, ExtractionSpec, FaceCrop
 from deepfakestream.media.types import MediaBudget, RGBImage
-from deepfakestream.model.scorer import ModelInfo
+from deepfakestream.model.scorer import FaceScores, ModelInfo
 from deepfakestream.model.spec import (
     AggregationSpec,
     CalibrationSpec,
@@ -82,8 +82,12 @@ class RednessScorer:
     def fast(self) -> RednessScorer:
         return self
 
-    def face_logits(self, crops: Sequence[FaceCrop], /) -> NDArray[np.float32]:
-        return self.logits(np.stack([crop.rgb for crop in crops]))
+    def face_scores(self, crops: Sequence[FaceCrop], /) -> FaceScores:
+        return self.scores(np.stack([crop.rgb for crop in crops]))
+
+    def scores(self, crops: NDArray[np.uint8], /) -> FaceScores:
+        """Take the mean colour as the embedding."""
+        return FaceScores(self.logits(crops), crops.astype(np.float32).mean(axis=(1, 2)))
 
     def logits(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
         pixels = crops.astype(np.float32).mean(axis=(1, 2)) / 255

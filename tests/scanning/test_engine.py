@@ -19,6 +19,7 @@ from deepfakestream.model.spec import OperatingPoint, Variant
 from deepfakestream.scanning.command import to_json_line
 from deepfakestream.scanning.engine import ScanEngine, verdict_of
 from deepfakestream.scanning.pictures import Pictures, face_name, frame_name, noise_name
+from deepfakestream.scanning.result import ScanResult
 
 Engines = Callable[..., ScanEngine]
 Images = Callable[..., Path]
@@ -271,3 +272,16 @@ def test_a_large_frame_is_scaled_down() -> None:
 
 def decoded(pictures: Pictures, name: str) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(pictures.content[name], np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_the_embedding_of_a_file_is_kept_for_the_log_and_shown_to_nobody(
+    make_engine: Engines, write_picture: Images
+) -> None:
+    result = make_engine().scan(write_picture("two.png", RED, (0, 0, 200)))
+    assert result.embedding is not None
+    first, second = (make_engine().scan(write_picture(f"{n}.png", c)) for n, c in ((1, RED), (2, (0, 0, 200))))
+    both = np.array([first.embedding, second.embedding]).mean(axis=0)
+    assert result.embedding == pytest.approx(both.tolist(), rel=0.05)
+    assert "embedding" not in result.model_dump(mode="json")
+    assert "embedding" not in result.model_json_schema(mode="serialization")["properties"]
+    assert ScanResult.model_validate(result.as_stored()) == result

@@ -46,6 +46,8 @@ def test_the_state_of_the_loop_is_read_at_each_scrape(tmp_path: Path) -> None:
         ("drift_psi", "fps", VERSION): 0.1,
         ("drift_psi_threshold", "luma", VERSION): 0.3,
         ("drift_psi_threshold", "fps", VERSION): 0.2,
+        ("drift_embedding_distance", VERSION): 0.5,
+        ("drift_embedding_threshold", VERSION): 0.4,
         ("drift_check_timestamp_seconds",): NOW.timestamp(),
         ("retraining_timestamp_seconds", "running"): 0.0,
         ("retraining_timestamp_seconds", "promoted"): (NOW - timedelta(days=9)).timestamp(),

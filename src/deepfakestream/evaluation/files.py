@@ -119,14 +119,20 @@ def write_files(
 
 
 def drift_reference(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return what predictions are compared with: `p_fake` and the drift features, NaN where not measured.
+    """Return what predictions are compared with: `p_fake`, the drift features and embeddings.
+
+    What was not measured is NaN or None. `group` numbers the source groups, whose files are of one source.
 
     Args:
         scores: one row a file, from `scores.score_media`.
     """
-    reference = scores[["p_fake", *FEATURE_NAMES]].copy()
+    reference = scores[["p_fake", *FEATURE_NAMES, "embedding"]].copy()
+    reference["group"] = pd.factorize(scores["group_id"])[0]
     unmeasured = [name for name in FEATURE_NAMES if name not in MEASURED_ON_CROPS]
-    reference.loc[scores["is_crop"].astype(bool), unmeasured] = float("nan")
+    is_crop = scores["is_crop"].astype(bool)
+    reference.loc[is_crop, unmeasured] = float("nan")
+    # Such a crop is framed otherwise than the service would frame the same face.
+    reference.loc[is_crop, "embedding"] = None
     return reference
 
 

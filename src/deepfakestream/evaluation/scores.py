@@ -24,7 +24,8 @@ from deepfakestream.faces.types import ExtractionSpec
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.media.types import RGBImage
 from deepfakestream.model.aggregation import aggregate, calibrate
-from deepfakestream.model.scorer import CropScorer
+from deepfakestream.model.embedding import to_bytes
+from deepfakestream.model.scorer import CropScorer, FaceScores
 from deepfakestream.model.spec import DetectorSpec
 from deepfakestream.scanning.features import FEATURE_NAMES, media_features
 
@@ -43,8 +44,8 @@ SCORED_COLUMNS = ["media_id", "track_id", "score", "face_px", "sharpness", "luma
 
 def score_crops(
     scorer: CropScorer, images: Iterable[RGBImage], *, total: int, description: str
-) -> NDArray[np.float32]:
-    """Return the logits `(total,)` of face crops, in their order; a bar shows the progress.
+) -> FaceScores:
+    """Return logits and embeddings of face crops, `total` in their order; a bar shows the progress.
 
     The pictures are read batch by batch: a store larger than the memory is no problem.
 
@@ -59,16 +60,17 @@ def score_crops(
     """
     remaining = iter(images)
     batches = range(0, total, BATCH_SIZE)
-    logits = [
-        scorer.logits(np.stack(list(islice(remaining, BATCH_SIZE))))
+    scores = [
+        scorer.scores(np.stack(list(islice(remaining, BATCH_SIZE))))
         for _ in progress_bar(batches, description=description, total=len(batches), unit="batch")
     ]
-    found = np.concatenate(logits) if logits else np.empty(0, dtype=np.float32)
+    found = np.concatenate([each.logits for each in scores]) if scores else np.empty(0, dtype=np.float32)
     if not np.isfinite(found).all():  # in the table NaN would read as "no face"
         raise WeightsError(
             "the model gave a score that is not a number; train again with a lower learning rate"
         )
-    return found
+    embeddings = [each.embeddings for each in scores if each.embeddings is not None]
+    return FaceScores(found, np.concatenate(embeddings) if embeddings else None)
 
 
 def score_media(
@@ -78,14 +80,14 @@ def score_media(
 
     Args:
         media: rows of the manifest, one a file; all of them are in the result.
-        crops: rows of the crop table that belong to them.
+        crops: rows of the crop table that belong to them; `embedding`, where there is one, is an array.
         logits: `(len(crops),)`, in the order of `crops`.
         spec: aggregation and calibration of the model that made the logits.
 
     Returns:
         One row a file, ordered by `media_id`: who it is (`IDENTITY_COLUMNS`), `is_crop`, the score
-        (`SCORE_COLUMNS`), the drift features (`scan.features.FEATURE_NAMES`) and what else slices need
-        (`SLICE_COLUMNS`).
+        (`SCORE_COLUMNS`), the drift features (`scan.features.FEATURE_NAMES`), what else slices need
+        (`SLICE_COLUMNS`), and `embedding`: the mean over the faces as bytes, or None.
     """
     scored = crops.assign(logit=logits)
     by_media = {str(media_id): rows for media_id, rows in scored.groupby("media_id")}
@@ -100,8 +102,11 @@ def score_media(
             low, high = found.interval or (float("nan"), float("nan"))
             score = dict(zip(SCORE_COLUMNS, (found.p_fake, found.logit, low, high), strict=True))
         is_crop = {"is_crop": item["kind"] == "crop"}
-        rows.append(identity | is_crop | score | _features(item, faces) | _slice_values(item, faces))
-    columns = [*IDENTITY_COLUMNS, "is_crop", *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS]
+        embedding = {"embedding": _embedding(faces)}
+        rows.append(
+            identity | is_crop | score | _features(item, faces) | _slice_values(item, faces) | embedding
+        )
+    columns = [*IDENTITY_COLUMNS, "is_crop", *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS, "embedding"]
     numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_NUMBERS), "float64")
     return pd.DataFrame(rows, columns=columns).astype(numbers)
 
@@ -130,6 +135,12 @@ def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
         fps=item["fps"],
         size_bytes=item["size_bytes"],
     )
+
+
+def _embedding(faces: pd.DataFrame) -> bytes | None:
+    if faces.empty or "embedding" not in faces:
+        return None
+    return to_bytes(np.mean(np.stack(faces["embedding"].to_list()), axis=0))
 
 
 def _slice_values(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, Any]:
@@ -201,7 +212,7 @@ def score_from_store(
 def score_stored_faces(
     items: pd.DataFrame, scorer: CropScorer, extract_dir: Path, *, description: str = "score"
 ) -> pd.DataFrame:
-    """Return the crop table's rows of items, each with its `logit` and `ita_deg`.
+    """Return the crop table's rows of items, each with `logit`, `ita_deg` and, if any, `embedding`.
 
     Args:
         items: rows of the manifest.
@@ -223,8 +234,9 @@ def score_stored_faces(
     crops = mine.sort_values(["shard", "row"]).reset_index(drop=True)
     tones: list[float] = []
     images = _noting_tones(read_images(extract_dir, crops), tones)
-    logits = score_crops(scorer, images, total=len(crops), description=description)
-    return crops.assign(logit=logits, ita_deg=np.array(tones, dtype=np.float64))
+    scores = score_crops(scorer, images, total=len(crops), description=description)
+    scored = crops.assign(logit=scores.logits, ita_deg=np.array(tones, dtype=np.float64))
+    return scored if scores.embeddings is None else scored.assign(embedding=list(scores.embeddings))
 
 
 def _noting_tones(images: Iterable[RGBImage], tones: list[float]) -> Iterator[RGBImage]:
@@ -268,5 +280,5 @@ def score_items(
         for face in read_stored(stored[media_id], media_id).faces
     ]
     images = (decode_image(face["image"], name=f"face of item {face['media_id']}") for face in faces)
-    logits = score_crops(scorer, images, total=len(faces), description=description)
-    return score_media(items, pd.DataFrame(faces, columns=SCORED_COLUMNS), logits, scorer.spec)
+    scores = score_crops(scorer, images, total=len(faces), description=description)
+    return score_media(items, pd.DataFrame(faces, columns=SCORED_COLUMNS), scores.logits, scorer.spec)

@@ -144,7 +144,7 @@ def draw_faces(
     scorer = engine.scorer
     tower = load_tower_network(model_dir, scorer.tower_file) if isinstance(scorer, FusedScorer) else None
     explainer = Explainer(network=network, scorer=scorer, mesh=FaceMesh(), tower=tower)
-    logits = scorer.face_logits(faces.crops)
+    logits = scorer.face_scores(faces.crops).logits
     tracks = np.array([crop.track_id for crop in faces.crops])
     score = aggregate(logits, tracks, scorer.spec)
     records = []

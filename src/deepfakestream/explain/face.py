@@ -123,7 +123,7 @@ class Explainer:
             compare: add the maps of KernelSHAP and LIME, which take some hundred evaluations each.
         """
         spec = self.scorer.spec
-        logit = float(self.scorer.face_logits([face])[0])
+        logit = float(self.scorer.face_scores([face]).logits[0])
         mask, region_from = face_region(face.rgb, face.box_xyxy, spec.extraction, self.mesh)
         test = FaithfulnessTest(face.rgb, self._p_fake)
         maps = _tested(face.rgb, lambda crop: self._maps(crop, compare), mask, test)

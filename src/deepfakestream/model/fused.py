@@ -14,9 +14,9 @@ from deepfakestream.errors import WeightsError
 from deepfakestream.faces.types import FaceCrop
 from deepfakestream.host.device import resolve_device
 from deepfakestream.model.folder import TOWER_GRAPH_FILE, TUNED_FILE
-from deepfakestream.model.scorer import Crops, FaceScorer, Logits, ModelInfo, Runtime, open_scorer
+from deepfakestream.model.scorer import Crops, FaceScorer, FaceScores, Logits, ModelInfo, open_scorer
 from deepfakestream.model.spec import DetectorSpec, ExpertSpec, NetworkSpec, Standardisation, read_spec
-from deepfakestream.model.tower.runtime import open_tower
+from deepfakestream.model.tower.runtime import TowerRuntime, open_tower
 from deepfakestream.model.tower.sources import find_tower, read_tower, tower_path
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class FusedScorer:
     """A loaded accurate detector. Its spec has the calibration and operating points of both together."""
 
     fast: FaceScorer
-    tower: Runtime
+    tower: TowerRuntime
     spec: DetectorSpec
     info: ModelInfo
     expert: ExpertSpec
@@ -43,15 +43,16 @@ class FusedScorer:
         """Side of the wider crops that the tower sees, over the longer side of the box."""
         return self.expert.wide_scale
 
-    def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
-        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0.
+    def face_scores(self, crops: Sequence[FaceCrop]) -> FaceScores:
+        """Return logits of the faces of one file, and the network's embeddings of them; N may be 0.
 
         Raises:
             ValueError: a face has no wide crop.
         """
         if not crops:
-            return np.empty(0, dtype=np.float32)
-        return self.fuse(self.fast.face_logits(crops), self._logits_of_tracks(crops))
+            return FaceScores(np.empty(0, dtype=np.float32))
+        network = self.fast.face_scores(crops)
+        return network._replace(logits=self.fuse(network.logits, self._logits_of_tracks(crops)))
 
     def fuse(self, network: NDArray[np.floating], tower: NDArray[np.floating]) -> Logits:
         """Return the weighted mean `(N,)` of standardised logits.
@@ -184,7 +185,7 @@ def load_tower_network(directory: Path, tower: Path) -> DetectorNetwork:
     return network.eval()
 
 
-def _torch_tower(directory: Path, tower: Path) -> Runtime:
+def _torch_tower(directory: Path, tower: Path) -> TowerRuntime:
     import torch
 
     network = load_tower_network(directory, tower).cuda()

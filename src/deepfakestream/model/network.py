@@ -113,7 +113,14 @@ class DetectorNetwork(nn.Module):
 
     def judge(self, maps: Mapping[str, Tensor]) -> Tensor:
         """Return one logit a picture, `(N,)`, from the feature maps of all streams."""
-        logits: Tensor = self.head(self.dropout(self._pooled(maps))).squeeze(1)
+        return self.judge_features(self._pooled(maps))
+
+    def judge_features(self, features: Tensor) -> Tensor:
+        """Return one logit a picture, `(N,)`, from what the head sees, `(N, C)`.
+
+        The head is linear: the mean of two views' features gives the mean of their logits.
+        """
+        logits: Tensor = self.head(self.dropout(features)).squeeze(1)
         return logits
 
     def features(self, pixels: Tensor) -> Tensor:

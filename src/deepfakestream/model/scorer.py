@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from deepfakestream.faces.types import FaceCrop
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.device import resolve_device
 from deepfakestream.host.onnx_session import open_session
+from deepfakestream.model.embedding import Embeddings, project
 from deepfakestream.model.folder import ONNX_FILE, WEIGHTS_FILE, weights_sha256
 from deepfakestream.model.spec import DetectorSpec, read_spec
 from deepfakestream.model.tower.runtime import open_tower
@@ -33,11 +34,29 @@ Logits = NDArray[np.float32]
 Crops = NDArray[np.uint8]
 
 
-class Runtime(Protocol):
-    """Maps pixels `(N, 3, S, S)`, float32, 0-255, to logits `(N,)`."""
+class Outputs(NamedTuple):
+    """What a runtime gives for pixels."""
 
-    def __call__(self, pixels: NDArray[np.float32], /) -> Logits:
-        """Return the logits."""
+    logits: Logits
+    """`(N,)`, higher for fakes."""
+    features: NDArray[np.float32] | None = None
+    """`(N, C)`, what the linear head saw; None: this runtime does not give it."""
+
+
+class FaceScores(NamedTuple):
+    """What a model says about faces."""
+
+    logits: Logits
+    """`(N,)`, higher for fakes."""
+    embeddings: Embeddings | None = None
+    """`(N, EMBEDDING_SIZE)` for the drift check; None: the model gives none."""
+
+
+class Runtime(Protocol):
+    """Maps pixels `(N, 3, S, S)`, float32, 0-255, to logits, and to features where it can."""
+
+    def __call__(self, pixels: NDArray[np.float32], /) -> Outputs:
+        """Return logits and features."""
         ...
 
 
@@ -71,6 +90,10 @@ class CropScorer(Protocol):
         """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0."""
         ...
 
+    def scores(self, crops: Crops, /) -> FaceScores:
+        """Return logits and embeddings of RGB crops `(N, S, S, 3)`; N may be 0."""
+        ...
+
 
 class Scorer(Protocol):
     """A loaded detector, fast or accurate: scores the faces of a file, and says how to find and read them."""
@@ -95,8 +118,8 @@ class Scorer(Protocol):
         """Side of the wider crops that it needs over the longer side of the box; None: it needs none."""
         ...
 
-    def face_logits(self, crops: Sequence[FaceCrop], /) -> Logits:
-        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""
+    def face_scores(self, crops: Sequence[FaceCrop], /) -> FaceScores:
+        """Return logits and embeddings of the faces of one file; N may be 0."""
         ...
 
 
@@ -116,11 +139,11 @@ class FaceScorer:
         """This scorer itself."""
         return self
 
-    def face_logits(self, crops: Sequence[FaceCrop]) -> Logits:
-        """Return the logits `(N,)`, higher for fakes, of the faces of one file; N may be 0."""
+    def face_scores(self, crops: Sequence[FaceCrop]) -> FaceScores:
+        """Return logits and embeddings of the faces of one file; N may be 0."""
         if not crops:
-            return np.empty(0, dtype=np.float32)
-        return self.logits(np.stack([crop.rgb for crop in crops]))
+            return FaceScores(np.empty(0, dtype=np.float32))
+        return self.scores(np.stack([crop.rgb for crop in crops]))
 
     def logits(self, crops: Crops) -> Logits:
         """Return the logits `(N,)`, higher for fakes, of RGB crops `(N, S, S, 3)`; N may be 0.
@@ -128,16 +151,28 @@ class FaceScorer:
         Raises:
             ValueError: the crops are not of the size that the spec asks for.
         """
+        return self.scores(crops).logits
+
+    def scores(self, crops: Crops) -> FaceScores:
+        """Return logits and embeddings of RGB crops `(N, S, S, 3)`; N may be 0.
+
+        Raises:
+            ValueError: the crops are not of the size that the spec asks for.
+        """
         size = self.spec.extraction.crop_size_px
         if crops.shape[1:] != (size, size, 3):
             raise ValueError(f"crops have shape {crops.shape[1:]}, the model takes ({size}, {size}, 3)")
+        if not len(crops):
+            return FaceScores(np.empty(0, dtype=np.float32))
         batches = [
             self.runtime(
                 np.ascontiguousarray(crops[start : start + self.batch_size].transpose(0, 3, 1, 2), np.float32)
             )
             for start in range(0, len(crops), self.batch_size)
         ]
-        return np.concatenate(batches) if batches else np.empty(0, dtype=np.float32)
+        features = [batch.features for batch in batches if batch.features is not None]
+        embeddings = project(np.concatenate(features)) if features else None
+        return FaceScores(np.concatenate([batch.logits for batch in batches]), embeddings)
 
 
 def open_scorer(
@@ -162,7 +197,8 @@ def open_scorer(
         return FaceScorer(spec=spec, info=identity, runtime=runtime, batch_size=GPU_BATCH_SIZE)
     if spec.network.variant == "tower":
         files = (directory / ONNX_FILE, directory / WEIGHTS_FILE, tower or tower_path(None))
-        return FaceScorer(spec=spec, info=identity, runtime=open_tower(*files))
+        tower_logits = open_tower(*files)
+        return FaceScorer(spec=spec, info=identity, runtime=lambda pixels: Outputs(tower_logits(pixels)))
     runtime = _onnx_runtime(directory / ONNX_FILE, size_px=spec.extraction.crop_size_px)
     return FaceScorer(spec=spec, info=identity, runtime=runtime)
 
@@ -177,9 +213,9 @@ def _onnx_runtime(path: Path, *, size_px: int) -> Runtime:
             f"{size_px} pixels; export the model folder again"
         )
 
-    def run(pixels: NDArray[np.float32]) -> Logits:
-        outputs: Logits = session.run(None, {pixels_in.name: pixels})[0]
-        return outputs
+    def run(pixels: NDArray[np.float32]) -> Outputs:
+        logits, *views = session.run(None, {pixels_in.name: pixels})
+        return Outputs(logits, np.mean(views, axis=0) if views else None)
 
     return run
 
@@ -188,7 +224,7 @@ def _open_graph(path: Path) -> Any:
     from deepfakestream.model.half_graph import single_precision_graph
 
     try:
-        return open_session(single_precision_graph(path))
+        return open_session(single_precision_graph(path, with_features=True))
     except OSError as error:
         raise WeightsError(f"{path}: missing; export the model folder again") from error
     except Exception as error:
@@ -206,9 +242,10 @@ def _torch_runtime(directory: Path, tower: Path | None) -> Runtime:
     network, _ = load_network(directory, tower=tower)
     network = network.cuda().to(memory_format=torch.channels_last)
 
-    def run(pixels: NDArray[np.float32]) -> Logits:
+    def run(pixels: NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
-            logits: Logits = network(torch.from_numpy(pixels).cuda()).float().cpu().numpy()
-        return logits
+            features = network.features(torch.from_numpy(pixels).cuda())
+            logits = network.judge_features(features)
+        return Outputs(logits.float().cpu().numpy(), features.float().cpu().numpy())
 
     return run

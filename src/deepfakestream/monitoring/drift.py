@@ -1,9 +1,8 @@
 """The drift check: the newest predictions against the reference of the model that made them.
 
 A window has drifted when the share of drifted columns reaches `share_threshold`, when the score itself
-(`p_fake`) has drifted, or when one column about the picture or its compression drifted strongly. Small
-samples give `too_few`, never drift. Embeddings are not compared: the built-in methods of Evidently 0.7 are
-unsafe as an automatic trigger (docs/DRIFT.md).
+(`p_fake`) has drifted, when one column about the picture or its compression drifted strongly, or when the
+embeddings have drifted. Small samples give `too_few`, never drift.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import pandas as pd
 from deepfakestream.monitoring import drift_psi
 from deepfakestream.monitoring.drift_columns import clean, not_comparable
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport, Status
+from deepfakestream.monitoring.embedding_drift import EmbeddingDrift, check_embeddings
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES
 
@@ -41,8 +41,9 @@ def check(
     """Compare a window of predictions with the reference; write HTML and JSON.
 
     Args:
-        current: newest predictions, one row each: `p_fake` and the feature columns.
-        reference: the same columns for the files that the model was measured on; None while no champion is
+        current: newest predictions, one row each: `p_fake`, the feature columns and what `check_embeddings`
+            reads.
+        reference: the same for the files that the model was measured on; None while no champion is
             registered, as the model inside the package has none.
         params: window sizes and thresholds.
         out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
@@ -63,6 +64,7 @@ def check(
     status: Status = "too_few"
     share, page = 0.0, ""
     columns: tuple[ColumnDrift, ...] = ()
+    embedding = EmbeddingDrift()
     if reference is None:
         status, reason = (
             "no_champion",
@@ -74,7 +76,8 @@ def check(
         reason = f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
     else:
         columns, page = _columns(current, reference, kinds, params, out_dir, model_version)
-        status, share, reason = judge(columns, params)
+        embedding = check_embeddings(current, reference, minimum=minimum, alpha=params.embedding_alpha)
+        status, share, reason = judge(columns, embedding, params)
     report = DriftReport(
         status=status,
         model_version=model_version,
@@ -82,6 +85,7 @@ def check(
         n_reference=0 if reference is None else len(reference),
         share=share,
         columns=columns,
+        embedding=embedding,
         window_id=window_id,
         reason=reason,
         html=out_dir / drift_psi.HTML_FILE if page else None,
@@ -129,21 +133,23 @@ def _columns(
     return tuple(findings[name] for name in kinds), page
 
 
-def judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status, float, str]:
-    """Return what a window's columns mean together: status, share of drifted columns, and why.
+def judge(
+    columns: tuple[ColumnDrift, ...], embedding: EmbeddingDrift, params: DriftParams
+) -> tuple[Status, float, str]:
+    """Return what the findings on a window mean together: status, share of drifted columns, and why.
 
     Args:
         columns: the finding on each.
+        embedding: the finding on the embeddings.
         params: thresholds.
     """
     judged = [column for column in columns if column.value is not None or column.drifted]
     drifted = [column.name for column in judged if column.drifted]
-    if not judged:
+    if not judged and embedding.distance is None:
         return "too_few", 0.0, f"no column has {params.min_window} values on both sides (drift.min_window)"
-    share = len(drifted) / len(judged)
+    share = len(drifted) / len(judged) if judged else 0.0
     found = f"{len(drifted)} of {len(judged)} columns drifted"
-    if SCORE in drifted:
-        return "drift", share, f"{found}, the score {SCORE} among them"
+    signals = [f"the score {SCORE} among them"] if SCORE in drifted else []
     strong = [
         one.name
         for one in judged
@@ -152,7 +158,11 @@ def judge(columns: tuple[ColumnDrift, ...], params: DriftParams) -> tuple[Status
         and (one.value or 0.0) >= max(params.strong_threshold, STRONG_RATIO * (one.threshold or 0.0))
     ]
     if strong:
-        return "drift", share, f"{found}, {' and '.join(strong)} strongly (drift.strong_threshold)"
+        signals.append(f"{' and '.join(strong)} strongly (drift.strong_threshold)")
+    if embedding.drifted:
+        signals.append(f"the embeddings too (p = {embedding.p_value:.2g}, drift.embedding_alpha)")
+    if signals:
+        return "drift", share, f"{found}, {', '.join(signals)}"
     if drifted and share >= params.share_threshold:
         return "drift", share, f"{found}, from {params.share_threshold:.0%} on a window counts as drifted"
     return "ok", share, found

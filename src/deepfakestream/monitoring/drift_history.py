@@ -46,6 +46,7 @@ MAX_RUNS = 336
 """Two weeks of hourly checks; the oldest are removed. Evidently reads all of them to add one: 10 ms each."""
 TAB = "Drift"
 _FINDINGS = "findings"
+_EMBEDDING = "embedding"
 _FAKE = "likely_fake"
 _logger = logging.getLogger(__name__)
 
@@ -125,6 +126,22 @@ class _ColumnPsi(SingleValueCalculation[ColumnPsi]):  # type: ignore[misc]
         return f"PSI of {self.metric.column}"
 
 
+class EmbeddingDistance(SingleValueMetric):  # type: ignore[misc]
+    """Distance of the embeddings from the reference over its threshold."""
+
+
+class _EmbeddingDistance(SingleValueCalculation[EmbeddingDistance]):  # type: ignore[misc]
+    def calculate(
+        self, context: Context, current_data: Dataset, reference_data: Dataset | None
+    ) -> SingleValue:
+        found = context.additional_data[_EMBEDDING].as_dataframe().iloc[0]
+        text = f"{found['distance']:.2f}, threshold {found['threshold']:.2f}"
+        return _with_counter(self.result(found["distance"] / found["threshold"]), self.display_name(), text)
+
+    def display_name(self) -> str:
+        return "Embeddings: distance from the reference"
+
+
 @dataclass(frozen=True, slots=True)
 class DriftHistory:
     """The checks of one registered model, as a project in an Evidently workspace."""
@@ -163,12 +180,17 @@ class DriftHistory:
         if current["p_fake"].notna().any():
             metrics.append(MeanScore(tests=[]))
             names = list(dict.fromkeys(["p_fake", *names]))
+        found = report.embedding
+        additional = {_FINDINGS: _findings(judged)}
+        if found.distance is not None and found.threshold:
+            metrics.append(EmbeddingDistance(tests=[]))
+            additional[_EMBEDDING] = pd.DataFrame([found.model_dump(include={"distance", "threshold"})])
         metrics += [ColumnPsi(column=column.name, tests=[]) for column in measured]
         window = current[[*names, "verdict"]].astype({"verdict": str})
         snapshot = Report(metrics).run(
             _dataset(window, measured),
             _dataset(reference[names], measured) if names else None,
-            additional_data={_FINDINGS: _findings(judged)},
+            additional_data=additional,
             timestamp=checked_at,
             tags=[report.status],
             metadata={"model version": report.model_version, "predictions": str(report.n_current)},
@@ -202,8 +224,9 @@ class DriftHistory:
         project = workspace.get_project(self.project_id) or workspace.add_project(
             ProjectModel(id=self.project_id, name=self.name, description="every drift check of the champion")
         )
-        if not project.dashboard.model().panels:
-            for panel in _panels():
+        titles = {panel.title for panel in project.dashboard.model().panels}
+        for panel in _panels():
+            if panel.title not in titles:
                 project.dashboard.add_panel(panel, tab=TAB)
         return workspace
 
@@ -220,6 +243,7 @@ def _panels() -> list[Any]:
         line("Mean score", "p_fake over the window", "MeanScore", "half", "p_fake"),
         line("Share called fake", _FAKE, "FakeVerdicts", "half", "share", value_type="share"),
         line("PSI of each column", "above its threshold it has drifted", "ColumnPsi", "full", "{{column}}"),
+        line("Embeddings", "distance over its threshold; 1 is drift", "EmbeddingDistance", "full", "ratio"),
     ]
 
 

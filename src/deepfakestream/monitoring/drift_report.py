@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.text_table import markdown_table
+from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
 
 Status = Literal["ok", "drift", "too_few", "no_champion"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -42,6 +43,8 @@ class DriftReport(Frozen):
     share: float
     """Drifted columns over compared columns; 0 where nothing was compared."""
     columns: tuple[ColumnDrift, ...] = ()
+    embedding: EmbeddingDrift = EmbeddingDrift()
+    """What the network saw of the files, as a whole; no column, and not part of `share`."""
     window_id: str = ""
     """Id of the newest prediction of the window; empty where there was none."""
     reason: str
@@ -65,6 +68,8 @@ class DriftReport(Frozen):
         for column in self.drifted:
             psi = f"PSI {_number(column.value)}, threshold {_number(column.threshold)}"
             lines.append(f"  {column.name}: {column.note if column.value is None else psi}")
+        if self.embedding.drifted:
+            lines.append(f"  embeddings: {self.embedding.sentence()}")
         if self.html:
             lines.append(f"  report: {self.html}")
         if self.status == "drift":
@@ -85,7 +90,7 @@ class DriftReport(Frozen):
             for column in self.columns
         ]
         table = markdown_table(["column", "PSI", "threshold", "finding"], rows) if rows else []
-        return "\n".join([f"## Drift: {self.status}", "", self._sentence(), "", *table])
+        return "\n".join([f"## Drift: {self.status}", "", self._sentence(), "", *table, *self._embeddings()])
 
     def as_html(self) -> str:
         """Return the same findings as an HTML section with its own style."""
@@ -101,12 +106,17 @@ class DriftReport(Frozen):
             f"<h1>Drift: {escape(self.status)}</h1>"
             f"<p>{escape(self._sentence())}</p>"
             f"<table><tr><th>column<th>PSI<th>threshold<th>finding{rows}</table>"
+            f"{''.join(f'<p>{escape(line)}</p>' for line in self._embeddings() if line)}"
             "<p>Below: the distributions of the columns that could be compared.</p></section>"
         )
 
     def _sentence(self) -> str:
         sizes = f"{self.n_current} predictions against {self.n_reference} of the reference"
         return f"Model version {self.model_version}, {sizes}: {self.reason}."
+
+    def _embeddings(self) -> list[str]:
+        said = self.embedding.sentence()
+        return ["", f"Embeddings: {said}."] if said else []
 
 
 def _number(value: float | None) -> str:

@@ -39,11 +39,14 @@ class DriftParams(Section):
     share_threshold: Share = 0.15
     strong_threshold: float = Field(0.5, gt=0.0)
     max_client_share: Share = 0.5
+    embedding_alpha: float = Field(0.0005, ge=0.0, le=0.05)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         if self.min_window > self.window_size:
             raise ValueError("min_window needs to be at most window_size")
+        if 0.0 < self.embedding_alpha < 1e-4:
+            raise ValueError("embedding_alpha needs to be at least 0.0001, or 0 to switch embeddings off")
         return self
 
 

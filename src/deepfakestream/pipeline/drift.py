@@ -12,6 +12,7 @@ import pandas as pd
 from deepfakestream.errors import DataError
 from deepfakestream.evaluation.files import REFERENCE_FILE
 from deepfakestream.host.locks import in_turn
+from deepfakestream.model.embedding import from_bytes
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.alerter import Alerter
 from deepfakestream.monitoring.drift import check
@@ -87,18 +88,22 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
 
 
 def read_reference(directory: Path) -> pd.DataFrame:
-    """Return the drift reference of a model folder, one row a test file.
+    """Return the drift reference of a model folder, one row a test file; `embedding` is an array or None.
 
     Raises:
         DataError: the folder has none, or it cannot be read.
     """
     path = directory / REFERENCE_FILE
     try:
-        return pd.read_parquet(path)
+        reference = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: missing or no drift reference; evaluate and promote a version, it brings its own"
         ) from error
+    if "embedding" in reference:  # not in those of earlier releases
+        contents = reference["embedding"]
+        reference["embedding"] = [None if content is None else from_bytes(content) for content in contents]
+    return reference
 
 
 def window_id(current: pd.DataFrame, last: str | None, *, min_new: int) -> str:

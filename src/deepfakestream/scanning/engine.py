@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepfakestream.errors import MediaError, ParamsError, Reason, WeightsError, WrongKindError
 from deepfakestream.faces.extraction import faces_of
@@ -19,7 +18,7 @@ from deepfakestream.media.isolated import OpenMedia
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget, MediaKind
 from deepfakestream.model.aggregation import aggregate
-from deepfakestream.model.scorer import Scorer
+from deepfakestream.model.scorer import FaceScores, Scorer
 from deepfakestream.model.spec import OperatingPoint, read_spec
 from deepfakestream.scanning.assembly import (
     crop_features,
@@ -138,9 +137,10 @@ class ScanEngine:
             result = self._without_score(file, reasons, media=media, features=features)
             result = result.model_copy(update={"coverage": coverage_of(faces)})
             return result.model_copy(update={"message": message_for(result)})
-        score = aggregate(
-            self._logits(faces), np.array([crop.track_id for crop in faces.crops]), self.scorer.spec
-        )
+        found = self._scores(faces)
+        tracks = np.array([crop.track_id for crop in faces.crops])
+        score = aggregate(found.logits, tracks, self.scorer.spec)
+        embedding = None if found.embeddings is None else tuple(found.embeddings.mean(axis=0).tolist())
         result = ScanResult(
             file=file,
             verdict=verdict_of(score.p_fake, self.threshold),
@@ -154,17 +154,18 @@ class ScanEngine:
             media=media,
             coverage=coverage_of(faces),
             features=features,
+            embedding=embedding,
         )
         return result.model_copy(update={"message": message_for(result)})
 
-    def _logits(self, faces: ExtractedFaces) -> NDArray[np.float32]:
-        logits = self.scorer.face_logits(faces.crops)
-        if not np.isfinite(logits).all():
+    def _scores(self, faces: ExtractedFaces) -> FaceScores:
+        scores = self.scorer.face_scores(faces.crops)
+        if not np.isfinite(scores.logits).all():
             raise WeightsError(
                 f"model {self.model.name} version {self.model.version} gave a score that is not a number; "
                 "promote another version"
             )
-        return logits
+        return scores
 
     def _without_score(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -155,5 +155,13 @@ class ScanResult(Frozen):
     """What part of the file the verdict rests on; null where the file could not be read."""
     features: dict[str, float]
     """Numbers for the prediction log (face size, sharpness, luma, ...): no pixels."""
+    embedding: tuple[float, ...] | None = Field(default=None, exclude=True, repr=False)
+    """For the prediction log, never shown: mean over the faces of what the network saw, projected; null
+    without a face, or where the model gives none."""
     message: str = ""
     """One sentence for a person, e.g. why there is no score."""
+
+    def as_stored(self) -> dict[str, Any]:
+        """Return the result as JSON for our own stores, with the embedding, which callers do not get."""
+        embedding = None if self.embedding is None else list(self.embedding)
+        return self.model_dump(mode="json") | {"embedding": embedding}

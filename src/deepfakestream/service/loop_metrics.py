@@ -85,6 +85,13 @@ class LoopMetrics(Collector):
             "PSI from which that column counts as drifted",
             labels=["column", "version"],
         )
+        distance = gauge(
+            "deepfakestream_drift_embedding_distance",
+            "Distance of the embeddings from the reference in the newest drift check",
+        )
+        limit = gauge(
+            "deepfakestream_drift_embedding_threshold", "Distance from which the embeddings count as drifted"
+        )
         path = self._settings.drift_report_file
         if path.exists():
             report = DriftReport.model_validate_json(path.read_text(encoding="utf-8"))
@@ -98,7 +105,10 @@ class LoopMetrics(Collector):
                 if column.value is not None and column.threshold is not None:
                     psi.add_metric([column.name, version], column.value)
                     threshold.add_metric([column.name, version], column.threshold)
-        yield from (status, share, number, psi, threshold)
+            if report.embedding.distance is not None and report.embedding.threshold is not None:
+                distance.add_metric([version], report.embedding.distance)
+                limit.add_metric([version], report.embedding.threshold)
+        yield from (status, share, number, psi, threshold, distance, limit)
 
     def _last_check(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(

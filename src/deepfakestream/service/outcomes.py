@@ -20,9 +20,7 @@ def verdict_of(result: ScanResult, timings_ms: Mapping[str, float], *, pictures:
     """
     assert result.media is not None
     return Verdict(
-        result=ScanResult(**{name: getattr(result, name) for name in ScanResult.model_fields}).model_dump(
-            mode="json"
-        ),
+        result=ScanResult(**{name: getattr(result, name) for name in ScanResult.model_fields}).as_stored(),
         timings_ms=dict(timings_ms),
         kind=result.media.kind,
         verdict=result.verdict,

@@ -117,7 +117,7 @@ class ScanProcess:
         )
         times["total"] = time.perf_counter() - began_at
         timings_ms = {stage: round(1000 * seconds, 2) for stage, seconds in times.items()}
-        return {"result": result.model_dump(mode="json"), "timings_ms": timings_ms}
+        return {"result": result.as_stored(), "timings_ms": timings_ms}
 
     def _explain(self, task: dict[str, Any], pictures: Pictures | None) -> dict[str, Any]:
         try:

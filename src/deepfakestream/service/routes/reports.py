@@ -60,7 +60,7 @@ def router(runtime: Runtime) -> APIRouter:
             "report_version": 1,
             "service_version": __version__,
             "analysis": show(found).model_dump(mode="json"),
-            "scan": found.result,
+            "scan": scan_result(found).model_dump(mode="json"),
             "heatmaps": found.explanation,
         }
         return JSONResponse(content)
