@@ -46,7 +46,9 @@ class Faces(NamedTuple):
 def jpeg(bgr: RGBImage, *, size: int | None) -> bytes:
     """Return a picture as JPEG: of quality 90, or of that which comes nearest to a size in bytes."""
     qualities = [90] if size is None else range(70, 100)
-    contents = [cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, each])[1].tobytes() for each in qualities]
+    contents = [
+        cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, each])[1].tobytes() for each in qualities
+    ]
     return min(contents, key=lambda content: abs(len(content) - (size or 0)))
 
 
@@ -101,9 +103,7 @@ def swapped(dfdc: Faces) -> pd.DataFrame:
     for place, row in enumerate(rows):
         near = np.argsort(pose_distance(meshes[place], meshes))[1:11]
         donor = int(rng.choice(near))
-        forged = swap_face(
-            dfdc.pictures[row], meshes[place], dfdc.pictures[rows[donor]], meshes[donor], rng
-        )
+        forged = swap_face(dfdc.pictures[row], meshes[place], dfdc.pictures[rows[donor]], meshes[donor], rng)
         fakes.append(forged.fake)
     genuine = dfdc.table.iloc[rows]
     bits = genuine["coded_bits_per_px"] * [picture.shape[0] * picture.shape[1] for picture in fakes]
@@ -131,9 +131,7 @@ def traffic(table: pd.DataFrame, clients: NDArray[np.object_] | None = None) -> 
 
 
 def found(window: pd.DataFrame, reference: pd.DataFrame) -> bool:
-    report = check_embeddings(
-        window, reference, minimum=PARAMS.min_window, alpha=PARAMS.embedding_alpha
-    )
+    report = check_embeddings(window, reference, minimum=PARAMS.min_window, alpha=PARAMS.embedding_alpha)
     assert report.distance is not None, report.note
     return report.drifted
 
@@ -143,9 +141,7 @@ def drifted_columns(window: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
         name
         for name in ("p_fake", *COLUMNS)
         if psi(window[name], reference[name], kind="numerical")
-        >= max(
-            PARAMS.num_threshold, noise_threshold(window[name], reference[name], kind="numerical", seed=0)
-        )
+        >= max(PARAMS.num_threshold, noise_threshold(window[name], reference[name], kind="numerical", seed=0))
     ]
 
 

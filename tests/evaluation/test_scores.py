@@ -123,6 +123,16 @@ def test_aggregates_over_frames_then_tracks() -> None:
     assert found["duration_s"].tolist() == [0.0, 0.0]
 
 
+def test_the_embedding_of_a_file_is_the_mean_over_its_faces() -> None:
+    rows = [np.full(EMBEDDING_SIZE, value, np.float32) for value in (1.0, 2.0, 5.0)]
+    crops = _crops(("a", 0), ("a", 1), ("b", 0)).assign(embedding=rows)
+    found = score_media(_media("a", "b", "c"), crops, np.zeros(3, np.float32), SPEC)
+    assert [from_bytes(content)[0] for content in found["embedding"][:2]] == [1.5, 5.0]
+    assert found["embedding"][2] is None
+    without = score_media(_media("a"), _crops(("a", 0)), np.zeros(1, np.float32), SPEC)
+    assert without["embedding"][0] is None
+
+
 def test_what_slices_need_comes_from_file_and_faces() -> None:
     media = _media("a", "b").assign(
         codec=["h264", None], jpeg_quality=[np.nan, 80], size_bytes=[1_000_000, 10], duration_s=[2.0, np.nan]

@@ -165,7 +165,9 @@ class TestScorer:
         with pytest.raises(ValueError, match=r"the model takes \(64, 64, 3\)"):
             open_scorer(model_dir, device="cpu").logits(np.zeros(shape, np.uint8))
 
-    def test_an_embedding_is_what_the_head_of_the_network_sees(self, model_dir: Path, mirrored: Saved) -> None:
+    def test_an_embedding_is_what_the_head_of_the_network_sees(
+        self, model_dir: Path, mirrored: Saved
+    ) -> None:
         for folder in (model_dir, mirrored.folder):
             crops = _crops(CPU_BATCH_SIZE + 1)
             scores = open_scorer(folder, device="cpu").scores(crops)

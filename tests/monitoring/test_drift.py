@@ -49,8 +49,9 @@ def shifted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def run(current: pd.DataFrame, reference: pd.DataFrame, tmp_path: Path, *, params=PARAMS, features=FEATURES):
+    newest = current if "embedding" in current else None
     return check(
-        current, reference, params, out_dir=tmp_path, model_version="3", window_id="w", features=features
+        current, reference, params, out_dir=tmp_path, model_version="3", newest=newest, features=features
     )
 
 

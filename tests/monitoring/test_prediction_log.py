@@ -132,9 +132,10 @@ def test_one_prediction_as_a_value(log: PredictionLog) -> None:
     )
 
 
-def test_features_are_kept_as_float16(log: PredictionLog) -> None:
+def test_an_embedding_is_kept_as_float16(log: PredictionLog) -> None:
     given = np.array([1.0, -0.333, 6e4, 0.0])
-    log.append(result(), prediction_id="a", channel="http", features=given)
+    embedded = result().model_copy(update={"embedding": tuple(given.tolist())})
+    log.append(embedded, prediction_id="a", channel="http")
     log.append(result(), prediction_id="b", channel="http")
     found, without = log.find("a"), log.find("b")
     assert found is not None
@@ -262,13 +263,13 @@ def test_a_full_disk_loses_only_the_prediction_at_hand(tmp_path: Path) -> None:
         with log._database.reading() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        many = np.zeros(10_000)
+        large = result().model_copy(update={"embedding": (0.0,) * 10_000})
         with pytest.raises(ServerError, match="full"):
-            log.append(result(), prediction_id="b", channel="http", features=many)
+            log.append(large, prediction_id="b", channel="http")
         assert ids(log.newest(5)) == ["a"]
         with log._database.reading() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-        log.append(result(), prediction_id="b", channel="http", features=many)
+        log.append(large, prediction_id="b", channel="http")
         assert log.count() == 2
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import in_turn
+from deepfakestream.model.embedding import to_bytes
 from deepfakestream.model.packaged import PACKAGED_VERSION, packaged_model_dir
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import OperatingPoint
@@ -40,11 +41,12 @@ def scores(n: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:
 def append(settings: Settings, table: pd.DataFrame, *, version: str = "3", prefix: str = "p") -> None:
     log = PredictionLog(settings.prediction_database_url)
     for index, row in enumerate(table.to_dict("records")):
-        p_fake = row.pop("p_fake")
+        p_fake, embedding = row.pop("p_fake"), row.pop("embedding", None)
         result = ScanResult(
             file="x", verdict="likely_real", p_fake=p_fake, interval=None, reasons=(), tracks=(),
             model=ModelInfo(name="m", version=version, weights_sha256="0"),
             operating_point="balanced", threshold=POINT, media=None, features=row,
+            embedding=embedding,
         )  # fmt: skip
         log.append(result, prediction_id=f"{prefix}{index}", channel="http")
 
@@ -64,6 +66,24 @@ def champion(tmp_path: Path) -> Champion:
 
 def alerts(settings: Settings) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted(settings.alerts_dir.glob("*.json"))]
+
+
+def test_embeddings_are_compared_where_the_reference_has_them(settings, champion):
+    def embedded(n: int, seed: int, shift: float) -> list[tuple[float, ...]]:
+        return [tuple(row) for row in np.random.default_rng(seed).normal(shift, 1.0, (n, 8)).tolist()]
+
+    append(settings, scores(120, seed=0)[:60].assign(embedding=embedded(60, 1, 2.0)))
+    report = run(PARAMS, settings=settings, champion=champion)
+    assert report.status == "ok"
+    assert "no embeddings" in report.embedding.note
+    for shift, status in ((2.0, "ok"), (0.0, "drift")):
+        contents = [to_bytes(np.array(row)) for row in embedded(120, 2, shift)]
+        reference = scores(120, seed=0).assign(embedding=contents, group=np.arange(120))
+        reference.loc[::4, "embedding"] = None
+        reference.to_parquet(champion.directory / "reference.parquet")
+        report = run(PARAMS, settings=settings, champion=champion)
+        assert (report.status, report.embedding.drifted) == (status, status == "drift")
+        assert report.embedding.distance is not None
 
 
 def test_an_empty_log_is_too_few(settings, champion):

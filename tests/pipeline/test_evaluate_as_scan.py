@@ -91,7 +91,9 @@ def test_same_score_and_features(make_workspace: Callable[..., Settings]) -> Non
         assert scanned.p_fake == pytest.approx(evaluated["p_fake"], abs=1e-5), path.name
         for name, value in scanned.features.items():
             assert value == pytest.approx(evaluated[name], rel=1e-4, abs=1e-4), f"{path.name} {name}"
-        assert scanned.embedding == pytest.approx(from_bytes(evaluated["embedding"]).tolist(), rel=1e-2, abs=1e-3)
+        assert scanned.embedding == pytest.approx(
+            from_bytes(evaluated["embedding"]).tolist(), rel=1e-2, abs=1e-3
+        )
 
     decision = promote.run(PromoteParams(min_auc=0.0, max_ece=1.0), settings=settings).decision
     assert decision is not None

@@ -279,7 +279,9 @@ def test_the_embedding_of_a_file_is_kept_for_the_log_and_shown_to_nobody(
 ) -> None:
     result = make_engine().scan(write_picture("two.png", RED, (0, 0, 200)))
     assert result.embedding is not None
-    first, second = (make_engine().scan(write_picture(f"{n}.png", c)) for n, c in ((1, RED), (2, (0, 0, 200))))
+    first, second = (
+        make_engine().scan(write_picture(f"{n}.png", c)) for n, c in ((1, RED), (2, (0, 0, 200)))
+    )
     both = np.array([first.embedding, second.embedding]).mean(axis=0)
     assert result.embedding == pytest.approx(both.tolist(), rel=0.05)
     assert "embedding" not in result.model_dump(mode="json")

@@ -38,7 +38,8 @@ def to_bytes(embedding: NDArray[np.floating]) -> bytes:
     Args:
         embedding: `(EMBEDDING_SIZE,)`.
     """
-    return np.asarray(embedding).astype("<f2").tobytes()
+    with np.errstate(over="ignore"):  # to infinity, which the drift check leaves out
+        return np.asarray(embedding).astype("<f2").tobytes()
 
 
 def from_bytes(content: bytes) -> NDArray[np.float32]:

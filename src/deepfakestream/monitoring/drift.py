@@ -28,28 +28,30 @@ STRONG_RATIO = 1.5
 _SEED = 0
 
 
-def check(
+def check(  # noqa: PLR0913 - each is a source of its own
     current: pd.DataFrame,
     reference: pd.DataFrame | None,
     params: DriftParams,
     *,
     out_dir: Path,
     model_version: str,
+    newest: pd.DataFrame | None = None,
     window_id: str = "",
     features: Mapping[str, str] = FEATURES,
 ) -> DriftReport:
     """Compare a window of predictions with the reference; write HTML and JSON.
 
     Args:
-        current: newest predictions, one row each: `p_fake`, the feature columns and what `check_embeddings`
-            reads.
-        reference: the same for the files that the model was measured on; None while no champion is
-            registered, as the model inside the package has none.
+        current: newest predictions, one row each: `p_fake` and the feature columns.
+        reference: the same columns, `embedding` and `group` of the files that the model was measured on;
+            None while no champion is registered, as the model inside the package has none.
         params: window sizes and thresholds.
         out_dir: folder for `drift.json` (the returned report) and, where something could be compared,
             `report.html`, our findings above Evidently's page, and `evidently.json`; an earlier check's are
             removed.
         model_version: version whose reference this is.
+        newest: `embedding`, `media_sha256` and `client` of these predictions, or of the newest of them; None:
+            embeddings are not looked at.
         window_id: id of the newest prediction.
         features: feature column to its kind, `numerical` or `categorical`.
 
@@ -76,7 +78,8 @@ def check(
         reason = f"a check needs {minimum} rows of reference (drift.min_window); evaluate on more files"
     else:
         columns, page = _columns(current, reference, kinds, params, out_dir, model_version)
-        embedding = check_embeddings(current, reference, minimum=minimum, alpha=params.embedding_alpha)
+        if newest is not None:
+            embedding = check_embeddings(newest, reference, minimum=minimum, alpha=params.embedding_alpha)
         status, share, reason = judge(columns, embedding, params)
     report = DriftReport(
         status=status,

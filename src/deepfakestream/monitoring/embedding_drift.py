@@ -7,6 +7,7 @@ each other. A test that takes them apart finds drift by that alone, as Evidently
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +55,14 @@ class EmbeddingDrift(Frozen):
 class Sample:
     """Embeddings of one side."""
 
-    rows: NDArray[np.float32]
-    """`(n, d)`."""
+    rows: Sequence[NDArray[np.floating]]
+    """`n` embeddings, `(d,)` each."""
     groups: NDArray[np.int64]
     """`(n,)`; rows of one number belong together."""
+
+    def only(self, chosen: NDArray[np.bool_]) -> Sample:
+        """Return the rows `(n,)` that are chosen."""
+        return Sample([self.rows[row] for row in np.flatnonzero(chosen).tolist()], self.groups[chosen])
 
     @property
     def num_groups(self) -> int:
@@ -73,7 +78,8 @@ def check_embeddings(
     With few clients, drift counts only if it stays without any one that sent much, if enough is left then.
 
     Args:
-        current: a row a prediction: `embedding` (array or None), `media_sha256`, `client`.
+        current: a row a prediction: `embedding` (array or None), `media_sha256`, `client`; missing values
+            are those without face, file or key.
         reference: a row a file: `embedding`, `group`. References of earlier releases have neither.
         minimum: rows with an embedding that either side needs.
         alpha: share of checks that may find drift where there is none; 0: nothing is compared.
@@ -81,32 +87,25 @@ def check_embeddings(
     if not alpha:
         return EmbeddingDrift(note="not compared: switched off (drift.embedding_alpha)")
     if "embedding" not in reference:
-        return EmbeddingDrift(note="not compared: the reference has no embeddings; evaluate and promote again")
+        return EmbeddingDrift(
+            note="not compared: the reference has no embeddings; evaluate and promote again"
+        )
     now, before = (_drawn(side) for side in (current, reference))
-    for side, name in ((before, "reference"), (now, "window")):
-        if len(side) < minimum:
-            return EmbeddingDrift(note=f"not compared: the {name} has {len(side)} embeddings, {minimum} are needed")
-    if len({len(row) for side in (now, before) for row in side["embedding"]}) > 1:
-        return EmbeddingDrift(note="not compared: window and reference have embeddings of different sizes")
-    clients = now["client"].where(now["client"].astype(bool)).astype("object")
-    files = now["media_sha256"].where(now["media_sha256"].notna(), pd.Series(now.index.astype(str), now.index))
+    clients = now["client"].astype("object")
     by_client = clients.nunique() >= MIN_GROUPS
-    window = _sample(now, clients.where(clients.notna(), files) if by_client else files)
+    files = now["media_sha256"].astype("object").fillna(pd.Series(now.index, now.index, dtype="object"))
+    window = _sample(now, clients.fillna(files) if by_client else files)
     old = _sample(before, before["group"])
-    for sample, name in ((old, "reference"), (window, "window")):
-        if sample.num_groups < MIN_GROUPS:
-            return EmbeddingDrift(
-                note=f"not compared: the {name} has {sample.num_groups} independent sources, {MIN_GROUPS} are needed"
-            )
+    if why := _why_not(window, old, minimum):
+        return EmbeddingDrift(note=f"not compared: {why}")
     found = two_sample_test(window, old, alpha=alpha)
     if not found.drifted or by_client:
         return found
-    for client, share in clients.value_counts(normalize=True).items():
+    shares = clients.value_counts(normalize=True)
+    for client in shares[shares >= MUCH].index:
         others = (clients != client).to_numpy()
-        rest = Sample(window.rows[others], window.groups[others])
-        if share < MUCH or rest.num_groups < MIN_GROUPS:
-            continue
-        if not two_sample_test(rest, old, alpha=alpha).drifted:
+        rest = window.only(others)
+        if rest.num_groups >= MIN_GROUPS and not two_sample_test(rest, old, alpha=alpha).drifted:
             note = f"only the files of client {client} differ"
             return found.model_copy(update={"drifted": False, "note": note})
     return found
@@ -123,7 +122,7 @@ def two_sample_test(current: Sample, reference: Sample, *, alpha: float) -> Embe
     groups = [np.unique(side.groups, return_inverse=True)[1] for side in (current, reference)]
     num_now = int(groups[0].max()) + 1
     likeness = _between_groups(
-        -_distances(np.concatenate([current.rows, reference.rows]).astype(np.float64)),
+        -_distances(np.array([*current.rows, *reference.rows], dtype=np.float64)),
         np.concatenate([groups[0], num_now + groups[1]]),
     )
     num_permutations = round(2 / alpha) - 1
@@ -148,8 +147,19 @@ def _drawn(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sample(table: pd.DataFrame, groups: pd.Series) -> Sample:
-    rows = np.stack([np.asarray(row, np.float32) for row in table["embedding"]])
-    return Sample(rows, pd.factorize(groups)[0].astype(np.int64))
+    return Sample(list(table["embedding"]), pd.factorize(groups)[0].astype(np.int64))
+
+
+def _why_not(window: Sample, reference: Sample, minimum: int) -> str:
+    """Return why two samples cannot be compared; empty where they can."""
+    for sample, name in ((reference, "reference"), (window, "window")):
+        if len(sample.rows) < minimum:
+            return f"the {name} has {len(sample.rows)} embeddings, {minimum} are needed"
+        if sample.num_groups < MIN_GROUPS:
+            return f"the {name} has {sample.num_groups} independent sources, {MIN_GROUPS} are needed"
+    if len({len(row) for row in (*window.rows, *reference.rows)}) > 1:
+        return "window and reference have embeddings of different sizes"
+    return ""
 
 
 def _distances(rows: FloatArray) -> FloatArray:

@@ -20,6 +20,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from deepfakestream.model.embedding import to_bytes
 from deepfakestream.monitoring.prediction_table import COLUMNS, LOG, NUMBERS, TEXTS, open_prediction_table
 from deepfakestream.scanning.features import FEATURE_NAMES
 from deepfakestream.scanning.result import ScanResult
@@ -63,7 +64,7 @@ class LoggedPrediction:
     numbers: dict[str, float]
     """By the names of `FEATURES`; a number that the file did not have is left out."""
     features: NDArray[np.float16] | None
-    """What the network saw, `(d,)`; None where it was not stored."""
+    """Embedding of the file, `(d,)`; None without a face, or where the model gives none."""
 
 
 class PredictionLog:
@@ -102,7 +103,6 @@ class PredictionLog:
         prediction_id: str,
         channel: str,
         client: str | None = None,
-        features: NDArray[np.floating] | None = None,
     ) -> None:
         """Add one prediction, or replace that of the same id; it is on disk when this returns.
 
@@ -111,7 +111,6 @@ class PredictionLog:
             prediction_id: the id that the caller was given; unique.
             channel: how it came in, e.g. `http`.
             client: who sent it: the name of an API key.
-            features: what the network saw, `(d,)`; kept as float16.
 
         Raises:
             ServerError: the database does not answer, is locked for too long, or its disk is full.
@@ -134,7 +133,7 @@ class PredictionLog:
             "model_name": result.model.name,
             "model_version": result.model.version,
             "weights_sha256": result.model.weights_sha256,
-            "features": None if features is None else features.astype(_FEATURES_TYPE).tobytes(),
+            "features": None if result.embedding is None else to_bytes(np.array(result.embedding)),
         }
         with self._database.writing(durable=True) as connection:
             connection.execute(_APPEND, row)

@@ -26,6 +26,8 @@ from deepfakestream.wiring import mlflow_store, open_alerter
 
 LOCK_FILE = "drift.lock"
 """In `work/`: held during a check, and while the history of checks is opened."""
+MAX_SINGLE_ROWS = 2000
+"""Newest predictions of the window that are looked at one by one, and not column by column."""
 _KIND = "drift.confirmed"
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +64,12 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
             max_client_share=params.max_client_share,
             columns=("prediction_id", "verdict", "p_fake", *FEATURES),
         )
+        newest = log.newest(
+            min(params.window_size, MAX_SINGLE_ROWS),
+            model_version=version,
+            max_client_share=params.max_client_share,
+            columns=("media_sha256", "client", "features"),
+        ).rename(columns={"features": "embedding"})
     governor = RetrainGovernor(settings.governor_db)
     reference = None if version == PACKAGED_VERSION else read_reference(champion.directory)
     report = check(
@@ -70,6 +78,7 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         params,
         out_dir=settings.artifacts_dir / "drift",
         model_version=version,
+        newest=newest,
         window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
     )
     alerter = open_alerter(settings)
@@ -101,8 +110,8 @@ def read_reference(directory: Path) -> pd.DataFrame:
             f"{path}: missing or no drift reference; evaluate and promote a version, it brings its own"
         ) from error
     if "embedding" in reference:  # not in those of earlier releases
-        contents = reference["embedding"]
-        reference["embedding"] = [None if content is None else from_bytes(content) for content in contents]
+        embeddings = [None if content is None else from_bytes(content) for content in reference["embedding"]]
+        return reference.assign(embedding=pd.Series(embeddings, dtype="object"))
     return reference
 
 
