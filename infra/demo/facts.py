@@ -15,6 +15,7 @@ from deepfakestream.monitoring.drift import REPORT_FILE as DRIFT_FILE
 from deepfakestream.monitoring.drift_report import DriftReport
 from deepfakestream.promotion.ledger import LEDGER_FILE, read_entries
 from deepfakestream.scanning.result import Verdict
+from deepfakestream.scanning.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
 
 
@@ -48,13 +49,20 @@ class Answer(Frozen):
     verdict: Verdict
     p_fake: float | None
     model_version: str
-    curl: str
-    """The same request on a command line."""
 
     @property
-    def score(self) -> str:
-        """The score in words."""
-        return "no score" if self.p_fake is None else f"p_fake {self.p_fake:.3f}"
+    def outcome(self) -> str:
+        """How the verdict fits the label: `right`, `wrong`, or `undecided` where it takes no side."""
+        said = {"likely_fake": "fake", "likely_real": "real"}.get(self.verdict)
+        if said is None:
+            return "undecided"
+        return "right" if said == self.label else "wrong"
+
+    def describe(self) -> str:
+        """Return the answer as a line of a table."""
+        score = "no score" if self.p_fake is None else f"p_fake {self.p_fake:.3f}"
+        said = f"{self.file:<34}{VERDICT_WORDS[self.verdict]:<15}{score:<14}"
+        return f"{said}in truth {self.label}: {self.outcome}"
 
 
 class GateDecision(Frozen):

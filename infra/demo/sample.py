@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,8 @@ class Sample:
     """New files of the test people, of the same quality as the labelled ones."""
     drifted: tuple[Path, ...]
     """The same people through a poor camera: dark, blurred, few pixels."""
-    held_out: tuple[Path, Path]
-    """A fake and a real clip of a person that no training sees."""
+    held_out: Mapping[Path, str]
+    """Labels of some files of the test people, whom no training sees: each one's clips and first stills."""
     was_there: bool
     """Whether it had been made before."""
 
@@ -93,13 +93,17 @@ def _is_sample(directory: Path) -> bool:
 
 def _found(directory: Path, *, was_there: bool) -> Sample:
     labelled = directory / LABELLED
-    person = next(person for person in PEOPLE if person.split == "test")
-    fake = next(path for path in sorted(labelled.glob(f"{person.name}-*.mp4")) if "real" not in path.name)
+    held_out: list[Path] = []
+    for person in (person for person in PEOPLE if person.split == "test"):
+        held_out += sorted(labelled.glob(f"{person.name}-*.mp4"))
+        held_out += [
+            min(labelled.glob(f"{person.name}-{kind}-*.jpg")) for kind in ("real", "self-blend", "swap")
+        ]
     return Sample(
         directory=labelled,
         normal=tuple(sorted((directory / NORMAL).iterdir())),
         drifted=tuple(sorted((directory / DRIFTED).iterdir())),
-        held_out=(fake, labelled / f"{person.name}-real.mp4"),
+        held_out={path: "real" if "-real" in path.name else "fake" for path in held_out},
         was_there=was_there,
     )
 

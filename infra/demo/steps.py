@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,24 +97,24 @@ class Steps:
                 )
             time.sleep(0.3)
 
-    def ask(self, path: Path, label: str) -> Answer:
-        """Send one file to the service and tell what it says."""
-        kind = "videos" if path.suffix == ".mp4" else "images"
-        curl = f"curl -F file=@{path} {self._settings.service_url}/v1/{kind}"
-        self.story.say(f"$ {curl}")
-        result = analyse(self._settings.service_url, path)
-        answer = Answer(
-            file=path.name,
-            label=label,
-            verdict=result["verdict"],
-            p_fake=result["p_fake"],
-            model_version=result["model"]["version"],
-            curl=curl,
-        )
-        self.story.show(
-            f"{answer.verdict}, {answer.score}, model version {answer.model_version}; in truth {label}"
-        )
-        return answer
+    def ask(self, labels: Mapping[Path, str]) -> tuple[Answer, ...]:
+        """Send labelled files to the service one after the other and tell what it says about each."""
+        first = next(iter(labels))
+        kind = "videos" if first.suffix == ".mp4" else "images"
+        self.story.say(f"$ curl -F file=@{first} {self._settings.service_url}/v1/{kind}")
+        answers = []
+        for path, label in labels.items():
+            result = analyse(self._settings.service_url, path)
+            answer = Answer(
+                file=path.name,
+                label=label,
+                verdict=result["verdict"],
+                p_fake=result["p_fake"],
+                model_version=result["model"]["version"],
+            )
+            self.story.show(answer.describe())
+            answers.append(answer)
+        return tuple(answers)
 
     def send(self, files: Sequence[Path], description: str) -> None:
         """Send files to the service one after the other."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deepfakestream.monitoring.drift_report import DriftReport
-from deepfakestream.scanning.wording import VERDICT_WORDS
 from deepfakestream.settings import Settings
 from infra.demo.console import WIDTH
 from infra.demo.facts import Answer, Facts, GateDecision, Retraining
@@ -55,8 +55,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     )
     yield "measured", facts.metrics.describe()
     yield "promoted", _first_gate(facts)
-    for answer in facts.answers:
-        yield "asked", _answer(answer)
+    yield "asked", _answers(facts.answers)
     yield "drift before", _drift(facts.drift_before)
     yield "drift after", _drift(facts.drift_after)
     yield "retraining", _retraining(facts.retraining, facts.drift_after)
@@ -91,9 +90,13 @@ def _gate(gate: GateDecision) -> str:
     return f"{gate.outcome}: version {gate.version} {change}; " + "; ".join(gate.reasons)
 
 
-def _answer(answer: Answer) -> str:
-    said = f"{VERDICT_WORDS[answer.verdict]}, {answer.score}, by version {answer.model_version}"
-    return f"{answer.file} (in truth {answer.label}): {said}"
+def _answers(answers: Sequence[Answer]) -> str:
+    counts = Counter(answer.outcome for answer in answers)
+    wrong = ", ".join(answer.file for answer in answers if answer.outcome == "wrong")
+    return (
+        f"about {len(answers)} files of people whom training did not see: {counts['right']} right, "
+        f"{counts['undecided']} undecided, {counts['wrong']} wrong" + (f" ({wrong})" if wrong else "")
+    )
 
 
 def _drift(report: DriftReport) -> str:

@@ -116,6 +116,12 @@ def test_the_sample_is_made_once(tmp_path, sample_media):
     assert [path.stat().st_mtime_ns for path in files] == times
     with (first.directory / sample.MANIFEST).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
+    by_name = {row["file"]: row for row in rows}
+    asked = [by_name[path.name] for path in first.held_out]
+    assert [row["label"] for row in asked] == list(first.held_out.values())
+    assert len(asked) == 15
+    assert {row["split"] for row in asked} == {"test"}
+    assert {row["manipulation"] for row in asked} == {"", "self_blend", "swap"}
     assert len(rows) == first.num_labelled == 12 * 14 + 4
     assert {row["group_id"]: row["split"] for row in rows if row["identity"]} == {
         person.name: person.split for person in PEOPLE
