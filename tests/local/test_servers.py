@@ -27,6 +27,7 @@ from deepfakestream.local.child import Child
 from deepfakestream.local.console import Console
 from deepfakestream.local.keeper import STABLE_S, Keeper
 from deepfakestream.local.liveness import Liveness
+from deepfakestream.local.pages import pages
 from deepfakestream.local.ports import require_free
 from deepfakestream.local.proxies import without_proxy
 from deepfakestream.local.running_record import (
@@ -390,6 +391,38 @@ def test_status_of_a_workspace_where_nothing_ran(settings):
     assert "nothing runs here" in text
     assert "champion: none yet" in text
     assert list(settings.workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["service"], ["scan files", "API of the service"]),
+        (["mlflow"], ["runs of training", "model versions"]),
+        (["prefect", "flows"], ["flow runs", "schedules", "automations"]),
+        (["evidently", "watch"], ["drift over time"]),
+    ],
+)
+def test_only_pages_of_servers_that_run_are_listed_at_the_ports_where_they_listen(
+    names: list[str], shown: list[str], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    addresses = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(names, 7000)}
+    own, ended = process_name(), process_name() + "1"
+    servers = {
+        name: RunningServer(
+            name=name, address=addresses.get(name, "x"), process=own if name in names else ended,
+            pid=os.getpid(), started_at="", log="",
+        )
+        for name in CATALOGUE
+    }  # fmt: skip
+    settings.work_dir.mkdir()
+    record = RunningRecord(process=own, pid=os.getpid(), started_at="today", servers=servers)
+    write_record(settings.work_dir, record)
+    lines = pages(settings, {name: addresses[name] for name in names})
+    assert [line.partition("  ")[0].strip() for line in lines] == shown
+    assert all(addresses[names[0]] in line for line in lines)
+    if "mlflow" not in names:
+        assert status.describe(settings).splitlines()[-len(shown) :] == lines
 
 
 def test_own_servers_are_reached_without_a_proxy() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from deepfakestream.errors import Reason
 from deepfakestream.host.terminal import one_line, terminal_safe
+from deepfakestream.media.types import NoteCode
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import KindRate, OperatingPoint
 from deepfakestream.scanning.command import to_text
@@ -32,6 +33,19 @@ def result(*, file: str = "a.mp4", p_fake: float = 0.1, **changes: object) -> Sc
         "features": {},
     }  # fmt: skip
     return ScanResult.model_validate(values | changes)
+
+
+def test_all_notes_on_a_reason_are_shown() -> None:
+    texts = ["a second file follows the first", "picture stream 2 was not searched"]
+    notes = tuple(
+        Note(code=code, text=text, reason=Reason.PART_NOT_SEARCHED)
+        for code, text in zip((NoteCode.PART_SKIPPED, NoteCode.STREAM_SKIPPED), texts, strict=True)
+    )
+    media = result().media
+    assert media is not None
+    found = result(reasons=(Reason.PART_NOT_SEARCHED,), media=media.model_copy(update={"notes": notes}))
+    for text in (message_for(found), to_text(found, colour=False), limits_of(found)[0].lower()):
+        assert all(each in text for each in texts)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,15 @@ def test_a_malformed_form_is_a_bad_request(start_service: Starter, content_type:
     assert_problem(response, 400, "bad-request")
 
 
+@pytest.mark.parametrize("body", [b"not json", b'{"label": "fake"', b""])
+def test_a_body_that_is_no_json_is_named_so(start_service: Starter, body: bytes) -> None:
+    client = start_service().client
+    answer = client.post("/v1/feedback", content=body, headers={"Content-Type": "application/json"})
+    detail = assert_problem(answer, 422, "bad-parameter")["detail"]
+    assert not detail[0].isdigit()
+    assert ("no JSON" in detail) == bool(body)
+
+
 def test_paths_and_methods(start_service: Starter) -> None:
     client = start_service().client
     assert "/openapi.json" in assert_problem(client.get("/v2/images"), 404, "not-found")["detail"]

@@ -28,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings=HELP_FLAGS,
 )
 app.add_typer(data_app)
@@ -312,7 +313,7 @@ def rollback(
 ) -> None:
     """Make an earlier version champion; the one that was is not promoted again by itself.
 
-    Services load it at their next look.
+    Running services load it when they next ask the registry.
     """
     from deepfakestream.pipeline import rollback as step
 

@@ -27,7 +27,8 @@ def verify(
 ) -> None:
     """Check the chain and compare it with the anchors in MLflow. Exit 1 if something was changed.
 
-    The last digest is printed, to be kept elsewhere. A registry that does not answer is said, and no failure.
+    The last digest is printed; keep it elsewhere. If the registry does not answer, this is printed and is no
+    failure.
     """
     from deepfakestream.pipeline import audit_anchors
 

@@ -17,14 +17,15 @@ from deepfakestream.host.terminal import terminal_safe
 from deepfakestream.params import load_params
 from deepfakestream.settings import load_settings
 
-EntryReason = Annotated[Reason | None, typer.Option(help="entries with this reason code")]
+_REASON_HELP = "entries with this reason code, e.g. no_face"
+EntryReason = Annotated[Reason | None, typer.Option(metavar="CODE", help=_REASON_HELP)]
 EntrySource = Annotated[str | None, typer.Option(help="entries of this source")]
 EntryName = Annotated[str | None, typer.Option(help="the entry with this name in its source")]
 WithoutAsking = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 data_app = typer.Typer(
     name="data",
-    help="Look at the ingested set and its quarantine, and take items out of both.",
+    help="Look at the dataset and its quarantine, and take items out of both.",
     no_args_is_help=True,
     context_settings=HELP_FLAGS,
 )
@@ -158,7 +159,7 @@ def pull() -> None:
 @quarantine_app.command("list")
 @needs("pipeline")
 def list_quarantine(
-    reason: Annotated[Reason | None, typer.Option(help="only entries with this reason code")] = None,
+    reason: Annotated[Reason | None, typer.Option(metavar="CODE", help=_REASON_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
 ) -> None:
     """Print every refused item with its reason, when it was first and last seen, and what to do."""

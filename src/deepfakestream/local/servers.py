@@ -153,7 +153,7 @@ def _foreground(settings: Settings, which: Sequence[str]) -> None:
         try:
             for name, address in servers.addresses.items():
                 console.line(f"{name:9} is ready: {address}")
-            for line in pages(servers.settings):
+            for line in pages(settings, servers.addresses):
                 console.line(line)
             console.line("Ctrl-C stops " + ("everything" if len(servers.children) > 1 else "it"))
             while True:

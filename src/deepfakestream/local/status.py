@@ -25,10 +25,12 @@ def describe(settings: Settings) -> str:
     """
     record = read_record(settings.work_dir)
     running = is_up(record)
+    servers = record.servers.values() if record else ()
+    addresses = {each.name: each.address for each in servers if is_running(each.process)}
     # While it runs, the local MLflow server holds the store.
     asked = settings
-    if running and settings.tracking_uri is None:
-        asked = settings.model_copy(update={"tracking_uri": settings.mlflow_url})
+    if "mlflow" in addresses:
+        asked = settings.model_copy(update={"tracking_uri": addresses["mlflow"]})
     check, retraining = "none yet", "none yet"
     conditions: list[str] = []
     if settings.alerts_db.exists():
@@ -48,7 +50,7 @@ def describe(settings: Settings) -> str:
         f"last retraining: {retraining}",
         *conditions,
     ]
-    return "\n".join([*lines, "", *(pages(asked) if running else [])]).rstrip()
+    return "\n".join([*lines, "", *(pages(settings, addresses) if running else [])]).rstrip()
 
 
 def _servers(record: RunningRecord | None, *, running: bool) -> list[str]:

@@ -256,7 +256,7 @@ class AnimatedPicture:
             watch.resume()
         self._record.add(
             NoteCode.SEARCHED,
-            f"{count} of {len(self._durations_ms)} frames, over {starts_ms[-1] / 1000:.1f} s",
+            f"searched {count} of {len(self._durations_ms)} frames, over {starts_ms[-1] / 1000:.1f} s",
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deepfakestream.errors import DataError
+from deepfakestream.host.counted import counted
 from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
@@ -80,7 +81,8 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
         return "\n".join([*lines, f"  why       {one_line(result.message)} [{codes}]", *media])
     lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
     if len(result.tracks) > _MAX_TRACKS:
-        lines.append(f"  and       {len(result.tracks) - _MAX_TRACKS} more tracks with lower scores")
+        hidden = counted(len(result.tracks) - _MAX_TRACKS, "more track")
+        lines.append(f"  and       {hidden} with lower scores")
     lines.append(f"  model     {result.model.detector} detector, version {result.model.version}")
     lines.append(f"  why       {describe_point(result.operating_point, result.threshold)}")
     lines += [f"  note      {explain_reason(result, reason)}" for reason in result.reasons]
@@ -99,5 +101,5 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
 
 def _track(track: TrackResult) -> str:
     when = f"{track.start_s:.1f}-{track.end_s:.1f} s, " if track.end_s > 0 else ""
-    frames = f"{track.num_frames} frame{'' if track.num_frames == 1 else 's'}"
+    frames = counted(track.num_frames, "frame")
     return f"p_fake {track.p_fake:.3f}, {when}{frames}, face {track.median_face_px:.0f} px"

@@ -48,14 +48,14 @@ def reason_words(reason: Reason) -> str:
 
 
 def explain_reason(result: ScanResult, reason: Reason) -> str:
-    """Return what a reason means for this file: the note that goes with it, else the code as a phrase.
+    """Return what a reason means for this file: the notes that go with it, else the code as a phrase.
 
     Args:
         result: of one file.
         reason: one of its reasons.
     """
     notes = result.media.notes if result.media else ()
-    return next((note.text for note in notes if note.reason == reason), reason_words(reason))
+    return "; ".join(note.text for note in notes if note.reason == reason) or reason_words(reason)
 
 
 def message_for(result: ScanResult) -> str:

@@ -68,7 +68,12 @@ async def _answer_refused(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    texts = [f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}" for each in error.errors()]
+    texts = [
+        f"the body is no JSON ({each['ctx']['error']} at character {each['loc'][-1]}); send an object"
+        if each["type"] == "json_invalid"
+        else f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}"
+        for each in error.errors()
+    ]
     return _response(problems.bad_parameter("; ".join(texts) + "."), request)
 
 
