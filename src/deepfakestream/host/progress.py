@@ -37,7 +37,8 @@ def progress_bar(
         if now - noted >= LOG_EVERY_S:
             noted = now
             rate = count / (now - started)
-            state = f"{rate:.1f} {unit}/s, {tqdm.format_interval(now - started)} gone"
+            pace = f"{rate:.1f} {unit}/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+            state = f"{pace}, {tqdm.format_interval(now - started)} gone"
             if total is not None:
                 state += f", {tqdm.format_interval((total - count) / rate)} left"
             number = f"{count}" if total is None else f"{count} of {total}"

@@ -19,7 +19,7 @@ import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
 import { fileOf, forget, nameOf, problemOfFailure, progressText, watch } from "./uploads.js";
 
-const LEVELS = { none: "no score", weak: "weak", moderate: "moderate", strong: "strong", very_strong: "very strong" };
+const LEVELS = { none: "no score", weak: "little", moderate: "moderate", strong: "strong", very_strong: "very strong" };
 
 /** Return the view of an analysis. */
 export function resultView(analysisId, signal) {
