@@ -364,7 +364,15 @@ def test_a_webhook_is_signed_and_comes_again_until_it_is_taken(
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.com/", "https://127.0.0.1/", "https://localhost/", "https://u:p@example.com/", "x"],
+    [
+        "http://example.com/",
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://u:p@example.com/",
+        "x",
+        "https://two..dots/",
+        "https://%C3%A4/%C3%A4",
+    ],
 )
 def test_a_webhook_to_this_network_is_refused_before_the_upload_is_kept(
     start_service: Starter, clip: bytes, url: str

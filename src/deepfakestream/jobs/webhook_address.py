@@ -27,8 +27,10 @@ def check_address(url: str, *, allow_private: bool) -> str | None:
         return "is no address"
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         return "must begin with https://"
-    if not parts.hostname or port == 0 or any(character.isspace() for character in url):
+    if not parts.hostname or port == 0 or not _is_host_name(parts.hostname):
         return "is no address"
+    if not all("!" <= character <= "~" for character in parts.path + parts.query):
+        return "holds characters that must be percent-encoded"
     if parts.username is not None or parts.password is not None:
         return "must not hold a user name or password"
     host = parts.hostname
@@ -66,6 +68,15 @@ def resolve(parts: SplitResult, *, allow_private: bool) -> tuple[str, int]:
         if allow_private or is_public(ip):
             return str(ip), port
     raise DataError(f"{parts.hostname}: is a host of this machine or network")
+
+
+def _is_host_name(host: str) -> bool:
+    """Return whether a name can be looked up: resolvers and TLS fail on others with an error of their own."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return all(character.isprintable() and not character.isspace() for character in host)
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -15,7 +15,10 @@ import random
 import secrets
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -31,7 +34,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret
 BACKOFF_S = (5, 60, 300, 1800, 7200, 18_000, 28_800, 28_800)
 """Waits between the attempts: a day in all."""
 TIMEOUT_S = 15.0
-"""Longest time that a receiver may take."""
+"""Longest time that a receiver may take in all, from the connection to the status."""
 _LEASE_S = 60.0
 _GONE = 410
 _LOG = logging.getLogger(__name__)
@@ -143,7 +146,7 @@ class Courier:
         }
         try:
             return post(message.url, body, headers, allow_private=self._allow_private)
-        except (OSError, http.client.HTTPException, DataError) as error:
+        except (OSError, ValueError, http.client.HTTPException, DataError) as error:
             return str(error) or type(error).__name__
 
     def _note(self, message: _Message, answer: str | int) -> None:
@@ -178,7 +181,8 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool)
 
     Raises:
         DataError: nothing may be sent there.
-        OSError: it cannot be reached, or takes too long.
+        OSError: it cannot be reached, or takes longer than `TIMEOUT_S`.
+        ValueError: the address holds characters that cannot be sent.
         HTTPException: it does not speak HTTP.
     """
     if reason := check_address(url, allow_private=allow_private):
@@ -188,13 +192,44 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool)
     assert parts.hostname
     # The client would look the name up again; this socket goes to the address that was checked.
     raw = socket.create_connection(address, timeout=TIMEOUT_S)
+    with _time_limit(raw, TIMEOUT_S):
+        try:
+            if parts.scheme == "https":
+                raw = ssl.create_default_context().wrap_socket(raw, server_hostname=parts.hostname)
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
+            connection.sock = raw
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", target, body=body, headers=headers)
+            return connection.getresponse().status
+        finally:
+            raw.close()
+
+
+@contextmanager
+def _time_limit(connected: socket.socket, limit_s: float) -> Iterator[None]:
+    """Shut a connection down after a time: its own timeout holds for each read, and a byte is enough for one.
+
+    Raises:
+        TimeoutError: the time was over before the block ended.
+    """
+    same = connected.dup()  # TLS takes the socket itself over
+    is_late = threading.Event()
+
+    def cut_off() -> None:
+        is_late.set()
+        with suppress(OSError):
+            same.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(limit_s, cut_off)
+    timer.daemon = True
+    timer.start()
     try:
-        if parts.scheme == "https":
-            raw = ssl.create_default_context().wrap_socket(raw, server_hostname=parts.hostname)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        connection.sock = raw
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", target, body=body, headers=headers)
-        return connection.getresponse().status
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        if is_late.is_set():
+            raise TimeoutError(f"no answer within {limit_s:g} s") from error
+        raise
     finally:
-        raw.close()
+        timer.cancel()
+        timer.join()
+        same.close()

@@ -248,6 +248,9 @@ class Worker:
             except DeepfakeStreamError as error:
                 _LOG.warning("webhooks: %s", error)
                 self._stop.wait(STORE_AWAY_S)
+            except Exception:  # noqa: BLE001 - without this thread no client gets a webhook any more
+                _LOG.exception("webhooks: a fault of ours")
+                self._stop.wait(STORE_AWAY_S)
 
 
 def _without_pictures(outcome: Outcome) -> Outcome:
