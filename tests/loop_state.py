@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from deepfakestream.evaluation.estimate import Estimate
 from deepfakestream.jobs.feedback import Feedback, Label, add_feedback
 from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.model.scorer import ModelInfo
@@ -14,6 +15,7 @@ from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
 from deepfakestream.monitoring.governor import RetrainGovernor, RetrainOutcome
 from deepfakestream.monitoring.governor_rules import ClaimRequest
 from deepfakestream.monitoring.params import RetrainParams
+from deepfakestream.monitoring.performance import Performance
 from deepfakestream.monitoring.prediction_log import PredictionLog
 from deepfakestream.scanning.result import ScanResult
 from deepfakestream.settings import Settings
@@ -33,6 +35,10 @@ def write_loop_state(settings: Settings) -> None:
             ColumnDrift(name="num_faces", kind="numerical", drifted=False, note="not compared"),
         ),
         embedding=EmbeddingDrift(drifted=True, distance=0.5, threshold=0.4, p_value=0.001),
+        performance=Performance(
+            expected={"auc": Estimate(value=0.9, low=0.8, high=0.95)}, num_expected=60,
+            measured={"tpr": Estimate(value=0.5)}, num_fake=2,
+        ),
         reason="1 of 2 columns drifted",
     )  # fmt: skip
     settings.drift_report_file.parent.mkdir(parents=True)

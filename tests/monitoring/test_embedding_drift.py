@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfakestream.monitoring.embedding_drift import MAX_ROWS, MIN_GROUPS, EmbeddingDrift, check_embeddings
+from deepfakestream.monitoring.embedding_drift import MAX_ROWS, EmbeddingDrift, check_embeddings
+from deepfakestream.monitoring.groups import MIN_GROUPS
 
 SIZE, ALPHA = 16, 0.01
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from loop_state import give_label
 
 from deepfakestream.errors import DataError
 from deepfakestream.host.locks import in_turn
@@ -84,6 +85,34 @@ def test_embeddings_are_compared_where_the_reference_has_them(settings, champion
         report = run(PARAMS, settings=settings, champion=champion)
         assert (report.status, report.embedding.drifted) == (status, status == "drift")
         assert report.embedding.distance is not None
+
+
+def test_performance_is_expected_and_measured_where_labels_are_known(settings, champion):
+    append(settings, scores(40, seed=1))
+    assert run(PARAMS, settings=settings, champion=champion).performance.measured == {}
+    assert not (settings.work_dir / "jobs.db").exists()
+    for number in range(12):
+        give_label(settings, f"p{number}", "fake" if number % 3 else "real")
+    give_label(settings, "of another version", "fake")
+    append(settings, scores(1, seed=1), version="2", prefix="of another version")
+    report = run(PARAMS, settings=settings, champion=champion)
+    found = report.performance
+    assert (found.num_expected, found.num_real, found.num_fake) == (40, 4, 8)
+    assert {"auc", "accuracy", "tpr", "fpr"} <= set(found.expected)
+    assert {"auc", "accuracy", "tpr", "fpr"} == set(found.measured)
+    for text in (report.describe(), report.as_markdown(), report.html.read_text(encoding="utf-8")):
+        assert "expected on 40" in text.lower()
+        assert "4 genuine, 8 fake" in text
+
+
+def test_a_check_counts_without_the_labels(settings, champion, caplog):
+    append(settings, scores(40, seed=1))
+    (settings.work_dir / "jobs.db").write_bytes(b"no database, but long enough to be looked at" * 40)
+    report = run(PARAMS, settings=settings, champion=champion)
+    assert report.status == "ok"
+    assert report.performance.expected
+    assert report.performance.measured == {}
+    assert "true labels are not counted" in caplog.text
 
 
 def test_an_empty_log_is_too_few(settings, champion):

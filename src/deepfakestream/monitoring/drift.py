@@ -17,6 +17,7 @@ from deepfakestream.monitoring.drift_columns import clean, not_comparable
 from deepfakestream.monitoring.drift_report import ColumnDrift, DriftReport, Status
 from deepfakestream.monitoring.embedding_drift import EmbeddingDrift, check_embeddings
 from deepfakestream.monitoring.params import DriftParams
+from deepfakestream.monitoring.performance import Performance
 from deepfakestream.monitoring.prediction_log import FEATURES
 
 SCORE = "p_fake"
@@ -36,6 +37,7 @@ def check(  # noqa: PLR0913 - each is a source of its own
     out_dir: Path,
     model_version: str,
     newest: pd.DataFrame | None = None,
+    performance: Performance | None = None,
     window_id: str = "",
     features: Mapping[str, str] = FEATURES,
 ) -> DriftReport:
@@ -52,6 +54,7 @@ def check(  # noqa: PLR0913 - each is a source of its own
         model_version: version whose reference this is.
         newest: `embedding`, `media_sha256` and `client` of these predictions, or of the newest of them; None:
             embeddings are not looked at.
+        performance: what is known about the model on this traffic, for the report.
         window_id: id of the newest prediction.
         features: feature column to its kind, `numerical` or `categorical`.
 
@@ -89,6 +92,7 @@ def check(  # noqa: PLR0913 - each is a source of its own
         share=share,
         columns=columns,
         embedding=embedding,
+        performance=performance or Performance(),
         window_id=window_id,
         reason=reason,
         html=out_dir / drift_psi.HTML_FILE if page else None,

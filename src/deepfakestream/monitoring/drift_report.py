@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from deepfakestream.frozen import Frozen
 from deepfakestream.host.text_table import markdown_table
 from deepfakestream.monitoring.embedding_drift import EmbeddingDrift
+from deepfakestream.monitoring.performance import Performance
 
 Status = Literal["ok", "drift", "too_few", "no_champion"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -45,6 +46,8 @@ class DriftReport(Frozen):
     columns: tuple[ColumnDrift, ...] = ()
     embedding: EmbeddingDrift = EmbeddingDrift()
     """What the network saw of the files, as a whole; no column, and not part of `share`."""
+    performance: Performance = Performance()
+    """How good the model is on this traffic, as far as scores and labels tell. It decides nothing."""
     window_id: str = ""
     """Id of the newest prediction of the window; empty where there was none."""
     reason: str
@@ -70,6 +73,7 @@ class DriftReport(Frozen):
             lines.append(f"  {column.name}: {column.note if column.value is None else psi}")
         if self.embedding.drifted:
             lines.append(f"  embeddings: {self.embedding.sentence()}")
+        lines += [f"  {line}" for line in self.performance.lines()]
         if self.html:
             lines.append(f"  report: {self.html}")
         if self.status == "drift":
@@ -90,7 +94,8 @@ class DriftReport(Frozen):
             for column in self.columns
         ]
         table = markdown_table(["column", "PSI", "threshold", "finding"], rows) if rows else []
-        return "\n".join([f"## Drift: {self.status}", "", self._sentence(), "", *table, *self._embeddings()])
+        more = [text for paragraph in self._paragraphs() for text in ("", paragraph)]
+        return "\n".join([f"## Drift: {self.status}", "", self._sentence(), "", *table, *more])
 
     def as_html(self) -> str:
         """Return the same findings as an HTML section with its own style."""
@@ -106,7 +111,7 @@ class DriftReport(Frozen):
             f"<h1>Drift: {escape(self.status)}</h1>"
             f"<p>{escape(self._sentence())}</p>"
             f"<table><tr><th>column<th>PSI<th>threshold<th>finding{rows}</table>"
-            f"{''.join(f'<p>{escape(line)}</p>' for line in self._embeddings() if line)}"
+            f"{''.join(f'<p>{escape(paragraph)}</p>' for paragraph in self._paragraphs())}"
             "<p>Below: the distributions of the columns that could be compared.</p></section>"
         )
 
@@ -114,9 +119,10 @@ class DriftReport(Frozen):
         sizes = f"{self.n_current} predictions against {self.n_reference} of the reference"
         return f"Model version {self.model_version}, {sizes}: {self.reason}."
 
-    def _embeddings(self) -> list[str]:
+    def _paragraphs(self) -> list[str]:
         said = self.embedding.sentence()
-        return ["", f"Embeddings: {said}."] if said else []
+        quality = [f"{line[0].upper()}{line[1:]}" for line in self.performance.lines()]
+        return [*([f"Embeddings: {said}."] if said else []), *quality]
 
 
 def _number(value: float | None) -> str:

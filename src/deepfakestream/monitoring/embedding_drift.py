@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from deepfakestream.arrays import FloatArray
 from deepfakestream.frozen import Frozen
+from deepfakestream.monitoring.groups import MIN_GROUPS, groups_of, has_many_clients
 
 MAX_ROWS = 400
 """Rows of either side that are compared; of more, so many are drawn. It bounds time and memory, and how small
 a difference may be that counts as drift."""
-MIN_GROUPS = 20
-"""Groups that either side needs. With fewer clients than this, a group is a file and not a client."""
 MUCH = 0.2
 """Share of a window from which a client could make drift alone."""
 _SHRINKAGE = 0.3
@@ -91,16 +90,14 @@ def check_embeddings(
             note="not compared: the reference has no embeddings; evaluate and promote again"
         )
     now, before = (_drawn(side) for side in (current, reference))
-    clients = now["client"].astype("object")
-    by_client = clients.nunique() >= MIN_GROUPS
-    files = now["media_sha256"].astype("object").fillna(pd.Series(now.index, now.index, dtype="object"))
-    window = _sample(now, clients.fillna(files) if by_client else files)
+    window = _sample(now, groups_of(now))
     old = _sample(before, before["group"])
     if why := _why_not(window, old, minimum):
         return EmbeddingDrift(note=f"not compared: {why}")
     found = two_sample_test(window, old, alpha=alpha)
-    if not found.drifted or by_client:
+    if not found.drifted or has_many_clients(now):
         return found
+    clients = now["client"].astype("object")
     shares = clients.value_counts(normalize=True)
     for client in shares[shares >= MUCH].index:
         others = (clients != client).to_numpy()

@@ -232,6 +232,21 @@ class PredictionLog:
                 found |= {prediction_id: (version, verdict) for prediction_id, version, verdict in rows}
         return found
 
+    def of_ids(self, prediction_ids: Sequence[str], *, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+        """Return those of these predictions that the log has, oldest first, as a table like that of `newest`.
+
+        Args:
+            prediction_ids: the ids that callers were given.
+            columns: which to read.
+        """
+        names = list(dict.fromkeys(["created_at", *columns]))
+        rows: list[sa.Row[Any]] = []
+        with self._database.reading() as connection:
+            for start in range(0, len(prediction_ids), _IDS_A_QUERY):
+                some = LOG.c.prediction_id.in_(prediction_ids[start : start + _IDS_A_QUERY])
+                rows += connection.execute(sa.select(*(LOG.c[name] for name in names)).where(some))
+        return _frame(sorted(rows, key=lambda row: row.created_at), names)[list(columns)]
+
     def between(
         self, since: datetime | None, until: datetime, *, rows_at_once: int = _ROWS_AT_ONCE
     ) -> Iterator[pd.DataFrame]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfakestream.errors import DataError
+from deepfakestream.errors import DataError, DeepfakeStreamError
 from deepfakestream.evaluation.files import REFERENCE_FILE
 from deepfakestream.host.locks import in_turn
+from deepfakestream.jobs.feedback import read_labels
+from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.model.embedding import from_bytes
 from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.alerter import Alerter
@@ -19,6 +21,7 @@ from deepfakestream.monitoring.drift import check
 from deepfakestream.monitoring.drift_report import SIGN, DriftReport
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
+from deepfakestream.monitoring.performance import Performance, expected_performance, with_measured
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
 from deepfakestream.registry.champion import Champion, find_champion
 from deepfakestream.settings import Settings
@@ -68,8 +71,9 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
             min(params.window_size, MAX_SINGLE_ROWS),
             model_version=version,
             max_client_share=params.max_client_share,
-            columns=("media_sha256", "client", "features"),
+            columns=("p_fake", "threshold", "media_sha256", "client", "features"),
         ).rename(columns={"features": "embedding"})
+        performance = _performance(log, newest, params, settings, version)
     governor = RetrainGovernor(settings.governor_db)
     reference = None if version == PACKAGED_VERSION else read_reference(champion.directory)
     report = check(
@@ -79,6 +83,7 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         out_dir=settings.artifacts_dir / "drift",
         model_version=version,
         newest=newest,
+        performance=performance,
         window_id=window_id(current, governor.last_window_id(version), min_new=params.min_window),
     )
     alerter = open_alerter(settings)
@@ -94,6 +99,27 @@ def _check(params: DriftParams, settings: Settings, champion: Champion) -> Drift
         _keep(report, current, reference, settings)
     alerter.sign(SIGN, report.status)
     return report
+
+
+def _performance(
+    log: PredictionLog, newest: pd.DataFrame, params: DriftParams, settings: Settings, version: str
+) -> Performance:
+    """Return what scores and labels tell of the model; a check counts without the labels."""
+    expected = expected_performance(newest, minimum=params.min_window)
+    if settings.job_store_url is None and not (settings.work_dir / "jobs.db").exists():
+        return expected
+    try:
+        database = open_job_store(settings.job_database_url)
+        try:
+            labels = read_labels(database)
+        finally:
+            database.close()
+    except DeepfakeStreamError as error:
+        _logger.warning("%s; true labels are not counted in this drift check", error)
+        return expected
+    columns = ("prediction_id", "p_fake", "threshold", "media_sha256", "client", "model_version")
+    answers = log.of_ids(list(labels), columns=columns)
+    return with_measured(expected, answers[answers["model_version"] == version], labels)
 
 
 def read_reference(directory: Path) -> pd.DataFrame:

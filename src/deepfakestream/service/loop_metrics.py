@@ -60,7 +60,7 @@ class LoopMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; one whose source cannot be read now is left out and logged."""
-        for part in (self._drift, self._last_check, self._retraining, self._labels):
+        for part in (self._drift, self._performance, self._last_check, self._retraining, self._labels):
             try:
                 yield from list(part())
             except Exception:
@@ -109,6 +109,23 @@ class LoopMetrics(Collector):
                 distance.add_metric([version], report.embedding.distance)
                 limit.add_metric([version], report.embedding.threshold)
         yield from (status, share, number, psi, threshold, distance, limit)
+
+    def _performance(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "deepfakestream_performance",
+            "Performance on the traffic, expected from scores or measured on labelled files",
+            labels=["basis", "metric", "bound", "version"],
+        )
+        path = self._settings.drift_report_file
+        if path.exists():
+            report = DriftReport.model_validate_json(path.read_text(encoding="utf-8"))
+            found = report.performance
+            for basis, numbers in (("expected", found.expected), ("measured", found.measured)):
+                for metric, estimate in numbers.items():
+                    for bound, value in estimate.model_dump().items():
+                        if value is not None:
+                            family.add_metric([basis, metric, bound, report.model_version], value)
+        yield family
 
     def _last_check(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
