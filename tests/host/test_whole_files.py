@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -17,6 +19,23 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
         partial.with_name("missing").rename(partial)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_threads_that_replace_one_file_do_not_write_into_one_another(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    both = Barrier(2)
+
+    def write(text: str) -> None:
+        with replacing(path) as partial:
+            both.wait(30)
+            partial.write_text(text)
+            both.wait(30)
+            assert partial.read_text() == text
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(write, ["one", "two"]))
+    assert path.read_text() in {"one", "two"}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def fail_half_way(folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_nothing_is_chained_to_a_damaged_line(record):
     record.write_bytes(record.read_bytes()[:-20])
     with pytest.raises(DataError, match="line 3"):
         append_audit(record, "forget", {})
+
+
+def test_a_line_for_which_there_is_no_room_leaves_the_record_as_it_was(record: Path) -> None:
+    before = record.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
+    try:
+        with pytest.raises(OSError, match=r"."):
+            append_audit(record, "ingest", {"added": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert record.read_bytes() == before
+    append_audit(record, "ingest", {"added": 1})
+    assert read_audit(record)[-1].details == {"added": 1}
 
 
 def write_some(path: Path) -> None:

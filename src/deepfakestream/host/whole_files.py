@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from deepfakestream.errors import DataError
 
@@ -19,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; it takes `path`'s place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}{PARTIAL_SUFFIX}")
     try:
         yield partial
         partial.replace(path)

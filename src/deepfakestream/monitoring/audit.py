@@ -6,6 +6,7 @@ a whole chain: compare the last digest with one that was kept elsewhere (`audit_
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -59,7 +60,7 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with in_turn(path.with_suffix(".lock")), path.open("a+b") as stream:
+    with in_turn(path.with_suffix(".lock")), path.open("a+b", buffering=0) as stream:
         lines = path.read_bytes().splitlines()
         last = _parsed(path, len(lines), lines[-1]) if lines else None
         content = {
@@ -70,10 +71,15 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
             "details": json.loads(json.dumps(dict(details))),
             "before": last.sha256 if last else BEGIN,
         }
-        line = json.dumps({**content, "sha256": _digest(content)})
-        stream.write(line.encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+        line = json.dumps({**content, "sha256": _digest(content)}).encode() + b"\n"
+        whole = stream.tell()
+        try:
+            if stream.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(whole)  # nothing could be chained to half a line
+            raise
 
 
 def read_audit(path: Path) -> list[AuditEntry]:
