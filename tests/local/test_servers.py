@@ -389,7 +389,7 @@ def test_a_workspace_is_served_once(settings):
 def test_status_of_a_workspace_where_nothing_ran(settings):
     text = status.describe(settings)
     assert "nothing runs here" in text
-    assert "champion: none yet" in text
+    assert "champion: none; version 0" in text
     assert list(settings.workspace.iterdir()) == []
 
 

@@ -44,4 +44,5 @@ def list_audit(
     from deepfakestream.monitoring.audit import read_audit
 
     entries = [one for one in read_audit(load_settings().audit_file) if action in (None, one.action)]
-    say("\n".join(one.describe() for one in entries) or "the record has no such entry")
+    wanted = f" of the action '{action}'" if action else ""
+    say("\n".join(one.describe() for one in entries) or f"the record has no entry{wanted}")

@@ -7,12 +7,15 @@ from deepfakestream.host.process_place import is_running
 from deepfakestream.host.text_table import text_table
 from deepfakestream.local.pages import pages
 from deepfakestream.local.running_record import RunningRecord, is_up, read_record
+from deepfakestream.model.packaged import PACKAGED_VERSION
 from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.drift_report import SIGN
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.registry.champion import champion_version
 from deepfakestream.settings import Settings
 from deepfakestream.wiring import mlflow_store
+
+_NO_CHAMPION = "none; version 0 of the package answers"
 
 
 def describe(settings: Settings) -> str:
@@ -75,8 +78,9 @@ def _servers(record: RunningRecord | None, *, running: bool) -> list[str]:
 
 def _champion(settings: Settings) -> str:
     if not settings.has_registry:
-        return "none yet; version 0 of the package answers"
+        return _NO_CHAMPION
     try:
-        return f"version {champion_version(mlflow_store(settings))}"
+        version = champion_version(mlflow_store(settings))
     except DeepfakeStreamError as error:
         return f"unknown ({error})"
+    return _NO_CHAMPION if version == PACKAGED_VERSION else f"version {version}"
