@@ -147,9 +147,8 @@ def _read_head(path: Path) -> bytes:
         if not path.exists():
             raise MediaError(Reason.NOT_FOUND, f"{path}: no such file; check the path")
         if not path.is_file():
-            raise MediaError(
-                Reason.NOT_FOUND, f"{path}: not a file; name a media file, or a folder that holds some"
-            )
+            what = "a folder; name a file in it" if path.is_dir() else "not a regular file; name a media file"
+            raise MediaError(Reason.NOT_FOUND, f"{path}: {what}")
         if path.stat().st_size == 0:
             raise MediaError(Reason.EMPTY_FILE, f"{path.name}: the file is empty; get a whole copy")
         return read_head(path)
