@@ -61,6 +61,7 @@ def log_prediction(settings: Settings, prediction_id: str, *, version: str, weig
         threshold=SimpleNamespace(threshold=0.5),
         model=SimpleNamespace(name="deepfakestream-detector", version=version, weights_sha256=weights),
         features={},
+        embedding=None,
     )
     with PredictionLog(settings.prediction_database_url) as log:
         log.append(result, prediction_id=prediction_id, channel="http")
