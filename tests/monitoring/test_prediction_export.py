@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -34,9 +33,9 @@ def log(log_url: str) -> Iterator[PredictionLog]:
     moments = iter((BEGIN + timedelta(hours=hour)).timestamp() for hour in range(1, 9))
     with PredictionLog(log_url, clock=lambda: next(moments)) as log:
         for index in range(5):
-            features = np.array([0.5, -1.25]) if index == 1 else None
+            result = RESULT.model_copy(update={"embedding": (0.5, -1.25)}) if index == 1 else RESULT
             client = "newsroom" if index == 2 else None
-            log.append(RESULT, prediction_id=str(index), channel="http", client=client, features=features)
+            log.append(result, prediction_id=str(index), channel="http", client=client)
         yield log
 
 
