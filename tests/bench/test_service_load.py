@@ -2,7 +2,8 @@
 
 `BENCH_SECONDS=20 BENCH_MINUTES=30 python -m pytest tests/bench/test_service_load.py -m bench -s`
 
-Ratios of one run: the service and the same engine in this process take turns, each round next to the other.
+Ratios of one run: what is compared takes turns. `BENCH_DETECTOR=accurate` takes the detector with the tower,
+where it was fetched.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ import pytest
 from real_service import RealService, cpu_s, free_port
 
 from deepfakestream.media.isolated import IsolatedDecoding
-from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.packaged import packaged_model_dir
-from deepfakestream.scanning.engine import ScanEngine, open_engine
+from deepfakestream.scanning.engine import ScanEngine
+from deepfakestream.service.engines import engine_factory
 from deepfakestream.settings import Settings
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(4 * 3600)]
 LOAD = Path(__file__).with_name("http_load.py")
 SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
 MINUTES = float(os.environ.get("BENCH_MINUTES", "30"))
+DETECTOR = os.environ.get("BENCH_DETECTOR", "fast")
 ROUNDS = 3
-CLIENTS = (1, 2, 4, 8)
+CLIENTS = (2, 4, 8)
 OVERLOAD = 5
 SOAK_CLIENTS = 4
 NUM_ROWS = 10
@@ -82,7 +84,7 @@ HEAD = f"{'':>22} {'images/s':>9} {'p50 s':>8} {'p99 s':>8} {'refused':>7} {'CPU
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
     folder = tmp_path_factory.mktemp("service")
     shutil.copy("params.yaml", folder / "params.yaml")
-    made = RealService(folder, free_port(), {})
+    made = RealService(folder, free_port(), {"DEEPFAKESTREAM_DETECTOR": DETECTOR})
     made.start()
     yield made
     made.stop()
@@ -91,17 +93,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, ScanEngine]]:
     """The service's engine, by where it reads files: in its own process, or in others as the service."""
-    decoding = IsolatedDecoding(memory_mb=Settings().decoder_memory_mb)
+    settings = Settings.model_validate({"detector": DETECTOR, "device": "cpu"})
+    decoding = IsolatedDecoding(memory_mb=settings.decoder_memory_mb)
     yield {
-        name: open_engine(
-            packaged_model_dir(),
-            "0",
-            operating_point="balanced",
-            device="cpu",
-            budget=MediaBudget(),
-            opens=opens,
-        )
-        for name, opens in (("engine", open_media), ("engine, isolated", decoding.open))
+        name: engine_factory(settings, MediaBudget(), "balanced", one)(packaged_model_dir(), "0")
+        for name, one in (("engine", None), ("engine, isolated", decoding))
     }
     decoding.stop()
 
@@ -178,21 +174,32 @@ def test_saturation_and_overload(
         *(each.row(f"{name} {number}") for name in measured for number, each in enumerate(measured[name], 1)),
         *(share_text(measured[SERVED], measured[name], name) for name in engines),
     )
-    by_clients = {number: load(service, astronaut_jpg, number) for number in CLIENTS}
-    peak = max(each.rate for each in by_clients.values())
-    most = max(by_clients)
-    flood = load(service, astronaut_jpg, OVERLOAD * most)
+
+
+def test_overload(service: RealService, astronaut_jpg: Path) -> None:
+    """The peak is the best median of some numbers of clients: the best of single figures would be luck."""
+    most = max(CLIENTS)
+    load(service, astronaut_jpg, 2, 5.0)
+    rounds: dict[int, list[Load]] = {number: [] for number in (*CLIENTS, OVERLOAD * most)}
+    for _ in range(ROUNDS):
+        for number, loads in rounds.items():
+            loads.append(load(service, astronaut_jpg, number))
+    rates = {number: statistics.median(each.rate for each in loads) for number, loads in rounds.items()}
+    late_s = {
+        number: statistics.median(each.quantile(0.99) for each in loads) for number, loads in rounds.items()
+    }
+    flood, peak = rates.pop(OVERLOAD * most), max(rates.values())
+    statuses = sum((each.answers for each in rounds[OVERLOAD * most]), Counter[int]())
     say(
-        f"Overload: {OVERLOAD} times the {most} places for images in work",
+        f"Overload: {OVERLOAD} times the {most} places for images in work, {ROUNDS} rounds of {SECONDS:g} s",
         HEAD,
-        *(each.row(f"{number} clients") for number, each in by_clients.items()),
-        flood.row(f"{OVERLOAD * most} clients"),
-        f"goodput at {OVERLOAD} times over its peak: {flood.rate / peak:.2f}; statuses {dict(flood.answers)}",
-        f"p99 of accepted {flood.quantile(0.99):.2f} s, "
-        f"{flood.quantile(0.99) / by_clients[most].quantile(0.99):.2f} times that of {most} clients",
+        *(each.row(f"{number} clients {k}") for number in rounds for k, each in enumerate(rounds[number], 1)),
+        f"goodput at {OVERLOAD} times over its peak: {flood / peak:.2f}; statuses {dict(statuses)}",
+        f"p99 of accepted {late_s[OVERLOAD * most]:.2f} s, "
+        f"{late_s[OVERLOAD * most] / late_s[most]:.2f} times that of {most} clients",
     )
-    assert flood.answers[503], "nothing was refused: this was no overload"
-    assert flood.rate > 0.5 * peak
+    assert statuses[503], "nothing was refused: this was no overload"
+    assert flood > 0.5 * peak
 
 
 def test_memory_over_time(service: RealService, astronaut_jpg: Path, face_clip: Path) -> None:

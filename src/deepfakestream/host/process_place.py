@@ -24,8 +24,13 @@ def process_name(pid: int | None = None) -> str:
     Args:
         pid: its number; default: this process.
     """
-    number = os.getpid() if pid is None else pid
-    return f"{place()}-{number}-{_started(number)}"
+    return _own_name(os.getpid()) if pid is None else f"{place()}-{pid}-{_started(pid)}"
+
+
+@cache
+def _own_name(pid: int) -> str:
+    """Return the name of this process, which is asked for at each upload; a fork of it has another number."""
+    return process_name(pid)
 
 
 def is_running(name: str) -> bool | None:

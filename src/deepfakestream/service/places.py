@@ -1,5 +1,7 @@
 """Places that are limited: uploads that arrive, by kind and caller, and images in work; how long those take.
 
+Callers for whom there is no place are asked to come back later.
+
 An upload takes little but time, and a slow one much of it; work takes the processor. So they are counted
 apart, and slow uploads keep nobody from work. Places are used from the event loop alone.
 """
@@ -8,11 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 
 FAST_UPLOAD_S = 2.0
 """An upload that takes longer does not keep its place for work until it is complete."""
+MAX_WAIT_S = 15.0
+"""Longest time that a caller who is turned away is asked to wait: not all heed it, and others would pay."""
 
 
 class WorkPlaces:
@@ -88,6 +94,37 @@ class UploadPlaces:
         self._by_client[client] -= 1
         if not self._by_client[client]:
             del self._by_client[client]
+
+
+class TurnedAway:
+    """Callers who were asked to come back: each at its turn, as all at once would be turned away again.
+
+    So there are about as many refusals a second as there are answers, however many callers there are.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with none.
+
+        Args:
+            clock: seconds that only grow.
+        """
+        self._clock = clock
+        self._return_at: deque[float] = deque()
+
+    def next_wait_s(self, *, num_in_work: int, each_s: float) -> int:
+        """Return in how many seconds another caller should come back, `MAX_WAIT_S` at most, and remember it.
+
+        Args:
+            num_in_work: how many have a place now.
+            each_s: time from one place that gets free to the next.
+        """
+        now = self._clock()
+        while self._return_at and self._return_at[0] <= now:
+            self._return_at.popleft()
+        num_before = num_in_work + len(self._return_at)
+        wait_s = max(1, math.ceil(min(MAX_WAIT_S, num_before * each_s)))
+        self._return_at.append(now + wait_s)
+        return wait_s
 
 
 class RunningScans:

@@ -38,7 +38,7 @@ from deepfakestream.service.models import EngineFactory, ModelProvider
 from deepfakestream.service.outcomes import verdict_of
 from deepfakestream.service.params import ServeParams
 from deepfakestream.service.pictures import keep_pictures
-from deepfakestream.service.places import RunningScans, WorkPlace, WorkPlaces
+from deepfakestream.service.places import RunningScans, TurnedAway, WorkPlace, WorkPlaces
 from deepfakestream.service.prediction import Predictor
 from deepfakestream.service.problems import Refused
 from deepfakestream.service.scanner import START_TIMEOUT_S
@@ -93,6 +93,7 @@ class Runtime:
         self.scan_timeout_s = scan_timeout_s
         self.places = WorkPlaces()
         self._scans = RunningScans()
+        self._turned_away = TurnedAway()
         self._no_worker_since: float | None = None
         self._mean_s = _FIRST_GUESS_S
 
@@ -454,7 +455,8 @@ class Runtime:
         return problems.work_hangs(num_hanging, seconds) if num_hanging >= self._num_threads else None
 
     def _busy(self) -> problems.Problem:
-        wait_s = self._mean_s * self.places.in_work / self._num_threads
+        in_work = max(1, self.places.in_work)
+        wait_s = self._turned_away.next_wait_s(num_in_work=in_work, each_s=self._mean_s / in_work)
         return problems.overloaded(wait_s, capacity=self.params.max_concurrency, what="images in work")
 
     def _give_up(self, work: Future[Prediction], upload: Upload) -> None:
