@@ -29,6 +29,12 @@ def test_entries_are_chained(record):
     assert "version 2, reason night shots" in entries[2].describe()
 
 
+def test_an_entry_shows_no_notation_of_python(record):
+    append_audit(record, "promote", {"promoted": True, "broken": [], "before": None, "rules": ["a", "b"]})
+    shown = read_audit(record)[-1].describe()
+    assert "promoted yes, broken none, before none, rules a; b" in shown
+
+
 def test_a_workspace_without_actions_has_an_empty_record(tmp_path):
     assert read_audit(tmp_path / "audit.jsonl") == []
 

@@ -42,5 +42,14 @@ def markdown_table(
     return [f"| {' | '.join(line)} |" for line in cells]
 
 
+def in_words(value: object) -> str:
+    """Return a value as people read it: yes and no for truth, none for nothing, the parts of a list."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == [] or value == ():
+        return "none"
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _cell(value: object) -> str:
     return "-" if value is None else " ".join(str(value).split())

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from deepfakestream.errors import DataError
 from deepfakestream.frozen import Strict
 from deepfakestream.host.locks import in_turn
+from deepfakestream.host.text_table import in_words
 from deepfakestream.host.user import user_at_machine
 
 Action = Literal["ingest", "validate", "promote", "rollback", "forget", "key", "delete"]
@@ -42,7 +43,7 @@ class AuditEntry(Strict):
 
     def describe(self) -> str:
         """Return the entry in one line."""
-        facts = ", ".join(f"{name} {value}" for name, value in self.details.items())
+        facts = ", ".join(f"{name} {in_words(value)}" for name, value in self.details.items())
         return f"{self.sequence:>5}  {self.at}  {self.by}  {self.action}: {facts}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from deepfakestream.frozen import Frozen
+from deepfakestream.host.text_table import in_words
 
 
 class Link(Frozen):
@@ -27,7 +28,7 @@ class Link(Frozen):
         known = {name: value for name, value in self.facts.items() if value not in (None, "", (), [])}
         rows = {**known, **{f"page of the {shown}": address for shown, address in self.pages.items()}}
         width = max(map(len, rows), default=0)
-        lines = [f"  {name:<{width}}  {_text(value)}" for name, value in rows.items()]
+        lines = [f"  {name:<{width}}  {in_words(value)}" for name, value in rows.items()]
         lines += [f"  {entry}" for entry in self.entries]
         return [self.name, *lines, *(f"  not recorded: {text}" for text in self.not_recorded)]
 
@@ -54,9 +55,3 @@ class Lineage(Frozen):
         for link in self.links:
             lines += ["", *link.describe()]
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

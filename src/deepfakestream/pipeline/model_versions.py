@@ -42,7 +42,7 @@ class VersionFacts(Frozen):
         """Return everything as lines."""
         role = f" ({', '.join(self.aliases)})" if self.aliases else ""
         lines = [f"version {self.version}{role}, registered {self.registered_at}, gate: {self.decision}"]
-        numbers = [[name, f"{value:.4f}"] for name, value in sorted(self.metrics.items())]
+        numbers = [[name, _number(value)] for name, value in sorted(self.metrics.items())]
         lines += ["", *text_table(["metric", "value"], numbers, right=["value"])] if numbers else []
         lines += ["", *text_table(["tag", "value"], sorted(self.tags.items()))]
         lines += ["", "history:", *(f"  {event}" for event in self.events or ["nothing is recorded"])]
@@ -242,4 +242,7 @@ def _side_by_side(
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
+    """Return four decimals, or a count as such; None where there is none."""
+    if value is None:
+        return None
+    return f"{value:.0f}" if value > 1 and value.is_integer() else f"{value:.4f}"
