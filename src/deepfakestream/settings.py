@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     )
     registered_model: str = Field("deepfakestream-detector", description="name in the MLflow model registry")
     experiment: str = Field("deepfakestream", description="MLflow experiment that runs are logged to")
+    system_metrics: bool = Field(
+        True, description="whether the MLflow run of a training has the machine's load as metrics"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
     executor: Literal["process", "inline", "ray"] = Field(
         "process", description="where faces are extracted: a pool of processes, this process, a Ray cluster"

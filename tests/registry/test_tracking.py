@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -181,6 +182,23 @@ class TestOnSqlite:
         assert found.inputs.dataset_inputs[0].dataset.digest == "f" * 32 + ".dir"
         assert found.inputs.dataset_inputs[0].tags[0].value == "training"
         assert (settings.mlflow_artifacts_dir / run.run_id / "artifacts" / "plots" / "roc.png").is_file()
+
+    @pytest.mark.parametrize("watch", [True, False])
+    def test_the_machine_is_watched_until_the_run_ends(
+        self, settings: Settings, watch: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+        client = open_client(mlflow_store(settings))
+        deadline = time.monotonic() + 60.0
+        with start_run(mlflow_store(settings), name="train", tags={}, watch_machine=watch) as run:
+            while watch and not client.get_run(run.run_id).data.metrics:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        found = client.get_run(run.run_id)
+        assert found.info.status == "FINISHED"
+        assert [thread for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"] == []
+        names = {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"}
+        assert names <= set(found.data.metrics) if watch else found.data.metrics == {}
 
     @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
     def test_end_of_a_broken_run(self, settings: Settings, error: type[BaseException], status: str) -> None:

@@ -76,6 +76,7 @@ NOT_FOLLOWED = {
 """Imports inside a function that other commands do without, and what needs them."""
 AT_RUN_TIME = {
     "dvc-s3": "dvc imports it for addresses that begin with s3:",
+    "nvidia-ml-py": "mlflow imports it to watch a GPU",
     "psycopg": "sqlalchemy imports it for addresses that begin with postgresql:",
     "torchvision": "timm and retinaface-pytorch import it",
 }

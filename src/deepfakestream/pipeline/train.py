@@ -103,7 +103,9 @@ def _lead(
     tags = {"step": "train", **read_trigger().tags()}
     with (
         exclusive(settings.work_dir / "train.lock", doing="training in this workspace"),
-        start_run(mlflow_store(settings), name=name, tags=tags) as tracked,
+        start_run(
+            mlflow_store(settings), name=name, tags=tags, watch_machine=settings.system_metrics
+        ) as tracked,
     ):
         with open_job(
             table,

@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepfakestream.errors import DataError, ServerError
 from deepfakestream.host.process_place import is_running, process_name
 from deepfakestream.registry.lineage import LINEAGE, UNKNOWN, lineage_tags
+from deepfakestream.registry.machine_metrics import machine_watched
 from deepfakestream.registry.store import (
     Store,
     answer_or_none,
@@ -178,7 +179,12 @@ class TrackedRun:
 
 @contextmanager
 def start_run(
-    store: Store, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+    store: Store,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    parent: TrackedRun | None = None,
+    watch_machine: bool = False,
 ) -> Iterator[TrackedRun]:
     """Give a new run with the workspace's lineage tags; it ends with the block: finished, failed or killed.
 
@@ -187,6 +193,7 @@ def start_run(
         name: of the run.
         tags: more tags.
         parent: the run under which MLflow's pages show this one.
+        watch_machine: whether to sample the machine's load into the run's metrics.
 
     Raises:
         ServerError: the tracking server does not answer when the run is to start. Nothing has been done then.
@@ -194,8 +201,10 @@ def start_run(
     client = open_client(store)
     own = {_PARENT_TAG: parent.run_id} if parent else {}
     run = _create(client, store, name=name, tags={**own, **tags})
+    watch = machine_watched(run.run_id, tracking_uri=client.tracking_uri) if watch_machine else nullcontext()
     try:
-        yield run
+        with watch:
+            yield run
     except KeyboardInterrupt:
         run.finish("KILLED")
         raise
