@@ -62,4 +62,4 @@ def publish_decision(since: datetime) -> None:
         return
     create_table_artifact(decision.rows, key="gate-decision", description=decision.summary)
     for key, (text, address) in decision.links.items():
-        create_link_artifact(address, link_text=text, key=key)
+        create_link_artifact(address, link_text=text, key=key, description=text)

@@ -169,7 +169,12 @@ def test_what_a_lost_registry_cut_off_after_the_move_is_completed(
     assert again.promoted
     assert again.test_set_uses == 1
     assert versions.get_version(mlflow_store(promoted), 1).tags["gate_decision_id"] == entry["decision_id"]
-    assert versions.get_version(mlflow_store(promoted), 1).tags["gate_outcome"] == "PROMOTE"
+    version = versions.get_version(mlflow_store(promoted), 1)
+    assert version.tags["gate_outcome"] == "PROMOTE"
+    assert version.run_id is not None
+    shown = open_client(mlflow_store(promoted)).get_run(version.run_id).data.tags["mlflow.note.content"]
+    assert shown == version.description
+    assert "gate: PROMOTE" in shown
     assert _ledger(promoted)[-1] == entry
     assert len(_ledger(promoted)) == (3 if seen_failing else 1)
 

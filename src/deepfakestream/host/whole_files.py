@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -52,6 +53,32 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 def partial_folder(folder: Path) -> Path:
     """Return where `replacing_folder` writes before the folder is complete."""
     return folder.with_name(f".{folder.name}{PARTIAL_SUFFIX}")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line; it is on disk when this returns. Nobody else may append meanwhile.
+
+    Args:
+        path: of the file, made where it is missing.
+        line: without its end.
+
+    Raises:
+        OSError: the file cannot be written, e.g. the disk is full; it is as it was before.
+    """
+    with path.open("a+b", buffering=0) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        content = line.encode() + b"\n"
+        if size:
+            stream.seek(size - 1)
+            if stream.read(1) != b"\n":  # a crash cut the last line short: it must not spoil this one
+                content = b"\n" + content
+        try:
+            if stream.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(size)
+            raise
 
 
 def copy_verified(source: Path, target: Path, *, sha256: str) -> None:

@@ -6,10 +6,8 @@ a whole chain: compare the last digest with one that was kept elsewhere (`audit_
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +20,7 @@ from deepfakestream.frozen import Strict
 from deepfakestream.host.locks import in_turn
 from deepfakestream.host.text_table import in_words
 from deepfakestream.host.user import user_at_machine
+from deepfakestream.host.whole_files import append_line
 
 Action = Literal["ingest", "validate", "promote", "rollback", "forget", "key", "delete"]
 BEGIN = "0" * 64
@@ -61,8 +60,8 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with in_turn(path.with_suffix(".lock")), path.open("a+b", buffering=0) as stream:
-        lines = path.read_bytes().splitlines()
+    with in_turn(path.with_suffix(".lock")):
+        lines = path.read_bytes().splitlines() if path.exists() else []
         last = _parsed(path, len(lines), lines[-1]) if lines else None
         content = {
             "sequence": last.sequence + 1 if last else 1,
@@ -72,15 +71,7 @@ def append_audit(path: Path, action: Action, details: Mapping[str, Any], *, by: 
             "details": json.loads(json.dumps(dict(details))),
             "before": last.sha256 if last else BEGIN,
         }
-        line = json.dumps({**content, "sha256": _digest(content)}).encode() + b"\n"
-        whole = stream.tell()
-        try:
-            if stream.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            os.fsync(stream.fileno())
-        except OSError:
-            stream.truncate(whole)  # nothing could be chained to half a line
-            raise
+        append_line(path, json.dumps({**content, "sha256": _digest(content)}))
 
 
 def read_audit(path: Path) -> list[AuditEntry]:

@@ -90,7 +90,7 @@ class History(Frozen):
             for one in self.reigns
         ]
         lines = text_table(
-            ["champion", "since", "until", "by", "person", "reasons"], rows, right=["champion"]
+            ["champion", "since", "until", "action", "by", "reasons"], rows, right=["champion"]
         )
         last = self.reigns[-1].version if self.reigns else PACKAGED_NUMBER
         if not rows:

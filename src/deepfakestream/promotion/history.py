@@ -65,7 +65,7 @@ def reigns_as_markdown(found: Sequence[Reign]) -> str:
         [f"version {one.version}", one.since, one.until or "now", one.action, one.by, "; ".join(one.reasons)]
         for one in reversed(found)
     ]
-    table = markdown_table(["champion", "since", "until", "by", "person", "reasons"], rows)
+    table = markdown_table(["champion", "since", "until", "action", "by", "reasons"], rows)
     return "\n".join([HISTORY_HEADING, "", *table])
 
 
@@ -76,7 +76,10 @@ def version_as_markdown(entries: Sequence[Entry], version: int) -> str:
         entries: of the ledger.
         version: number of the version.
     """
-    return "\n".join([HISTORY_HEADING, "", *(f"- {line}" for line in version_events(entries, version))])
+    lines = []
+    for event, reasons in _events_of(entries, version):
+        lines += [f"- {event}", *(f"  - {reason}" for reason in reasons)]
+    return "\n".join([HISTORY_HEADING, "", *lines])
 
 
 def version_events(entries: Sequence[Entry], version: int) -> Iterator[str]:
@@ -86,16 +89,21 @@ def version_events(entries: Sequence[Entry], version: int) -> Iterator[str]:
         entries: of the ledger.
         version: number of the version.
     """
+    for event, reasons in _events_of(entries, version):
+        yield f"{event}: {'; '.join(reasons)}"
+
+
+def _events_of(entries: Sequence[Entry], version: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what happened to a version, and the reasons, the oldest first."""
     for entry in _events(entries):
-        by, reasons = entry.get("by", UNKNOWN), "; ".join(entry["reasons"])
-        before = entry["champion_before"] or 0
+        by, before = entry.get("by", UNKNOWN), entry["champion_before"] or 0
         if entry.get("action") != ROLLBACK:
             if entry["version"] == version:
                 outcome = f"{entry['outcome']}, compared with version {before}"
-                yield f"{entry['decided_at']} gate: {outcome}, asked by {by}: {reasons}"
+                yield f"{entry['decided_at']} gate: {outcome}, asked by {by}", entry["reasons"]
         elif _made_champion(entry) and version in (entry["version"], before):
             direction = f"to version {entry['version']} from version {before}"
-            yield f"{entry['decided_at']} rollback {direction} by {by}: {reasons}"
+            yield f"{entry['decided_at']} rollback {direction} by {by}", entry["reasons"]
 
 
 def _events(entries: Sequence[Entry]) -> list[Entry]:

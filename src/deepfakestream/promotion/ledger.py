@@ -7,12 +7,12 @@ with one `decision_id` are about one event, and the later row says how it ended.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deepfakestream.host.locks import in_turn
+from deepfakestream.host.whole_files import append_line
 
 LEDGER_FILE = "promotions.jsonl"
 
@@ -27,13 +27,13 @@ def append_entry(path: Path, entry: Mapping[str, Any]) -> None:
     Args:
         path: of the ledger.
         entry: of the ledger.
+
+    Raises:
+        OSError: the file cannot be written; it is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(entry, sort_keys=True) + "\n"
-    with in_turn(path.with_suffix(".lock")), path.open("a", encoding="utf-8") as stream:
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with in_turn(path.with_suffix(".lock")):
+        append_line(path, json.dumps(entry, sort_keys=True))
 
 
 def pairs_decided(entries: Sequence[Entry], test_set_sha256: str) -> set[tuple[int, int | None]]:

@@ -20,6 +20,8 @@ from deepfakestream.registry.store import Store
 from deepfakestream.registry.tracking import TrackedRun
 
 DECISION_TAG = "gate_decision_id"
+RUN_NOTE_TAG = "mlflow.note.content"
+"""What MLflow's page of a run shows as its description."""
 
 
 def note_history(entries: Sequence[Entry], concerned: Collection[int], *, store: Store) -> None:
@@ -61,6 +63,7 @@ def note_decision(entry: Entry, entries: Sequence[Entry], *, store: Store, track
         path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
         tracked.log_artifact(path, "promote")
     note_history(entries, [version], store=store)
+    tracked.set_tags({RUN_NOTE_TAG: versions.get_version(store, version).description})
     versions.tag_version(
         store,
         version,
