@@ -42,8 +42,9 @@ def test_the_graph_names_folders_and_verbs_that_exist() -> None:
 @pytest.mark.parametrize("name", ["my deepfakes", "it's", "a;b", "$HOME", "?", "-x"])
 def test_the_next_command_can_be_pasted_into_a_shell(tmp_path: Path, name: str) -> None:
     report = workspace.WorkspaceReport(
-        directory=tmp_path / name, created=[], kept=[], lacks_its_data=False, has_other_graph=False
-    )
+        directory=tmp_path / name, created=[], kept=[], lacks_its_data=False, has_other_graph=False,
+        is_in_git=True,
+    )  # fmt: skip
     command = report.describe().splitlines()[-1].removeprefix("next: ").partition("; deepfakestream")[0]
     (tmp_path / name).mkdir()
     assert subprocess.check_output([*["sh", "-c"], f"{command}; pwd"], text=True).strip() == str(
@@ -113,3 +114,22 @@ def test_inside_a_git_repository(place: str, without_git: bool, tmp_path: Path) 
     (root / "data" / "item").write_text("x")
     DvcRepo(root).add_data()
     assert (root / "data.dvc").exists()
+
+
+@pytest.mark.slow
+def test_a_workspace_without_git_says_what_that_costs_and_can_get_it_later(tmp_path: Path) -> None:
+    report = workspace.create(tmp_path)
+    config, ignored = tmp_path / ".dvc" / "config", tmp_path / ".dvc" / ".gitignore"
+    assert "not in git" in report.describe()
+    assert "no_scm" in config.read_text()
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    again = workspace.create(tmp_path)
+    assert "not in git" not in again.describe()
+    assert "no_scm" not in config.read_text()
+    assert "url = ../work/dvc-remote" in config.read_text()
+    listed = subprocess.check_output(["git", "status", "--porcelain", "-uall"], cwd=tmp_path, text=True)
+    names = {line[3:] for line in listed.splitlines()}
+    assert names == {
+        ".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml",
+    }  # fmt: skip
+    assert ignored.exists()

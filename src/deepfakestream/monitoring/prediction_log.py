@@ -354,7 +354,7 @@ def _frame(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> pd.DataFrame:
             table[name] = pd.Series([_array(value) for value in values], dtype="object")
         else:
             moments = pd.to_datetime(np.array(values, dtype=np.float64), unit="s", utc=True)
-            table[name] = pd.Series(moments.as_unit("us"))
+            table[name] = pd.Series(moments.round("us").as_unit("us"))
     return pd.DataFrame({name: column.array for name, column in table.items()})
 
 

@@ -38,6 +38,8 @@ class WorkspaceReport:
     """Whether git brought a version of the data that is not here yet, as in a clone."""
     has_other_graph: bool
     """Whether `dvc.yaml` is not that of this release: somebody's own, or made by another release."""
+    is_in_git: bool
+    """Whether git tracks the folder."""
 
     def describe(self) -> str:
         """Return the report as a few lines."""
@@ -51,6 +53,11 @@ class WorkspaceReport:
             lines.append(
                 f"{GRAPH_FILE} is not this release's: move it away and run init again, then put back what is "
                 "your own"
+            )
+        if not self.is_in_git:
+            lines.append(
+                "not in git: versions of data and parameters have no history, 'dvc exp' does not run, and no "
+                "run names a commit; if you want these, run git init here and then init again"
             )
         get_data = "data pull" if self.lacks_its_data else "ingest SOURCE"
         lines.append(f"next: cd {shlex.quote(str(self.directory))}; deepfakestream {get_data}; dvc repro")
@@ -89,6 +96,7 @@ def create(directory: Path, *, remote: RemoteAddress | None = None) -> Workspace
         created=created,
         kept=kept,
         lacks_its_data=RecordedSet(directory, directory / "data").is_away,
+        is_in_git=DvcRepo(directory).is_in_git,
         has_other_graph=(directory / GRAPH_FILE).read_text(encoding="utf-8") != template(GRAPH_FILE),
     )
 

@@ -57,21 +57,35 @@ class DvcRepo:
         """Whether the folder is a DVC repository."""
         return (self._root / ".dvc").is_dir()
 
+    @property
+    def is_in_git(self) -> bool:
+        """Whether git tracks the folder, whatever DVC was told; an ignored folder is not tracked."""
+        is_ignored = ask_git(self._root, "check-ignore", "--quiet", str(self._root)) is not None
+        return not is_ignored and ask_git(self._root, "rev-parse", "--show-toplevel") is not None
+
     def init(self) -> None:
         """Make the folder a DVC repository, inside git, inside an ignored folder of it, or without git.
 
-        Analytics and the update check are off.
+        Analytics and the update check are off. A repository without git is told where there is git now.
         """
         if self.exists:
+            if self.is_in_git:
+                self._begin_with_git()
             return
         top = ask_git(self._root, "rev-parse", "--show-toplevel")
-        is_ignored = ask_git(self._root, "check-ignore", "--quiet", str(self._root)) is not None
-        flags = ["--no-scm"] if top is None or is_ignored else []
-        if top is not None and Path(top) != self._root and not is_ignored:
+        flags = [] if self.is_in_git else ["--no-scm"]
+        if self.is_in_git and top != str(self._root):
             flags = ["--subdir"]
         self._run("init", *flags)
         with self._edit_config() as config:
             config["core"] |= {"analytics": "false", "check_update": "false", "autostage": "false"}
+
+    def _begin_with_git(self) -> None:
+        with self._edit_config() as config:
+            config["core"].pop("no_scm", None)
+        ignored = self._root / ".dvc" / ".gitignore"
+        if not ignored.exists():
+            ignored.write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
 
     def init_local_remote(self) -> None:
         """Make a folder under `work/` the default remote."""
