@@ -167,7 +167,7 @@ def judge(
     if strong:
         signals.append(f"{' and '.join(strong)} strongly (drift.strong_threshold)")
     if embedding.drifted:
-        signals.append(f"the embeddings too (p = {embedding.p_value:.2g}, drift.embedding_alpha)")
+        signals.append(f"the embeddings have drifted (p = {embedding.p_value:.2g}, drift.embedding_alpha)")
     if signals:
         return "drift", share, f"{found}, {', '.join(signals)}"
     if drifted and share >= params.share_threshold:

@@ -71,8 +71,8 @@ class DriftReport(Frozen):
         for column in self.drifted:
             psi = f"PSI {_number(column.value)}, threshold {_number(column.threshold)}"
             lines.append(f"  {column.name}: {column.note if column.value is None else psi}")
-        if self.embedding.drifted:
-            lines.append(f"  embeddings: {self.embedding.sentence()}")
+        if said := self.embedding.sentence():
+            lines.append(f"  embeddings: {said}")
         lines += [f"  {line}" for line in self.performance.lines()]
         if self.html:
             lines.append(f"  report: {self.html}")
