@@ -571,6 +571,34 @@ def test_workers_in_sessions_of_their_own_end_with_their_server(
         os.close(ended)
 
 
+def test_servers_that_others_need_are_stopped_last(settings: Settings) -> None:
+    ends = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        "    time.sleep({pause_s})\n"
+        "    print('ended', flush=True)\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('ready now', flush=True)\n"
+        "time.sleep(600)"
+    )
+    specs = [
+        spec("store", ends.format(pause_s=0), ready_words="ready now"),
+        spec("page", ends.format(pause_s=0.5), needs=("store",), ready_words="ready now"),
+        spec("flows", ends.format(pause_s=0.5), needs=("store", "absent"), ready_words="ready now"),
+    ]
+    said: list[tuple[str, str]] = []
+    children: list[Child] = []
+    try:
+        starting.start(specs, settings, lambda name, line: said.append((name, line)), children)
+    finally:
+        servers.stop_servers(children, specs)
+    ended = [name for name, line in said if line == "ended"]
+    assert sorted(ended[:2]) == ["flows", "page"]
+    assert ended[2:] == ["store"]
+    assert all(child.exit_status == 0 for child in children)
+
+
 def test_children_get_every_setting_and_no_foreign_one(settings, monkeypatch):
     monkeypatch.setenv("DEEPFAKESTREAM_SERVICE_PORT", "1")
     monkeypatch.chdir(settings.workspace)

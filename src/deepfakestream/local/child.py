@@ -120,11 +120,12 @@ class Child:
 
     def _kill_group(self) -> None:
         """Kill what is left of the group, and what it started: there is some where the guard was killed."""
-        for process in psutil.process_iter():
+        for pid in psutil.pids():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if os.getpgid(process.pid) == self.pid:
-                    for member in [*process.children(recursive=True), process]:
-                        member.kill()
+                if os.getpgid(pid) == self.pid:
+                    member = psutil.Process(pid)
+                    for process in [*member.children(recursive=True), member]:
+                        process.kill()
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:

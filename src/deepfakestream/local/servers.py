@@ -1,8 +1,8 @@
 """Starts the system on this machine, keeps it running, and stops it: MLflow, Prefect, Evidently, the service.
 
 Every server listens on `settings.host` and keeps its store in `work/`. Whatever happens while they start or
-run (Ctrl-C, TERM, a server that does not start), those that were started are stopped, the last one first. A
-server that ends or hangs later is started again, and the others go on.
+run (Ctrl-C, TERM, a server that does not start), those that were started are stopped, the needed ones last.
+A server that ends or hangs later is started again, and the others go on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -112,8 +113,21 @@ def running(
             listener=listener,
         )
     finally:
-        for child in reversed(children):
-            child.stop()
+        stop_servers(children, specs)
+
+
+def stop_servers(children: Sequence[Child], specs: Sequence[ServerSpec]) -> None:
+    """Stop servers and wait until all have ended: at the same time, but those that others need last.
+
+    Args:
+        children: that were started.
+        specs: of them all.
+    """
+    needed = {name for spec in specs for name in spec.needs}
+    for is_needed in (False, True):
+        group = [child for child in children if (child.name in needed) == is_needed]
+        with ThreadPoolExecutor(max_workers=max(1, len(group))) as threads:
+            list(threads.map(Child.stop, group))
 
 
 def require_ports(settings: Settings, which: Sequence[str] = ALL) -> None:
