@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import bentoml
+from bentoml._internal.server.http import traffic
+from starlette.types import ASGIApp
 
 from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.device import resolve_device
@@ -26,7 +28,7 @@ from deepfakestream.service.runtime import Runtime
 
 NAME = "deepfakestream"
 REQUEST_TIMEOUT_S = 24 * 3600
-"""BentoML's own limit on a request. Admission limits uploads, and the runtime limits scans."""
+"""BentoML's own limit on a request, not kept here: Admission limits uploads, and the runtime limits scans."""
 
 BENTO_WORKSPACE = Path(__file__).parents[1] / "workspace"
 """What `bentos.build` puts into a bento; a checkout has no such folder."""
@@ -34,6 +36,17 @@ BENTO_WORKSPACE = Path(__file__).parents[1] / "workspace"
 if BENTO_WORKSPACE.is_dir():
     os.environ.setdefault("DEEPFAKESTREAM_WORKSPACE", str(BENTO_WORKSPACE))
 RUNTIME = Runtime()
+
+
+def _without_timer(app: ASGIApp, timeout: float) -> ASGIApp:  # noqa: ARG001 - as BentoML calls it
+    """Return the application as it is.
+
+    BentoML's timer of a request is not cancelled by the answer: it holds 9 KB of memory until the limit.
+    """
+    return app
+
+
+cast("Any", traffic).TimeoutMiddleware = _without_timer
 
 
 def _resources(device: str) -> dict[str, Any]:
