@@ -73,6 +73,22 @@ def test_every_answer_is_in_the_log_without_the_name_of_the_file(
     )
 
 
+def test_without_the_log_nothing_is_answered_and_the_caller_may_come_again(
+    start_service: Starter, picture: Picture, tmp_path: Path
+) -> None:
+    service = start_service()
+    engine = sa.create_engine(sqlite_url(tmp_path / "work" / "predictions.db"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE predictions RENAME TO away"))
+    response = service.post("/v1/images", picture(204))
+    assert_problem(response, 503, "store-unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE away RENAME TO predictions"))
+    engine.dispose()
+    assert service.post("/v1/images", picture(204)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "status", "kind"),
     [(b"", 400, "empty-file"), (b"text that calls itself a jpeg", 400, "corrupt-media")],

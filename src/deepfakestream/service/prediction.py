@@ -51,7 +51,8 @@ class Predictor:
             pictures: gets pictures of the image and its faces.
 
         Raises:
-            Refused: the file is no image or cannot be scanned, or the model failed.
+            Refused: the file is no image or cannot be scanned, the model failed, or the prediction log does
+                not answer.
         """
         times = {"queue": time.perf_counter() - accepted_at}
         try:
@@ -78,7 +79,7 @@ class Predictor:
         try:
             self._log.append(prediction, prediction_id=prediction.id, channel=CHANNEL, client=owner)
         except ServerError as error:
-            _LOG.exception("request %s: the prediction log cannot be written", request_id)
-            raise Refused(problems.internal()) from error
+            _LOG.error("request %s: the prediction log cannot be written: %s", request_id, error)
+            raise Refused(problems.store_unavailable()) from error
         self._metrics.predicted(result, times)
         return prediction

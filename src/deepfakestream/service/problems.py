@@ -204,11 +204,11 @@ def storage_full() -> Problem:
 
 
 def store_unavailable() -> Problem:
-    """Return the problem of a job store that does not answer."""
+    """Return the problem of a job store or prediction log that does not answer."""
     return Problem(
         type="store-unavailable",
         status=503,
-        title="The job store does not answer",
+        title="The database does not answer",
         detail="The database of the service does not answer; try again soon.",
         headers=_later(5),
     )
