@@ -149,10 +149,14 @@ def test_boards_and_rules_find_what_a_running_service_shows(tmp_path: Path) -> N
         (newest,) = drift["Newest drift check"]
         assert newest["metric"]["status"] == "drift"
         assert newest["metric"]["version"] == VERSION
-        psi = drift["PSI of each column over its threshold; 1 and more is drift"]
+        over = "Columns and embeddings over their thresholds; 1 and more is drift"
+        psi, (embeddings,) = drift[over], drift[f"{over}B"]
+        assert float(embeddings["value"][1]) == pytest.approx(1.25)
         fps, luma = sorted(psi, key=lambda each: float(each["value"][1]))
         assert (luma["metric"]["column"], float(luma["value"][1])) == ("luma", pytest.approx(3.0))
         assert float(fps["value"][1]) == pytest.approx(0.5)
+        (auc,) = drift["Expected from scores: holds only while they are calibrated"]
+        assert (auc["metric"]["metric"], float(auc["value"][1])) == ("auc", pytest.approx(0.9))
         on_fakes = drift["Files with a known label: verdicts on fakes"]
         assert {each["metric"]["verdict"]: float(each["value"][1]) for each in on_fakes} == {
             "likely_real": pytest.approx(2 / 3),
