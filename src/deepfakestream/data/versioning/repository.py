@@ -59,14 +59,14 @@ class DvcRepo:
 
     @property
     def is_in_git(self) -> bool:
-        """Whether git tracks the folder, whatever DVC was told; an ignored folder is not tracked."""
+        """Whether git tracks the folder, whatever DVC is configured to; an ignored folder is not tracked."""
         is_ignored = ask_git(self._root, "check-ignore", "--quiet", str(self._root)) is not None
         return not is_ignored and ask_git(self._root, "rev-parse", "--show-toplevel") is not None
 
     def init(self) -> None:
         """Make the folder a DVC repository, inside git, inside an ignored folder of it, or without git.
 
-        Analytics and the update check are off. A repository without git is told where there is git now.
+        Analytics and the update check are off. A repository without git takes up git once there is one.
         """
         if self.exists:
             if self.is_in_git:
