@@ -18,6 +18,7 @@ from typing import Any, cast
 import bentoml
 from bentoml._internal.server.http import traffic
 from starlette.types import ASGIApp
+from uvicorn.config import HTTP_PROTOCOLS
 
 from deepfakestream.errors import DeepfakeStreamError
 from deepfakestream.host.device import resolve_device
@@ -47,6 +48,8 @@ def _without_timer(app: ASGIApp, timeout: float) -> ASGIApp:  # noqa: ARG001 - a
 
 
 cast("Any", traffic).TimeoutMiddleware = _without_timer
+# uvicorn takes httptools where it is installed, which reads headers without limit: gigabytes a connection.
+HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
 
 
 def _resources(device: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,21 @@ def test_a_body_over_the_limit_with_and_without_a_length(server: Server, tmp_pat
     headers = {"content-type": "multipart/form-data; boundary=x"}
     response = httpx.post(server.url + "/v1/images", content=chunks(), headers=headers)
     assert (response.status_code, problem_type(response)) == (413, "too-large")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [b"X-Filler: " + b"a" * 4000 + b"\r\n", b"a" * 4096], ids=["many", "long"])
+def test_headers_without_end_end_the_connection(server: Server, line: bytes) -> None:
+    url = httpx.URL(server.url)
+    sent = 0
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Start: ")
+        with suppress(OSError):
+            while sent < 50_000_000:
+                connection.sendall(16 * line)
+                sent += 16 * len(line)
+    assert sent < 50_000_000
+    assert httpx.get(server.url + "/livez", timeout=60).status_code == 200
 
 
 @pytest.mark.slow

@@ -116,7 +116,8 @@ def evidently_server(settings: Settings) -> ServerSpec:
     return ServerSpec(
         name="evidently",
         command=_python(
-            *("uvicorn", "--factory", "deepfakestream.local.drift_pages:create_app", "--host", settings.host),
+            *("uvicorn", "--factory", "deepfakestream.local.drift_pages:create_app", "--http", "h11"),
+            *("--host", settings.host),
             *("--port", str(settings.evidently_port), "--log-level", "warning", "--no-access-log"),
         ),
         needs=("mlflow", "prefect"),  # only so that its start, 5 s of a core, does not delay theirs
