@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import distribution
@@ -22,6 +22,7 @@ from PIL import Image
 from deepfakestream.faces.detectors import open_detector
 from deepfakestream.faces.types import ExtractionSpec, FaceDetector
 from deepfakestream.media.types import MediaBudget, RGBImage
+from deepfakestream.sqlite_url import sqlite_url
 from deepfakestream.wiring import mlflow_store
 
 if TYPE_CHECKING:
@@ -47,6 +48,25 @@ def sample_media() -> Path:
     if not folder.is_dir():
         pytest.skip("the sample media are not installed; run make setup")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL server of this run."""
+    from postgres_cluster import running_cluster
+
+    with running_cluster() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty database: SQLite in the fast tests, PostgreSQL too in the slow ones."""
+    from postgres_cluster import empty_database
+
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "tables.db")
+    return empty_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(scope="session")

@@ -183,7 +183,16 @@ class Settings(BaseSettings):
     @property
     def job_database_url(self) -> str:
         """The job store in force: the one set, else SQLite in the workspace."""
-        return self.job_store_url or sqlite_url(self.work_dir / "jobs.db")
+        return self.job_store_url or sqlite_url(self._job_store_db)
+
+    @property
+    def has_job_store(self) -> bool:
+        """Whether there is a job store to read; opening one that is not there would make an empty one."""
+        return self.job_store_url is not None or self._job_store_db.exists()
+
+    @property
+    def _job_store_db(self) -> Path:
+        return self.work_dir / "jobs.db"
 
     @property
     def job_media_dir(self) -> Path:

@@ -1,7 +1,7 @@
 """Embedding drift on real faces: false alarms a month of hourly checks, and a generator that is new.
 
 Reference and traffic are DFDC faces that version 0 was not trained on. The new generator swaps faces, and the
-check is told nothing but embeddings: what its other columns say about the same windows is printed next to it.
+check gets nothing but embeddings: what its other columns say about the same windows is printed next to it.
 """
 
 from __future__ import annotations

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_cluster import empty_database, running_cluster
 
 from deepfakestream.host.database import Database
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.queue import JobQueue
 from deepfakestream.jobs.tables import open_job_store
 from deepfakestream.jobs.types import NewAnalysis, Retention, Verdict
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Address of a PostgreSQL server of this run."""
-    with running_cluster() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/jobs.db"
-    return empty_database(request.getfixturevalue("postgres"))
 
 
 @dataclass
@@ -56,9 +39,9 @@ class Store:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    database = open_job_store(store_url)
-    yield Store(store_url, database)
+def store(database_url: str) -> Iterator[Store]:
+    database = open_job_store(database_url)
+    yield Store(database_url, database)
     database.close()
 
 

@@ -9,13 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_cluster import empty_database, running_cluster
-
-from deepfakestream.sqlite_url import sqlite_url
 
 
 class HttpReceiver(ThreadingHTTPServer):
@@ -86,21 +82,6 @@ class SmtpReceiver(socketserver.ThreadingTCPServer):
     def url(self) -> str:
         port = self.server_address[1]
         return f"mailto://127.0.0.1:{port}/?from=dfs@example.org&to=oncall@example.org&mode=insecure"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Address of a PostgreSQL server of this run."""
-    with running_cluster() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of an empty prediction log."""
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path / "p.db")
-    return empty_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

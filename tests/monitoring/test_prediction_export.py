@@ -28,10 +28,10 @@ RESULT = ScanResult(
 
 
 @pytest.fixture
-def log(log_url: str) -> Iterator[PredictionLog]:
+def log(database_url: str) -> Iterator[PredictionLog]:
     """Five predictions, an hour apart."""
     moments = iter((BEGIN + timedelta(hours=hour)).timestamp() for hour in range(1, 9))
-    with PredictionLog(log_url, clock=lambda: next(moments)) as log:
+    with PredictionLog(database_url, clock=lambda: next(moments)) as log:
         for index in range(5):
             result = RESULT.model_copy(update={"embedding": (0.5, -1.25)}) if index == 1 else RESULT
             client = "newsroom" if index == 2 else None
@@ -85,8 +85,8 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(log: PredictionLo
     assert [each.name for each in tmp_path.iterdir() if "parquet" in each.name] == ["out.parquet"]
 
 
-def test_moments_between_microseconds_are_rounded(log_url: str, tmp_path: Path) -> None:
-    with PredictionLog(log_url, clock=lambda: 1796076231.8322499) as log:
+def test_moments_between_microseconds_are_rounded(database_url: str, tmp_path: Path) -> None:
+    with PredictionLog(database_url, clock=lambda: 1796076231.8322499) as log:
         log.append(RESULT, prediction_id="a", channel="http")
         export(log, tmp_path / "out.parquet", since=None, until=datetime(2027, 1, 1, tzinfo=UTC))
         (found,) = log.newest(1)["created_at"]

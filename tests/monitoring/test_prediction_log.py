@@ -64,12 +64,12 @@ Opener = Callable[..., PredictionLog]
 
 
 @pytest.fixture
-def opened(log_url: str) -> Iterator[Opener]:
+def opened(database_url: str) -> Iterator[Opener]:
     """Opens the log of this test; the clock goes on by itself."""
     logs: list[PredictionLog] = []
 
     def begin(clock: Callable[[], float] | None = None) -> PredictionLog:
-        logs.append(PredictionLog(log_url, clock=clock or Seconds()))
+        logs.append(PredictionLog(database_url, clock=clock or Seconds()))
         return logs[-1]
 
     yield begin
@@ -199,21 +199,21 @@ def test_another_kind_of_file_is_refused_with_its_name(tmp_path: Path, content: 
         PredictionLog(sqlite_url(path))
 
 
-def test_a_newer_layout_is_refused(log_url: str, log: PredictionLog) -> None:
+def test_a_newer_layout_is_refused(database_url: str, log: PredictionLog) -> None:
     import sqlalchemy as sa
 
-    table = open_prediction_table(log_url)
+    table = open_prediction_table(database_url)
     with table.writing() as connection:
         connection.execute(sa.text("UPDATE schema_versions SET version = 9"))
     table.close()
     with pytest.raises(DataError, match="layout 9"):
-        PredictionLog(log_url)
+        PredictionLog(database_url)
 
 
-def test_the_table_has_the_columns_that_are_read(log_url: str, log: PredictionLog) -> None:
+def test_the_table_has_the_columns_that_are_read(database_url: str, log: PredictionLog) -> None:
     import sqlalchemy as sa
 
-    table = open_prediction_table(log_url)
+    table = open_prediction_table(database_url)
     with table.reading() as connection:
         found = [column["name"] for column in sa.inspect(connection).get_columns(LOG.name)]
     table.close()
@@ -228,16 +228,16 @@ def _write_many(url: str, name: str, start: multiprocessing.synchronize.Barrier)
 
 
 @pytest.mark.slow
-def test_several_processes_make_and_write_the_log_at_once(log_url: str) -> None:
+def test_several_processes_make_and_write_the_log_at_once(database_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
-    writers = [context.Process(target=_write_many, args=(log_url, str(n), barrier)) for n in range(4)]
+    writers = [context.Process(target=_write_many, args=(database_url, str(n), barrier)) for n in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(timeout=120)
     assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
-    with PredictionLog(log_url) as log:
+    with PredictionLog(database_url) as log:
         assert log.count() == 100
 
 

@@ -17,7 +17,6 @@ import httpx
 import psutil
 import pytest
 import sqlalchemy as sa
-from postgres_cluster import empty_database, running_cluster
 
 from deepfakestream.jobs.analyses import Analyses, new_id
 from deepfakestream.jobs.media_store import FolderStore
@@ -34,19 +33,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60.0, what: str = "")
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_cluster() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/jobs.db"
-    return empty_database(request.getfixturevalue("postgres"))
 
 
 @contextmanager
@@ -71,8 +57,8 @@ def worker(url: str, tmp_path: Path, stop_in: str) -> Iterator[subprocess.Popen[
         ("finishing", "worker"),
     ],
 )
-def test_a_killed_process_costs_nothing(store_url: str, tmp_path: Path, state: str, victim: str) -> None:
-    database = open_job_store(store_url)
+def test_a_killed_process_costs_nothing(database_url: str, tmp_path: Path, state: str, victim: str) -> None:
+    database = open_job_store(database_url)
     analyses = Analyses(database, retention=Retention(media_h=1, result_h=1))
     media = FolderStore(tmp_path / "media")
     analysis_id = new_id()
@@ -91,7 +77,7 @@ def test_a_killed_process_costs_nothing(store_url: str, tmp_path: Path, state: s
         found = analyses.get(analysis_id)
         return found is not None and found.is_final
 
-    with worker(store_url, tmp_path, state) as first:
+    with worker(database_url, tmp_path, state) as first:
         wait_until(lambda: mark.exists() and (state != "scanning" or bool(mark.read_text())), what=state)
         if victim == "worker":
             decoders = psutil.Process(first.pid).children(recursive=True)
@@ -103,7 +89,7 @@ def test_a_killed_process_costs_nothing(store_url: str, tmp_path: Path, state: s
         else:
             os.kill(int(mark.read_text()), signal.SIGKILL)
             wait_until(ended, what="the worker did not go on")
-    with worker(store_url, tmp_path, "none"):
+    with worker(database_url, tmp_path, "none"):
         # Well below the lease of 30 s: the next worker here knows that the first is gone.
         wait_until(ended, seconds=20.0, what="the next worker did not take over")
     done = analyses.get(analysis_id)

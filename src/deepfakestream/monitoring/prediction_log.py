@@ -20,7 +20,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from deepfakestream.model.embedding import to_bytes
+from deepfakestream.model.embedding import from_bytes, to_bytes
 from deepfakestream.monitoring.prediction_table import COLUMNS, LOG, NUMBERS, TEXTS, open_prediction_table
 from deepfakestream.scanning.features import FEATURE_NAMES
 from deepfakestream.scanning.result import ScanResult
@@ -32,7 +32,6 @@ REMOVED_AT_ONCE = 2_000
 
 _IDS_A_QUERY = 500
 _ROWS_AT_ONCE = 10_000
-_FEATURES_TYPE = "<f2"
 _UPDATES = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "created_at")
 _APPEND = sa.text(
     f"INSERT INTO predictions ({', '.join(COLUMNS)}) "  # noqa: S608 - constants
@@ -359,4 +358,4 @@ def _frame(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> pd.DataFrame:
 
 
 def _array(blob: bytes | None) -> NDArray[np.float16] | None:
-    return None if blob is None else np.frombuffer(blob, dtype=_FEATURES_TYPE).astype(np.float16)
+    return None if blob is None else from_bytes(blob).astype(np.float16)

@@ -106,7 +106,7 @@ def _performance(
 ) -> Performance:
     """Return what scores and labels tell of the model; a check counts without the labels."""
     expected = expected_performance(newest, minimum=params.min_window)
-    if settings.job_store_url is None and not (settings.work_dir / "jobs.db").exists():
+    if not settings.has_job_store:
         return expected
     try:
         database = open_job_store(settings.job_database_url)

@@ -121,8 +121,7 @@ def _prediction(settings: Settings, prediction_id: str) -> Link:
         facts = {name: getattr(logged, name) for name in _OF_A_PREDICTION}
         created_at = logged.created_at.isoformat(timespec="milliseconds")
         return Link(name="prediction", facts=facts | {"created_at": created_at})
-    database = settings.work_dir / "jobs.db"
-    if settings.job_store_url is None and not database.exists():
+    if not settings.has_job_store:
         raise _no_prediction(settings, prediction_id)
     store = open_job_store(settings.job_database_url)
     try:

@@ -60,7 +60,7 @@ class LoopMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; one whose source cannot be read now is left out and logged."""
-        for part in (self._drift, self._performance, self._last_check, self._retraining, self._labels):
+        for part in (self._drift, self._last_check, self._retraining, self._labels):
             try:
                 yield from list(part())
             except Exception:
@@ -92,6 +92,11 @@ class LoopMetrics(Collector):
         limit = gauge(
             "deepfakestream_drift_embedding_threshold", "Distance from which the embeddings count as drifted"
         )
+        performance = GaugeMetricFamily(
+            "deepfakestream_performance",
+            "Performance on the traffic, expected from scores or measured on labelled files",
+            labels=["basis", "metric", "bound", "version"],
+        )
         path = self._settings.drift_report_file
         if path.exists():
             report = DriftReport.model_validate_json(path.read_text(encoding="utf-8"))
@@ -108,24 +113,8 @@ class LoopMetrics(Collector):
             if report.embedding.distance is not None and report.embedding.threshold is not None:
                 distance.add_metric([version], report.embedding.distance)
                 limit.add_metric([version], report.embedding.threshold)
-        yield from (status, share, number, psi, threshold, distance, limit)
-
-    def _performance(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(
-            "deepfakestream_performance",
-            "Performance on the traffic, expected from scores or measured on labelled files",
-            labels=["basis", "metric", "bound", "version"],
-        )
-        path = self._settings.drift_report_file
-        if path.exists():
-            report = DriftReport.model_validate_json(path.read_text(encoding="utf-8"))
-            found = report.performance
-            for basis, numbers in (("expected", found.expected), ("measured", found.measured)):
-                for metric, estimate in numbers.items():
-                    for bound, value in estimate.model_dump().items():
-                        if value is not None:
-                            family.add_metric([basis, metric, bound, report.model_version], value)
-        yield family
+            _add_performance(performance, report)
+        yield from (status, share, number, psi, threshold, distance, limit, performance)
 
     def _last_check(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
@@ -177,3 +166,13 @@ class LoopMetrics(Collector):
         return Counter(
             (version, labels[prediction_id], verdict) for prediction_id, (version, verdict) in answers.items()
         )
+
+
+def _add_performance(family: GaugeMetricFamily, report: DriftReport) -> None:
+    """Add the numbers with their bounds, each by whether it is expected or measured."""
+    found = report.performance
+    for basis, numbers in (("expected", found.expected), ("measured", found.measured)):
+        for metric, estimate in numbers.items():
+            for bound, value in estimate.model_dump().items():
+                if value is not None:
+                    family.add_metric([basis, metric, bound, report.model_version], value)

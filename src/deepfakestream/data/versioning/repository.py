@@ -68,13 +68,13 @@ class DvcRepo:
 
         Analytics and the update check are off. A repository without git takes up git once there is one.
         """
+        is_in_git = self.is_in_git
         if self.exists:
-            if self.is_in_git:
+            if is_in_git:
                 self._begin_with_git()
             return
-        top = ask_git(self._root, "rev-parse", "--show-toplevel")
-        flags = [] if self.is_in_git else ["--no-scm"]
-        if self.is_in_git and top != str(self._root):
+        flags = [] if is_in_git else ["--no-scm"]
+        if is_in_git and ask_git(self._root, "rev-parse", "--show-toplevel") != str(self._root):
             flags = ["--subdir"]
         self._run("init", *flags)
         with self._edit_config() as config:
