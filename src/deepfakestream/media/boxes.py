@@ -145,10 +145,12 @@ def read_movie(path: Path, file: IO[bytes], size: int) -> MovieFacts:
         name = _meant(name, header[skipped:])
         kinds.append(name)
         if name in _HEADERS:
-            if min(length, size - position) > MAX_HEADER_BYTES:
+            num_bytes = min(length, size - position)  # a damaged length may claim exabytes
+            if num_bytes > MAX_HEADER_BYTES:
                 raise _too_costly(path, "a header of more than 128 MB")
             file.seek(position + skipped)
-            _read_box(path, movie, name, memoryview(file.read(length - skipped)), size, depth=0)
+            content = file.read(max(0, num_bytes - skipped))
+            _read_box(path, movie, name, memoryview(content), size, depth=0)
         position += length
     _check_samples(path, movie, size)
     return MovieFacts(
