@@ -1,11 +1,13 @@
-"""Feeds damaged media to the reader until its time is over; run by test_fuzz.py in a process of its own.
+"""Feeds damaged media to the reader; run by test_fuzz.py in a process of its own.
 
-    python fuzz_reader.py CORPUS SECONDS
+    python fuzz_reader.py CORPUS COUNT [SEED]
 
-CORPUS is a folder of small media files. With atheris (https://github.com/google/atheris, not a dependency)
-inputs are chosen by the coverage of the reader's own code. Without it they are mutated, and an input whose
-outcome is new joins the corpus. Each input must give frames or a `MediaError`, in time; anything else ends
-the process with a traceback, and the input lies in CORPUS/current.
+CORPUS is a folder of small media files, COUNT the number of inputs to try. With atheris
+(https://github.com/google/atheris, not a dependency) inputs are chosen by the coverage of the reader's own
+code. Without it they are mutated, and an input whose outcome is new joins the corpus. Each input must give
+frames or a `MediaError`, in time; anything else ends the process with a traceback, and the input lies in
+CORPUS/current. The same seed tries the same inputs on every machine, so that a failure can be repeated;
+other seeds and larger counts search further.
 """
 
 from __future__ import annotations
@@ -77,32 +79,31 @@ def mutated(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     return bytes(changed[: rng.randrange(len(changed) + 1)] if rng.random() < 0.2 else changed)
 
 
-def mutate(target: Target, corpus: Path, seconds: float) -> int:
-    """Read mutated inputs for some seconds and return how many."""
-    rng = random.Random(0)
+def mutate(target: Target, corpus: Path, count: int, seed: int) -> None:
+    """Read this many mutated inputs, after the corpus itself."""
+    rng = random.Random(seed)
     inputs = [path.read_bytes() for path in sorted(corpus.iterdir()) if path.name != "current"]
     outcomes = {target(data) for data in inputs}
-    end, count = time.monotonic() + seconds, len(inputs)
-    while time.monotonic() < end:
+    for _ in range(count):
         data = mutated(rng.choice(inputs), inputs, rng)
         outcome = target(data)
-        count += 1
         if outcome not in outcomes:
             outcomes.add(outcome)
             inputs.append(data)
-    return count
 
 
 def main() -> None:
-    corpus, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    corpus, count = Path(sys.argv[1]), int(sys.argv[2])
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     try:
         atheris = importlib.import_module("atheris")
     except ImportError:
-        sys.stdout.write(f"{mutate(Target(corpus), corpus, seconds)} inputs\n")
+        mutate(Target(corpus), corpus, count, seed)
         return
     with atheris.instrument_imports(include=["deepfakestream.media"]):
         target = Target(corpus)
-    options = [f"-max_total_time={seconds:.0f}", f"-rss_limit_mb={MAX_RSS_MB}", "-max_len=60000", "-seed=1"]
+    # libFuzzer takes a random seed where it is given 0
+    options = [f"-runs={count}", f"-rss_limit_mb={MAX_RSS_MB}", "-max_len=60000", f"-seed={seed + 1}"]
     found = corpus.with_name("found")
     found.mkdir(exist_ok=True)
     atheris.Setup([sys.argv[0], *options, str(found), str(corpus)], lambda data: target(data) and None)
