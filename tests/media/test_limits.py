@@ -111,17 +111,23 @@ def test_films_behind_boxes_without_a_known_name_are_read(movie):
     assert probe(movie, MediaBudget()).num_frames == 20
 
 
-@pytest.mark.parametrize("length", [2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("length", [2**40, 2**62, 2**63 - 1, 2**63])
 @pytest.mark.parametrize("name", [b"moov", b"mdat", b"free"])
 def test_a_box_that_claims_more_than_any_memory_is_read_to_the_end_of_the_file(movie, name, length):
     boxes = dict(top_boxes(movie.read_bytes()))
     content = boxes.pop(name)
     others = b"".join(box(other, found) for other, found in boxes.items())
     movie.write_bytes(others + struct.pack(">I4sQ", 1, name, length) + content)
-    try:
-        assert probe(movie, MediaBudget()).num_frames == 20
-    except MediaError as error:
-        assert error.reason is Reason.UNREADABLE
+    assert probe(movie, MediaBudget()).num_frames == 20
+
+
+def test_a_header_of_a_negative_length_is_refused(movie):
+    """FFmpeg reads the length as a signed number."""
+    boxes = dict(top_boxes(movie.read_bytes()))
+    content = boxes.pop(b"moov")
+    others = b"".join(box(other, found) for other, found in boxes.items())
+    movie.write_bytes(others + struct.pack(">I4sQ", 1, b"moov", 2**64 - 1) + content)
+    assert refuse(movie).reason is Reason.UNREADABLE
 
 
 def test_the_first_of_two_tables_is_checked_too(movie):
