@@ -71,3 +71,4 @@ def test_damaged_media_give_frames_or_a_reason(corpus, guided):
     )  # libFuzzer writes what it found where it runs
     kept = corpus / "current"
     assert done.returncode == 0, f"{kept} ({kept.stat().st_size} bytes):\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stderr, done.stderr[:3000]

@@ -7,6 +7,7 @@ in this process, bounded by the budget; the service lets `isolated` run it in ot
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -41,7 +42,7 @@ _RECORDINGS = frozenset({"mpegts", "mpeg", "ogg"})
 
 
 class _Section(io.RawIOBase):
-    """A part of a file that looks like a file."""
+    """A file, or a part of one, as FFmpeg reads it."""
 
     def __init__(self, path: Path, section: tuple[int, int]) -> None:
         self._file = path.open("rb")
@@ -56,7 +57,9 @@ class _Section(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end - self._start}[whence]
-        self._position = max(0, origin + offset)
+        if origin + offset < 0:
+            return -errno.EINVAL  # FFmpeg's way to say so; PyAV would print the traceback of an exception
+        self._position = origin + offset
         return self._position
 
     def tell(self) -> int:
@@ -64,6 +67,8 @@ class _Section(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._end - self._start - self._position)
+        if not left:
+            return b""
         self._file.seek(self._start + self._position)
         data = self._file.read(left if size < 0 else min(size, left))
         self._position += len(data)
@@ -86,10 +91,8 @@ def open_container(path: Path, section: tuple[int, int], demuxer: str | None, fi
     Raises:
         av.error.FFmpegError, OSError, ValueError: FFmpeg cannot read it.
     """
-    is_whole = section == (0, path.stat().st_size)
-    file = files.enter_context(path.open("rb") if is_whole else _Section(path, section))
     container = av.open(
-        file,
+        files.enter_context(_Section(path, section)),
         mode="r",
         format=demuxer,
         options={
