@@ -1,4 +1,4 @@
-"""Every prediction that was served: scores, model and numbers about the file; no pixels, no file names.
+"""Every prediction that was served: scores, model, numbers about the file, embedding; no pixels or names.
 
 It is the current window of the drift check and the first link of a verdict's lineage (prediction id → model
 version). Several processes append to it while others read: SQLite in a file, or PostgreSQL by its address.
