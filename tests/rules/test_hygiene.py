@@ -16,7 +16,7 @@ SOURCES = [
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 80
 MAX_CRUMB_LINES = 6
-MAX_CRUMB_SHARE = 0.05
+MAX_CRUMB_SHARE = 0.03
 BINARY = {".onnx", ".safetensors", ".tflite", ".png", ".jpg", ".npy"}
 # Written in parts, so that this file does not hold what it forbids.
 DEVELOPMENT_DATA = re.compile(r"shared/" + r"(?:data|DESIGN|research)")

@@ -102,10 +102,11 @@ def score_media(
             low, high = found.interval or (float("nan"), float("nan"))
             score = dict(zip(SCORE_COLUMNS, (found.p_fake, found.logit, low, high), strict=True))
         is_crop = {"is_crop": item["kind"] == "crop"}
-        embedding = {"embedding": _embedding(faces)}
-        rows.append(
-            identity | is_crop | score | _features(item, faces) | _slice_values(item, faces) | embedding
-        )
+        embedding = None
+        if not faces.empty and "embedding" in faces:
+            embedding = to_bytes(np.mean(np.stack(faces["embedding"].to_list()), axis=0))
+        measured = _features(item, faces) | _slice_values(item, faces)
+        rows.append(identity | is_crop | score | measured | {"embedding": embedding})
     columns = [*IDENTITY_COLUMNS, "is_crop", *SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_COLUMNS, "embedding"]
     numbers = dict.fromkeys((*SCORE_COLUMNS, *FEATURE_NAMES, *SLICE_NUMBERS), "float64")
     return pd.DataFrame(rows, columns=columns).astype(numbers)
@@ -135,12 +136,6 @@ def _features(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, float]:
         fps=item["fps"],
         size_bytes=item["size_bytes"],
     )
-
-
-def _embedding(faces: pd.DataFrame) -> bytes | None:
-    if faces.empty or "embedding" not in faces:
-        return None
-    return to_bytes(np.mean(np.stack(faces["embedding"].to_list()), axis=0))
 
 
 def _slice_values(item: dict[Any, Any], faces: pd.DataFrame) -> dict[str, Any]:

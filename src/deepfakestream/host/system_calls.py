@@ -100,7 +100,13 @@ def system_call_filter() -> bytes | None:
             ),
             deny("clone", argument=_Comparison(0, _MASKED_EQUAL, _CLONE_THREAD, 0)),
         ]
-        return _exported(library, rules) if all(denied) else None
+        if not all(denied):
+            return None
+        with TemporaryFile() as file:
+            if library.seccomp_export_bpf(rules, file.fileno()) != 0:
+                return None
+            file.seek(0)
+            return file.read()
     finally:
         library.seccomp_release(rules)
 
@@ -116,11 +122,3 @@ def apply_filter(instructions: bytes) -> bool:
     program = _Program(len(instructions) // _INSTRUCTION_BYTES, instructions)
     outcome: int = ctypes.CDLL(None).prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0)
     return outcome == 0
-
-
-def _exported(library: ctypes.CDLL, rules: ctypes.c_void_p) -> bytes | None:
-    with TemporaryFile() as file:
-        if library.seccomp_export_bpf(rules, file.fileno()) != 0:
-            return None
-        file.seek(0)
-        return file.read()

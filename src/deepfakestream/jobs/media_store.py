@@ -135,7 +135,11 @@ class FolderStore:
                 os.fsync(file.fileno())
         upload.rename(folder / MEDIA)
         if durable:
-            _sync_folder(folder)
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @contextmanager
     def media(self, analysis_id: str) -> Iterator[Path]:
@@ -200,11 +204,3 @@ class FolderStore:
     def _of(self, analysis_id: str) -> Path:
         assert "/" not in analysis_id
         return self._folder / analysis_id
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

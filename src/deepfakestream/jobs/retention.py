@@ -36,7 +36,22 @@ class Caretaker:
     def remove_expired(self) -> int:
         """Remove media, results and tombstones whose time has come; returns how many analyses it touched."""
         now = self._clock()
-        return self._expire_media(now) + self._expire_results(now) + self._remove_tombstones(now)
+        media = self._due(ANALYSES.c.has_media == 1, ANALYSES.c.media_until < now, _NO_WORK)
+        for row in media:
+            self._media.remove_media(row.id)
+            self._update(row.id, has_media=0)
+        results = self._due(ANALYSES.c.result_until < now, ANALYSES.c.status != "expired", _NO_WORK)
+        for row in results:
+            self._media.remove(row.id)
+            with self._database.writing() as connection:
+                connection.execute(sa.delete(EVENTS).where(EVENTS.c.analysis_id == row.id))
+                connection.execute(sa.update(ANALYSES).where(ANALYSES.c.id == row.id).values(**_EMPTIED))
+        oldest = now - 3600 * TOMBSTONE_H
+        tombstones = self._due(ANALYSES.c.status == "expired", ANALYSES.c.result_until < oldest)
+        for row in tombstones:
+            with self._database.writing() as connection:
+                forget(connection, row.id)
+        return len(media) + len(results) + len(tombstones)
 
     def remove_strays(self) -> None:
         """Remove media without an analysis, and deliveries and keys that nobody needs any more."""
@@ -67,29 +82,6 @@ class Caretaker:
         for row in rows:
             append(to_analysis(row))
             self._update(row.id, logged=1)
-        return len(rows)
-
-    def _expire_media(self, now: float) -> int:
-        rows = self._due(ANALYSES.c.has_media == 1, ANALYSES.c.media_until < now, _NO_WORK)
-        for row in rows:
-            self._media.remove_media(row.id)
-            self._update(row.id, has_media=0)
-        return len(rows)
-
-    def _expire_results(self, now: float) -> int:
-        rows = self._due(ANALYSES.c.result_until < now, ANALYSES.c.status != "expired", _NO_WORK)
-        for row in rows:
-            self._media.remove(row.id)
-            with self._database.writing() as connection:
-                connection.execute(sa.delete(EVENTS).where(EVENTS.c.analysis_id == row.id))
-                connection.execute(sa.update(ANALYSES).where(ANALYSES.c.id == row.id).values(**_EMPTIED))
-        return len(rows)
-
-    def _remove_tombstones(self, now: float) -> int:
-        rows = self._due(ANALYSES.c.status == "expired", ANALYSES.c.result_until < now - 3600 * TOMBSTONE_H)
-        for row in rows:
-            with self._database.writing() as connection:
-                forget(connection, row.id)
         return len(rows)
 
     def _due(self, *conditions: Any) -> list[sa.Row[Any]]:

@@ -50,7 +50,9 @@ def start(specs: Sequence[ServerSpec], settings: Settings, listener: Listener, c
                 children.append(launch(spec, settings, listener))
             started[spec.name] = _Starting(spec, children[-1], time.monotonic() + START_TIMEOUT_S)
         for one in started.values():
-            one.ready = one.ready or _answers(one.spec, one.child)
+            url, words = one.spec.ready_url, one.spec.ready_words
+            if not one.ready:
+                one.ready = answers(url, _ANSWER_TIMEOUT_S) if url else one.child.has_said(words)
             _require_hope(one)
         time.sleep(_POLL_S)
 
@@ -91,7 +93,3 @@ def _require_hope(one: _Starting) -> None:
             f"{one.spec.name} did not answer within {START_TIMEOUT_S:.0f} s; its whole log is "
             f"{one.child.log}, its last lines are\n{one.child.last_lines}"
         )
-
-
-def _answers(spec: ServerSpec, child: Child) -> bool:
-    return answers(spec.ready_url, _ANSWER_TIMEOUT_S) if spec.ready_url else child.has_said(spec.ready_words)

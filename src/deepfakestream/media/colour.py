@@ -108,7 +108,11 @@ def to_srgb(
         if peak > 1.0:
             light = _compressed(light, peak)
         light = np.clip(light @ matrix.T, 0.0, 1.0)
-        encoded = light ** (1 / 2.4) if is_hdr(transfer) and is_video else _srgb_encoded(light)
+        if is_hdr(transfer) and is_video:
+            encoded = light ** (1 / 2.4)
+        else:  # as sRGB
+            curve = 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055
+            encoded = np.where(light <= 0.0031308, 12.92 * light, curve)
         result[band] = np.rint(255 * encoded)
     return result
 
@@ -195,10 +199,6 @@ def _compressed(light: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
     )
     scale = wanted / np.maximum(brightest, 1e-6)
     return np.asarray(light * scale[..., None], dtype=np.float32)
-
-
-def _srgb_encoded(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
 
 
 def _matrix_to_bt709(primaries: int | Chromaticities) -> NDArray[np.float32]:

@@ -120,18 +120,16 @@ def open_picture(
         record.add(
             NoteCode.PART_SKIPPED, "check sums of its pixels do not match: it is damaged", Reason.TRUNCATED
         )
-    animation, colours = (png.animation, png.colours) if png else _blocks(path, picture.format, budget)
+    animation, colours = (png.animation, png.colours) if png else (None, Colours())
+    if picture.format == "GIF":
+        animation = read_gif(path, budget.max_decoded_frames + 1)
+    elif picture.format == "WEBP":
+        animation = read_webp(path)
+    elif picture.format == "AVIF":
+        animation, colours = read_avif(path)
     if animation is not None and len(animation.durations_ms) < 2 and animation.is_whole:
         animation = None
     return PictureFile(picture, animation, colours)
-
-
-def _blocks(path: Path, name: str | None, budget: MediaBudget) -> tuple[Animation | None, Colours]:
-    if name == "GIF":
-        return read_gif(path, budget.max_decoded_frames + 1), Colours()
-    if name == "WEBP":
-        return read_webp(path), Colours()
-    return read_avif(path) if name == "AVIF" else (None, Colours())
 
 
 class Still:
@@ -181,7 +179,10 @@ class Still:
                 self._budget.check_pixels(self._path, picture.size)
                 picture.load()
             except DAMAGED as error:
-                raise _damaged(self._path, error) from error
+                raise MediaError(
+                    Reason.TRUNCATED if "truncated" in str(error) else Reason.UNREADABLE,
+                    f"{self._path.name}: the picture is damaged ({error}); get a whole copy of the file",
+                ) from error
             yield self._frame(stream, to_rgb(self._path, picture, self._opened.colours, self._record))
 
     def _frame(self, stream: int, rgb: RGBImage) -> Frame:
@@ -379,8 +380,3 @@ def _pages(picture: Image.Image, budget: MediaBudget, record: Record) -> list[in
             )
     picture.seek(0)
     return searched or [0]
-
-
-def _damaged(path: Path, error: BaseException) -> MediaError:
-    reason = Reason.TRUNCATED if "truncated" in str(error) else Reason.UNREADABLE
-    return MediaError(reason, f"{path.name}: the picture is damaged ({error}); get a whole copy of the file")

@@ -181,7 +181,10 @@ class DriftHistory:
             metrics.append(MeanScore(tests=[]))
             names = list(dict.fromkeys(["p_fake", *names]))
         found = report.embedding
-        additional = {_FINDINGS: _findings(judged)}
+        table = pd.DataFrame([column.model_dump() for column in judged])
+        # Evidently warns about a column without numbers; what was not measured is not read.
+        numbers = table.astype({"value": "float64", "threshold": "float64"})
+        additional = {_FINDINGS: numbers.fillna({"value": 0.0, "threshold": 0.0})}
         if found.distance is not None and found.threshold:
             metrics.append(EmbeddingDistance(tests=[]))
             additional[_EMBEDDING] = pd.DataFrame([found.model_dump(include={"distance", "threshold"})])
@@ -254,12 +257,6 @@ def _dataset(table: pd.DataFrame, measured: list[ColumnDrift]) -> Any:
         categorical_columns=[name for name in table if name in texts],
     )
     return Dataset.from_pandas(table, data_definition=definition)
-
-
-def _findings(judged: list[ColumnDrift]) -> pd.DataFrame:
-    table = pd.DataFrame([column.model_dump() for column in judged])
-    # Evidently warns about a column without numbers; what was not measured is not read.
-    return table.astype({"value": "float64", "threshold": "float64"}).fillna({"value": 0.0, "threshold": 0.0})
 
 
 def _distribution(title: str, current: pd.Series, reference: pd.Series, *, kind: str) -> Any:

@@ -63,9 +63,12 @@ def pdf_report(report: Report) -> bytes:
             Paragraph("Persons", _STYLES["Heading2"]),
             Table(rows, colWidths=[_WIDTH / 4] * 4, style=_GRID),
         ]
-    for number, (picture, caption) in enumerate(zip(report.pictures, report.captions, strict=False), 1):
+    for number, (content, caption) in enumerate(zip(report.pictures, report.captions, strict=False), 1):
+        picture = Image(BytesIO(content))
+        scale = min(_WIDTH / picture.imageWidth, _MAX_PICTURE_HEIGHT / picture.imageHeight, 1.0)
+        picture.drawWidth, picture.drawHeight = picture.imageWidth * scale, picture.imageHeight * scale
         heading = Paragraph(f"Heat map {number}", _STYLES["Heading2"])
-        parts.append(KeepTogether([heading, _picture(picture), _text(caption)]))
+        parts.append(KeepTogether([heading, picture, _text(caption)]))
     parts.append(Paragraph("What was scanned, and how", _STYLES["Heading2"]))
     facts = [[_text(name), _text(value)] for name, value in report.facts]
     parts += [Table(facts, colWidths=[4 * cm, _WIDTH - 4 * cm], style=_GRID), Spacer(1, 0.4 * cm)]
@@ -88,13 +91,6 @@ def pdf_report(report: Report) -> bytes:
 def _text(text: str) -> Paragraph:
     # Without a place to break, a digest would run over the margin.
     return Paragraph(escape(text), _STYLES["BodyText"].clone("cell", wordWrap="CJK", fontSize=9, leading=12))
-
-
-def _picture(content: bytes) -> Image:
-    picture = Image(BytesIO(content))
-    scale = min(_WIDTH / picture.imageWidth, _MAX_PICTURE_HEIGHT / picture.imageHeight, 1.0)
-    picture.drawWidth, picture.drawHeight = picture.imageWidth * scale, picture.imageHeight * scale
-    return picture
 
 
 def _chart(chart: Timeline) -> Drawing:

@@ -13,7 +13,7 @@ from deepfakestream.host.progress import progress_bar
 from deepfakestream.host.terminal import one_line
 from deepfakestream.media.find import find_media, is_folder
 from deepfakestream.scanning.model_options import ModelOptions
-from deepfakestream.scanning.result import ScanResult, TrackResult, Verdict
+from deepfakestream.scanning.result import ScanResult, Verdict
 from deepfakestream.scanning.wording import VERDICT_WORDS, describe_point, explain_reason
 
 _COLOURS: dict[Verdict, str] = {
@@ -79,7 +79,10 @@ def to_text(result: ScanResult, *, colour: bool) -> str:
     if result.p_fake is None:
         codes = ", ".join(result.reasons)
         return "\n".join([*lines, f"  why       {one_line(result.message)} [{codes}]", *media])
-    lines += [f"  track {each.track_id:<4}{_track(each)}" for each in result.tracks[:_MAX_TRACKS]]
+    for track in result.tracks[:_MAX_TRACKS]:
+        when = f"{track.start_s:.1f}-{track.end_s:.1f} s, " if track.end_s > 0 else ""
+        face = f"{counted(track.num_frames, 'frame')}, face {track.median_face_px:.0f} px"
+        lines.append(f"  track {track.track_id:<4}p_fake {track.p_fake:.3f}, {when}{face}")
     if len(result.tracks) > _MAX_TRACKS:
         hidden = counted(len(result.tracks) - _MAX_TRACKS, "more track")
         lines.append(f"  and       {hidden} with lower scores")
@@ -97,9 +100,3 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
             raise DataError(f"{path}: no pictures or videos in this folder; name a folder or file with media")
         files += found
     return files
-
-
-def _track(track: TrackResult) -> str:
-    when = f"{track.start_s:.1f}-{track.end_s:.1f} s, " if track.end_s > 0 else ""
-    frames = counted(track.num_frames, "frame")
-    return f"p_fake {track.p_fake:.3f}, {when}{frames}, face {track.median_face_px:.0f} px"

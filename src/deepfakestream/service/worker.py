@@ -155,7 +155,10 @@ class Worker:
             return
         outcome = answer.outcome
         if not keep_pictures(self._stores.media, job.analysis_id, answer.pictures):
-            outcome = _without_pictures(outcome)
+            if isinstance(outcome, Explanation):
+                outcome = to_failure(problems.storage_full())
+            elif isinstance(outcome, Verdict):  # it stays true without them
+                outcome = replace(outcome, pictures=False)
         self._on_state("finishing", job)
         if not self._finished(job, outcome):
             _LOG.info("analysis %s was taken from us; what was found is dropped", job.analysis_id)
@@ -251,13 +254,6 @@ class Worker:
             except Exception:  # noqa: BLE001 - without this thread no client gets a webhook any more
                 _LOG.exception("webhooks: a fault of ours")
                 self._stop.wait(STORE_AWAY_S)
-
-
-def _without_pictures(outcome: Outcome) -> Outcome:
-    """Return the outcome where there was no room for pictures: heat maps failed, a verdict stays."""
-    if isinstance(outcome, Explanation):
-        return to_failure(problems.storage_full())
-    return replace(outcome, pictures=False) if isinstance(outcome, Verdict) else outcome
 
 
 def _failure(message: dict[str, Any], job: Job) -> Failure:

@@ -85,7 +85,12 @@ def fill_store(
             found = [part.store.index(index) for part, index in zip(parts, found, strict=True)]
     for part, index in zip(parts, found, strict=True):
         stored |= {media_id: index[media_id] for media_id in part.items["media_id"] if media_id in index}
-    _check_complete(manifest, stored, store_dir)
+    absent = manifest.loc[~manifest["media_id"].isin(stored), "media_id"]
+    if len(absent):
+        raise DataError(
+            f"{store_dir}: lacks {len(absent)} items that workers have finished, the first is "
+            f"{absent.iloc[0]}; keep the workspace on storage that all machines of the cluster share"
+        )
     return stored, len(manifest) - num_missing
 
 
@@ -120,13 +125,4 @@ def _plan(part: _Part, spec: ExtractionSpec, data_dir: Path, store_dir: Path) ->
             store_key=part.store_key,
             spec=spec,
             budget=BUDGET,
-        )
-
-
-def _check_complete(manifest: pd.DataFrame, stored: Mapping[str, Path], store_dir: Path) -> None:
-    absent = manifest.loc[~manifest["media_id"].isin(stored), "media_id"]
-    if len(absent):
-        raise DataError(
-            f"{store_dir}: lacks {len(absent)} items that workers have finished, the first is "
-            f"{absent.iloc[0]}; keep the workspace on storage that all machines of the cluster share"
         )

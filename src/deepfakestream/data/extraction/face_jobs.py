@@ -74,20 +74,17 @@ def run_jobs(
                 split += [replace(job, items=(item,)) for item in job.items]
                 continue
             if outcome.crashed:
-                FaceStore(job.store_dir, job.store_key).commit([_crashed(job.items[0])])
+                unreadable = StoredFaces(
+                    media_id=job.items[0].media_id,
+                    num_frames=0,
+                    notes=(Reason.UNREADABLE,),
+                    message="decoding it ended the worker process; re-encode the file",
+                )
+                FaceStore(job.store_dir, job.store_key).commit([unreadable])
             yield job
         if not split:
             return
         pending = split
-
-
-def _crashed(item: JobItem) -> StoredFaces:
-    return StoredFaces(
-        media_id=item.media_id,
-        num_frames=0,
-        notes=(Reason.UNREADABLE,),
-        message="decoding it ended the worker process; re-encode the file",
-    )
 
 
 class FaceWork:

@@ -55,12 +55,16 @@ def find_shortcuts(manifest: pd.DataFrame, crops: pd.DataFrame) -> list[Shortcut
     """Return how well the label is predicted by all metadata, by each column, and by the picture statistics.
 
     Columns without two values are left out. With fewer than ten groups of a label nothing is measured.
+    Of more than about `MAX_ITEMS` items, whole groups are left out, the same ones every time.
 
     Args:
         manifest: one row an item, columns as in `columns.MANIFEST_COLUMNS`.
         crops: one row a crop, for `CONTENT`, as the mean of an item.
     """
-    items = _sample(manifest.reset_index(drop=True))
+    items = manifest.reset_index(drop=True)
+    if len(items) > MAX_ITEMS:
+        order = pd.util.hash_pandas_object(items["group_id"], index=False)
+        items = items[order < np.quantile(order, MAX_ITEMS / len(items))].reset_index(drop=True)
     is_fake = (items["label"] == "fake").to_numpy()
     groups = pd.factorize(items["group_id"])[0].astype(np.int64)
     if min(len(np.unique(groups[is_fake])), len(np.unique(groups[~is_fake]))) < _MIN_GROUPS:
@@ -72,15 +76,6 @@ def find_shortcuts(manifest: pd.DataFrame, crops: pd.DataFrame) -> list[Shortcut
         wanted += [(name, varied)] if varied else []
         wanted += [(column, [column]) for column in varied]
     return [_measure(name, features[columns], is_fake, groups) for name, columns in wanted]
-
-
-def _sample(items: pd.DataFrame) -> pd.DataFrame:
-    """Keep whole groups up to about `MAX_ITEMS` items, the same ones every time."""
-    if len(items) <= MAX_ITEMS:
-        return items
-    order = pd.util.hash_pandas_object(items["group_id"], index=False)
-    kept: pd.DataFrame = items[order < np.quantile(order, MAX_ITEMS / len(items))].reset_index(drop=True)
-    return kept
 
 
 def _features(items: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:

@@ -71,7 +71,11 @@ class DvcRepo:
         is_in_git = self.is_in_git
         if self.exists:
             if is_in_git:
-                self._begin_with_git()
+                with self._edit_config() as config:
+                    config["core"].pop("no_scm", None)
+                ignored = self._root / ".dvc" / ".gitignore"
+                if not ignored.exists():
+                    ignored.write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
             return
         flags = [] if is_in_git else ["--no-scm"]
         if is_in_git and ask_git(self._root, "rev-parse", "--show-toplevel") != str(self._root):
@@ -79,13 +83,6 @@ class DvcRepo:
         self._run("init", *flags)
         with self._edit_config() as config:
             config["core"] |= {"analytics": "false", "check_update": "false", "autostage": "false"}
-
-    def _begin_with_git(self) -> None:
-        with self._edit_config() as config:
-            config["core"].pop("no_scm", None)
-        ignored = self._root / ".dvc" / ".gitignore"
-        if not ignored.exists():
-            ignored.write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
 
     def init_local_remote(self) -> None:
         """Make a folder under `work/` the default remote."""

@@ -85,7 +85,13 @@ def _add_images(routes: APIRouter, runtime: Runtime) -> None:
         )
         key = _idempotency(idempotency_key, IMAGES_PATH, upload, heatmaps, pictures)
         try:
-            if key is not None and (earlier := await _earlier(runtime, caller, key)):
+            earlier = None
+            if key is not None:
+                try:
+                    earlier = await asyncio.to_thread(runtime.stores.analyses.known, caller.owner, key)
+                except KeyReusedError as error:
+                    raise Refused(problems.key_reused()) from error
+            if earlier is not None:
                 upload.path.unlink(missing_ok=True)
                 return await _again(runtime, earlier, request.state.request_id)
             place = cast("WorkPlace", request.state.place)
@@ -205,13 +211,6 @@ def _idempotency(key: str | None, path: str, upload: Upload, *options: object) -
         return None
     text = "\n".join([path, upload.sha256, *map(str, options)])
     return Idempotency(key=key, fingerprint=hashlib.sha256(text.encode()).hexdigest())
-
-
-async def _earlier(runtime: Runtime, caller: Caller, key: Idempotency) -> str | None:
-    try:
-        return await asyncio.to_thread(runtime.stores.analyses.known, caller.owner, key)
-    except KeyReusedError as error:
-        raise Refused(problems.key_reused()) from error
 
 
 async def _again(runtime: Runtime, analysis_id: str, request_id: str) -> Response:

@@ -52,9 +52,13 @@ class RayCluster:
             MissingExtraError: Ray is not installed.
             ServerError: no cluster can be reached or started, or its machines cannot load the work.
         """
-        ray = _import_ray()
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("ray", ("ray",)) from error
+
         with _connected(ray, self._address, self._num_workers):
-            resources = ray.cluster_resources()
+            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
             capacity = int(resources.get("GPU" if self._num_gpus_each else "CPU", 1))
             num_workers = self._num_workers or max(1, capacity)
             actor = ray.remote(num_cpus=1, num_gpus=self._num_gpus_each, max_restarts=0)(_Worker)
@@ -123,14 +127,6 @@ class _Workers(Generic[Job]):
             # The error as the work raised it, without Ray's account of where.
             raise error.cause from None
         return True
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtraError("ray", ("ray",)) from error
-    return ray
 
 
 @contextmanager
