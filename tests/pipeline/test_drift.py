@@ -21,7 +21,7 @@ from deepfakestream.monitoring.alert_book import AlertBook
 from deepfakestream.monitoring.governor import RetrainGovernor
 from deepfakestream.monitoring.params import DriftParams
 from deepfakestream.monitoring.prediction_log import FEATURES, PredictionLog
-from deepfakestream.pipeline.drift import run, window_id
+from deepfakestream.pipeline.drift import MAX_SINGLE_ROWS, run, window_id
 from deepfakestream.registry import versions
 from deepfakestream.registry.champion import Champion
 from deepfakestream.registry.tracking import start_run
@@ -85,6 +85,11 @@ def test_embeddings_are_compared_where_the_reference_has_them(settings, champion
         report = run(PARAMS, settings=settings, champion=champion)
         assert (report.status, report.embedding.drifted) == (status, status == "drift")
         assert report.embedding.distance is not None
+    # A window that may be so large that its embeddings are read apart from the rest.
+    large = PARAMS.model_copy(update={"window_size": 10 * MAX_SINGLE_ROWS})
+    again = run(large, settings=settings, champion=champion)
+    assert (again.n_current, again.embedding) == (60, report.embedding)
+    assert again.performance == report.performance
 
 
 def test_performance_is_expected_and_measured_where_labels_are_known(settings, champion):

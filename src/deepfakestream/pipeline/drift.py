@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -61,18 +62,15 @@ def run(params: DriftParams, *, settings: Settings, champion: Champion | None = 
 def _check(params: DriftParams, settings: Settings, champion: Champion) -> DriftReport:
     version = champion.version
     with PredictionLog(settings.prediction_database_url) as log:
-        current = log.newest(
-            params.window_size,
-            model_version=version,
-            max_client_share=params.max_client_share,
-            columns=("prediction_id", "verdict", "p_fake", *FEATURES),
-        )
-        newest = log.newest(
-            min(params.window_size, MAX_SINGLE_ROWS),
-            model_version=version,
-            max_client_share=params.max_client_share,
-            columns=("p_fake", "threshold", "media_sha256", "client", "features"),
-        ).rename(columns={"features": "embedding"})
+        read = partial(log.newest, model_version=version, max_client_share=params.max_client_share)
+        of_all = ("prediction_id", "verdict", "p_fake", *FEATURES)
+        of_single = ("threshold", "media_sha256", "client", "features")
+        if params.window_size <= MAX_SINGLE_ROWS:
+            current = newest = read(params.window_size, columns=(*of_all, *of_single))
+        else:  # the embeddings of all rows would take much memory
+            current = read(params.window_size, columns=of_all)
+            newest = read(MAX_SINGLE_ROWS, columns=("p_fake", *of_single))
+        newest = newest.rename(columns={"features": "embedding"})
         performance = _performance(log, newest, params, settings, version)
     governor = RetrainGovernor(settings.governor_db)
     reference = None if version == PACKAGED_VERSION else read_reference(champion.directory)
