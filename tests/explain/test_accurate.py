@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from face_crops import face_crop
 from torch.nn.functional import normalize
 
 from deepfakestream.explain.attribution import patch_evidence, pixels_of
 from deepfakestream.explain.command import explain_file
 from deepfakestream.explain.face import NUM_RANDOM_OF_TOWER, PATCHES, Explainer, FaceExplanation
 from deepfakestream.faces.crop import crop_face
-from deepfakestream.faces.types import FaceCrop
 from deepfakestream.forge.mesh import FaceMesh
 from deepfakestream.model.fused import FusedScorer
 from deepfakestream.model.network import DetectorNetwork, create_network
@@ -107,20 +107,8 @@ def scorer(spec, network, tower) -> FusedScorer:
 
 @pytest.fixture(scope="module")
 def explained(scorer, network, tower, astronaut, wide) -> FaceExplanation:
-    face = FaceCrop(
-        rgb=crop_face(astronaut, BOX, scale=0.85, size_px=SIZE_PX, shift_y=0.04),
-        wide_rgb=wide,
-        frame_index=0,
-        time_s=0.0,
-        track_id=0,
-        box_xyxy=BOX,
-        landmarks_xy=np.zeros((5, 2), np.float32),
-        score=1.0,
-        face_px=120.0,
-        sharpness=0.0,
-        luma=0.0,
-        pose=None,
-    )
+    crop = crop_face(astronaut, BOX, scale=0.85, size_px=SIZE_PX, shift_y=0.04)
+    face = face_crop(crop, wide_rgb=wide, box_xyxy=BOX)
     return Explainer(network=network, scorer=scorer, mesh=FaceMesh(), tower=tower).explain(face)
 
 

@@ -1,4 +1,4 @@
-"""All 50 files of the optional development data's odd-formats through probe and extraction."""
+"""All 50 files of the optional development data's odd-formats through reading and extraction."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 import pytest
+from media_info import info_of
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.media.find import find_media
-from deepfakestream.media.reader import probe
 
 MAX_S = 20.0
 REFUSED = {
@@ -37,7 +37,7 @@ WITHOUT_FACE = {"truncated.jpg", "black.mp4", "gray_noface_noise.mp4", "tiny24.p
 def outcome(path, detector, spec, budget):
     """Return the reason of a refusal, or the notes and whether there are crops."""
     try:
-        probe(path, budget)
+        info_of(path, budget)
         faces = extract_faces(path, detector, spec, budget)
     except MediaError as error:
         return error.reason

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from media_info import info_of
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.picture_blocks import read_gif
-from deepfakestream.media.reader import probe, sample_frames
+from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget
 
 
@@ -31,20 +32,20 @@ def test_animation_is_a_clip_sampled_by_time(tmp_path, suffix):
 
 def test_unset_durations_count_as_browsers_count_them(tmp_path):
     path = animate(tmp_path / "a.gif", [0, 0, 0])
-    assert probe(path, MediaBudget()).duration_s == pytest.approx(0.3)
+    assert info_of(path).duration_s == pytest.approx(0.3)
 
 
 def test_too_many_frames_are_refused(tmp_path):
     path = animate(tmp_path / "a.gif", [100] * 6)
     with pytest.raises(MediaError, match="6 frames exceed the limit of 5") as caught:
-        probe(path, MediaBudget(max_decoded_frames=5))
+        info_of(path, MediaBudget(max_decoded_frames=5))
     assert caught.value.reason is Reason.TOO_LONG
 
 
 def test_too_long_is_refused(tmp_path):
     path = animate(tmp_path / "a.gif", [1000] * 6)
     with pytest.raises(MediaError, match="6 s exceed the limit of 5 s"):
-        probe(path, MediaBudget(max_duration_s=5))
+        info_of(path, MediaBudget(max_duration_s=5))
 
 
 def test_wall_budget_ends_the_reading(tmp_path):
@@ -77,7 +78,7 @@ def test_no_damage_is_anything_but_a_refusal(tmp_path, suffix):
         for content in (whole[:position], bytes(changed)):
             path.write_bytes(content)
             try:
-                probe(path, MediaBudget())
+                info_of(path)
                 outcomes.add(len(sample_frames(path, num_frames=4, budget=MediaBudget()).frames) > 0)
             except MediaError:
                 outcomes.add(False)
@@ -89,14 +90,14 @@ def test_frames_are_counted_no_further_than_the_budget(tmp_path):
     path = animate(tmp_path / "a.gif", [100] * 6)
     path.write_bytes(path.read_bytes()[:-1] + b"\x2c" * 400)
     with pytest.raises(MediaError, match="3 frames exceed the limit of 2"):
-        probe(path, MediaBudget(max_decoded_frames=2))
+        info_of(path, MediaBudget(max_decoded_frames=2))
 
 
 def test_a_gif_over_the_budget_is_refused_before_it_is_decoded(tmp_path):
     """With no time for a single frame, the refusal is still that of the frames."""
     path = animate(tmp_path / "a.gif", [100] * 6)
     with pytest.raises(MediaError, match="6 frames exceed the limit of 5"):
-        probe(path, MediaBudget(max_decoded_frames=5, max_wall_s=0.0))
+        info_of(path, MediaBudget(max_decoded_frames=5, max_wall_s=0.0))
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 9])

@@ -8,10 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from media_info import info_of
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media import clip_frames
-from deepfakestream.media.reader import open_media, probe, sample_frames
+from deepfakestream.media.reader import open_media, sample_frames
 from deepfakestream.media.types import MediaBudget
 
 BUDGET = MediaBudget()
@@ -41,7 +42,7 @@ def patch_box(path, name, offset, content):
 
 
 def test_facts_come_from_the_header(grey_clip):
-    info = probe(grey_clip, BUDGET)
+    info = info_of(grey_clip, BUDGET)
     assert (info.kind, info.container, info.codec) == ("video", "mov", "h264")
     assert (info.width_px, info.height_px, info.num_frames) == (64, 48, 60)
     assert (info.duration_s, info.fps) == (pytest.approx(2.4), pytest.approx(25.0))
@@ -93,10 +94,10 @@ def test_avi_without_presentation_times_is_sampled_by_order(tmp_path, encode_cli
 
 def test_kind_comes_from_the_content(grey_clip, astronaut_jpg, tmp_path):
     misnamed = grey_clip.rename(tmp_path / "video.jpg")
-    assert probe(misnamed, BUDGET).kind == "video"
+    assert info_of(misnamed, BUDGET).kind == "video"
     picture = tmp_path / "picture.mp4"
     picture.write_bytes(astronaut_jpg.read_bytes())
-    assert probe(picture, BUDGET).kind == "image"
+    assert info_of(picture, BUDGET).kind == "image"
 
 
 def test_variable_frame_rate_is_sampled_by_time(tmp_path, encode_clip, greys, number_of):
@@ -173,7 +174,7 @@ def test_display_matrix_is_applied(tmp_path, encode_clip, degrees, corner):
     rgb[:32, :48] = 255
     path = encode_clip(tmp_path / "turned.mp4", [rgb] * 5, rotation_deg=degrees)
     frame = read(path).frames[0].rgb
-    info = probe(path, BUDGET)
+    info = info_of(path, BUDGET)
     assert frame.shape == (info.height_px, info.width_px, 3)
     assert frame.shape[:2] == ((64, 96) if degrees == 180 else (96, 64))
     rows = frame[-8:] if "bottom" in corner else frame[:8]

@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from media_info import info_of
 from skimage.transform import resize
 
-from deepfakestream.media.reader import probe, sample_frames
+from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget, NoteCode
 from deepfakestream.media.video_frames import orientation, square_size
 
@@ -119,7 +120,7 @@ def test_a_turned_film_is_made_square_before_it_is_turned(tmp_path, film, stream
         tmp_path / "a.mp4",
         stream(frames=[CORNER] * 4, matrix=matrix(0, ONE, -ONE, 0), pixel_aspect=Fraction(2, 1)),
     )
-    info = probe(path, MediaBudget())
+    info = info_of(path)
     assert (info.width_px, info.height_px) == (64, 192)
     assert read(path).frames[0].rgb.shape == (192, 64, 3)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_info import info_of
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
 from deepfakestream.media.jpeg import MAX_SCANS, read_coding
-from deepfakestream.media.reader import probe, sample_frames
+from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget, NoteCode
 
 ARITHMETIC = Path(__file__).parent / "data" / "arithmetic.jpg"
@@ -122,7 +123,7 @@ def test_a_large_jpeg_is_decoded_smaller(tmp_path, astronaut, limit, reduction, 
     side = 512 // reduction
     assert sample.frames[0].rgb.shape == (side, side, 3)
     assert (sample.info.width_px, sample.info.height_px) == (side, side)
-    assert probe(path, MediaBudget(max_pixels=limit)).width_px == side
+    assert info_of(path, MediaBudget(max_pixels=limit)).width_px == side
     assert (NoteCode.SCALED_DOWN in {note.code for note in sample.notes}) == (reduction > 1)
     assert sample.reasons == ()
 
@@ -180,5 +181,5 @@ def test_a_huge_progressive_jpeg_is_refused_for_its_memory(tmp_path):
     data[at : at + 4] = (60_000).to_bytes(2, "big") * 2
     path.write_bytes(data)
     with pytest.raises(MediaError) as caught:
-        probe(path, MediaBudget())
+        info_of(path)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS

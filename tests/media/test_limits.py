@@ -11,10 +11,11 @@ import time
 import av
 import numpy as np
 import pytest
+from media_info import info_of
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.reader import probe, sample_frames
+from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget
 
 MAX_ADDRESS_BYTES = 4_000_000_000
@@ -108,7 +109,7 @@ def test_counts_are_checked_wherever_they_stand(movie, hidden):
 
 def test_films_behind_boxes_without_a_known_name_are_read(movie):
     movie.write_bytes(box(b"zzzz", b"") + movie.read_bytes())
-    assert probe(movie, MediaBudget()).num_frames == 20
+    assert info_of(movie).num_frames == 20
 
 
 @pytest.mark.parametrize("length", [2**40, 2**62, 2**63 - 1, 2**63])
@@ -118,7 +119,7 @@ def test_a_box_that_claims_more_than_any_memory_is_read_to_the_end_of_the_file(m
     content = boxes.pop(name)
     others = b"".join(box(other, found) for other, found in boxes.items())
     movie.write_bytes(others + struct.pack(">I4sQ", 1, name, length) + content)
-    assert probe(movie, MediaBudget()).num_frames == 20
+    assert info_of(movie).num_frames == 20
 
 
 def test_a_header_of_a_negative_length_is_refused(movie):
@@ -212,7 +213,7 @@ def test_plain_sound_is_no_bomb(tmp_path):
             container.mux(pictures.encode(picture))
         container.mux(pictures.encode())
     assert struct.pack(">I", 240_000) in path.read_bytes()
-    assert probe(path, MediaBudget()).num_frames == 4
+    assert info_of(path).num_frames == 4
 
 
 def test_hostile_files_take_little_memory(tmp_path, movie):

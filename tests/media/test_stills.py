@@ -9,10 +9,11 @@ import zlib
 
 import numpy as np
 import pytest
+from media_info import info_of
 from PIL import Image
 
 from deepfakestream.errors import MediaError, Reason
-from deepfakestream.media.reader import probe, sample_frames
+from deepfakestream.media.reader import sample_frames
 from deepfakestream.media.types import MediaBudget
 
 LEFT_RED = np.zeros((20, 30, 3), dtype=np.uint8)
@@ -124,12 +125,12 @@ def test_transparent_pixels_show_white(tmp_path):
 def test_jpeg_quality_is_read_from_the_tables(tmp_path, astronaut, quality):
     path = tmp_path / "q.jpg"
     Image.fromarray(astronaut[:64, :64]).save(path, quality=quality)
-    assert probe(path, MediaBudget()).jpeg_quality == pytest.approx(quality, abs=1)
+    assert info_of(path).jpeg_quality == pytest.approx(quality, abs=1)
 
 
 def test_only_a_jpeg_has_a_quality(tmp_path):
     Image.fromarray(LEFT_RED).save(tmp_path / "a.png")
-    assert probe(tmp_path / "a.png", MediaBudget()).jpeg_quality is None
+    assert info_of(tmp_path / "a.png").jpeg_quality is None
 
 
 def test_cut_jpeg_gives_its_upper_part_and_a_note(astronaut_jpg, tmp_path, astronaut):
@@ -180,7 +181,7 @@ def test_other_cut_pictures_are_refused(tmp_path, astronaut, suffix):
 def test_bombs_are_refused_by_their_header(tmp_path, width, height):
     path = huge_png(tmp_path / "bomb.png", width, height)
     with pytest.raises(MediaError, match="limit of 40000000 pixels") as caught:
-        probe(path, MediaBudget())
+        info_of(path)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
@@ -188,9 +189,10 @@ def test_a_bomb_is_reported_by_us_alone(tmp_path):
     """Pillow's own warning would stand before our sentence, in the terminal and in the service's log."""
     huge_png(tmp_path / "bomb.png", 12000, 12000)
     code = (
-        "import pathlib, sys; from deepfakestream.media.reader import probe; "
-        "from deepfakestream.media.types import MediaBudget; "
-        "probe(pathlib.Path(sys.argv[1]), MediaBudget(max_pixels=10**9))"
+        "import pathlib, sys\n"
+        "from deepfakestream.media.reader import open_media\n"
+        "from deepfakestream.media.types import MediaBudget\n"
+        "with open_media(pathlib.Path(sys.argv[1]), MediaBudget(max_pixels=10**9)): pass"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "bomb.png")], capture_output=True, text=True, check=False
@@ -202,7 +204,7 @@ def test_pixels_at_the_limit_pass(tmp_path):
     Image.fromarray(LEFT_RED).save(tmp_path / "a.png")
     read(tmp_path / "a.png", MediaBudget(max_pixels=600))
     with pytest.raises(MediaError, match="30 x 20 pixels exceed"):
-        probe(tmp_path / "a.png", MediaBudget(max_pixels=599))
+        info_of(tmp_path / "a.png", MediaBudget(max_pixels=599))
 
 
 def test_numbers_without_a_range_are_refused(tmp_path):

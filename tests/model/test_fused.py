@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from face_crops import face_crop
 from numpy.typing import NDArray
 
 from deepfakestream.errors import WeightsError
@@ -61,20 +62,7 @@ def face(narrow: int, wide: int | None, *, track_id: int = 0) -> FaceCrop:
     def grey(value: int) -> NDArray[np.uint8]:
         return np.full((SIZE_PX, SIZE_PX, 3), value, np.uint8)
 
-    return FaceCrop(
-        rgb=grey(narrow),
-        wide_rgb=None if wide is None else grey(wide),
-        frame_index=0,
-        time_s=0.0,
-        track_id=track_id,
-        box_xyxy=(0, 0, 9, 9),
-        landmarks_xy=np.zeros((5, 2), np.float32),
-        score=1.0,
-        face_px=9.0,
-        sharpness=0.0,
-        luma=0.0,
-        pose=None,
-    )
+    return face_crop(grey(narrow), wide_rgb=None if wide is None else grey(wide), track_id=track_id)
 
 
 def test_a_logit_is_the_weighted_mean_of_standardised_ones(fused):

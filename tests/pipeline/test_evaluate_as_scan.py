@@ -10,14 +10,13 @@ from typing import Any
 import cv2
 import pandas as pd
 import pytest
+from media_info import info_of
 from skimage.data import astronaut
 
 from deepfakestream.data.extraction.params import ExtractParams
 from deepfakestream.data.manifest import to_frame, write_manifest
 from deepfakestream.evaluation.params import EvaluateParams
 from deepfakestream.host.digest import sha256_file
-from deepfakestream.media.reader import probe
-from deepfakestream.media.types import MediaBudget
 from deepfakestream.model.embedding import from_bytes
 from deepfakestream.model.packaged import packaged_model_dir
 from deepfakestream.model.spec import read_spec
@@ -46,7 +45,7 @@ def _media(directory: Path) -> list[Path]:
 
 
 def _row(path: Path, data_dir: Path, label: str) -> dict[str, Any]:
-    info = probe(path, MediaBudget())
+    info = info_of(path)
     return {
         "media_id": sha256_file(path),
         "path": str(path.relative_to(data_dir)),

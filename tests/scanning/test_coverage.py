@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from face_crops import face_crop
 
 from deepfakestream.errors import Reason
-from deepfakestream.faces.types import ExtractedFaces, FaceCrop, SearchedFrame
+from deepfakestream.faces.types import ExtractedFaces, SearchedFrame
 from deepfakestream.media.types import MediaInfo
 from deepfakestream.scanning.coverage import coverage_of
 
-CROP = FaceCrop(
-    rgb=np.zeros((4, 4, 3), np.uint8), frame_index=0, time_s=0.0, track_id=0, box_xyxy=(0, 0, 4, 4),
-    landmarks_xy=np.zeros((5, 2), np.float32), score=1.0, face_px=4.0, sharpness=1.0, luma=1.0, pose=None,
-)  # fmt: skip
+CROP = face_crop(np.zeros((4, 4, 3), np.uint8))
 INFO = MediaInfo(
     kind="video",
     container="mp4",

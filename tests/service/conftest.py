@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from media_info import info_of
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from real_service import RealService, free_port
@@ -21,8 +22,7 @@ from starlette.testclient import TestClient
 
 from deepfakestream.errors import DataError, MediaError, Reason, ServerError, WeightsError, WrongKindError
 from deepfakestream.faces.types import Detection, ExtractionSpec
-from deepfakestream.media.reader import probe
-from deepfakestream.media.types import MediaBudget, MediaKind, RGBImage
+from deepfakestream.media.types import MediaKind, RGBImage
 from deepfakestream.model.scorer import ModelInfo
 from deepfakestream.model.spec import (
     AggregationSpec,
@@ -118,7 +118,7 @@ class StubEngine:
         self, path: Path, *, name: str, times: dict[str, float], kind: MediaKind, **_: Any
     ) -> ScanResult:
         with suppress(MediaError):
-            found = probe(path, MediaBudget()).kind
+            found = info_of(path).kind
             if found != kind:
                 raise WrongKindError(found=found, expected=kind)
         self.entered.set()

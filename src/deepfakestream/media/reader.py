@@ -89,20 +89,6 @@ def open_media(path: Path, budget: MediaBudget) -> Iterator[Media]:
         yield Media(path, _open(path, head, budget, record, files), record)
 
 
-def probe(path: Path, budget: MediaBudget) -> MediaInfo:
-    """Return the facts about an image or video.
-
-    Args:
-        path: image or video.
-        budget: how much of the file is read at most.
-
-    Raises:
-        MediaError: as `open_media`.
-    """
-    with open_media(path, budget) as media:
-        return media.info
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameSample:
     """The sampled frames of one file and what went wrong on the way."""
