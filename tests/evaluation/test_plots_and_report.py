@@ -191,12 +191,12 @@ def test_a_threshold_that_breaks_its_promise_is_named() -> None:
     assert "The threshold &#39;balanced&#39; promised" not in _page(_scores(200))
     shifted = _scores(200)
     alarming = shifted.assign(p_fake=shifted["p_fake"].clip(lower=0.61))
-    assert "The threshold &#39;balanced&#39; promised to call 10.0% of the reals fake" in _page(alarming)
+    assert "The threshold &#39;balanced&#39; promised a false positive rate of 10.0%" in _page(alarming)
 
 
 @pytest.mark.parametrize(("n", "said"), [(198, True), (200, False)])  # half of them real
 def test_a_rate_of_less_than_one_real_file_is_named(n: int, *, said: bool) -> None:
-    sentence = f"Among {n // 2} reals a rate of 1% is less than one file"
+    sentence = f"Among {n // 2} real files a false positive rate of 1% is less than one file"
     assert (sentence in _page(_scores(n))) is said
 
 

@@ -180,7 +180,7 @@ def test_files_are_sent_followed_and_judged(
     tab.wait_for(".looks img[src^='blob:']", 2)
     assert page.get_by_role("slider").count() == 0
     page.get_by_role("link", name="Model", exact=True).click()
-    tab.wait_for(".card table", 2)  # a table of each detector
+    tab.wait_for(".card table", 3)  # two of the fast detector, one of the accurate one
     assert_usable_by_everybody(tab, 390)
     assert tab.hosts == {service.url.removeprefix("http://")}
     assert tab.complaints == []

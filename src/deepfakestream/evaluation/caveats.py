@@ -53,7 +53,7 @@ def _about_the_data(split: str, metrics: Metrics) -> Iterator[str]:
     if split != "test":
         yield (
             f"These files are the split '{split}', which weights, calibration and thresholds were chosen "
-            "on: the numbers flatter the model. Quote those of 'test' only."
+            "on: these numbers are optimistic. Quote those of 'test' only."
         )
     if metrics.status != "ok":
         yield "There are no scored files of both classes: nothing can be ranked."
@@ -62,8 +62,8 @@ def _about_the_data(split: str, metrics: Metrics) -> Iterator[str]:
         yield f"The files come from only {metrics.num_groups} source groups: a few more could change it all."
     if metrics.n_real * LEAST_FPR < 1.0:
         yield (
-            f"Among {metrics.n_real} reals a rate of {LEAST_FPR:.0%} is less than one file: what is caught "
-            "at it is read off between two points of the curve."
+            f"Among {metrics.n_real} real files a false positive rate of {LEAST_FPR:.0%} is less than one "
+            "file: the true positive rate at it is interpolated between two points of the curve."
         )
     auc = metrics["auc"]
     if auc.low is not None and auc.high is not None and auc.high - auc.low > WIDE_INTERVAL:
@@ -85,7 +85,7 @@ def _about_thresholds(
             yield f"The threshold '{point.name}' is conventional: no validation data measured it."
         elif low is not None and high is not None and not low - 0.005 <= rate <= high + 0.005:
             yield (
-                f"The threshold '{point.name}' promised to call {rate:.1%} of the reals fake; here it is "
+                f"The threshold '{point.name}' promised a false positive rate of {rate:.1%}; here it is "
                 f"{point.fpr.value:.1%} ({low:.1%}–{high:.1%})."
             )
 
