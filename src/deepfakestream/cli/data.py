@@ -89,8 +89,8 @@ def from_feedback(
 ) -> None:
     """Show the files whose true label people gave to the service, ask, and ingest them as source 'feedback'.
 
-    The service keeps no pictures, and videos for a while only: files are found by their sha256, among the
-    media of jobs that are kept and in the folder of --media.
+    The service keeps images and videos only for a while. Files are found by their sha256, among the media
+    that it still keeps and in the folder of --media.
     """
     from deepfakestream.pipeline import from_feedback as step
 

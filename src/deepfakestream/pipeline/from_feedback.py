@@ -1,7 +1,7 @@
 """The step from-feedback: files whose true label people gave to the service become labelled data.
 
-The service keeps no pictures and videos only for a while. So files are looked for by their sha256: among the
-media of jobs that are still kept, and in a folder that the caller names.
+The service keeps images and videos only for a while. So files are looked for by their sha256: among the media
+that are still kept, and in a folder that the caller names.
 """
 
 from __future__ import annotations
