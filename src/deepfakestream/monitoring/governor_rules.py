@@ -52,8 +52,17 @@ def objections_to(
             f"{request.new_items} training items were ingested since the last training; "
             f"{rules.min_new_items} are needed (retrain.min_new_items)"
         )
-    yield from _too_soon(connection, rules, now)
-    yield from _budget_spent(connection, rules, now)
+    (finished_at,) = connection.execute("SELECT MAX(finished_at) FROM claims").fetchone()
+    if finished_at is not None:
+        free_at = datetime.fromisoformat(finished_at) + timedelta(hours=rules.cooldown_h)
+        if now < free_at:
+            yield f"cooling down until {_minute(as_text(free_at))} (retrain.cooldown_h: {rules.cooldown_h:g})"
+    (spent,) = connection.execute(
+        "SELECT COUNT(*) FROM claims WHERE claimed_at > ?", (as_text(now - BUDGET_PERIOD),)
+    ).fetchone()
+    if spent >= rules.max_per_week:
+        allowed = f"{rules.max_per_week} are allowed (retrain.max_per_week)"
+        yield f"{spent} retrainings in the last 7 days, {allowed}"
 
 
 def running(connection: sqlite3.Connection, now: datetime) -> Iterator[str]:
@@ -88,24 +97,6 @@ def _too_little_drift(
             f"{drifted} of the last {len(found)} windows of version {model_version} drifted; "
             f"{needed} of {of_last} are needed (retrain.windows)"
         )
-
-
-def _too_soon(connection: sqlite3.Connection, rules: RetrainParams, now: datetime) -> Iterator[str]:
-    (finished_at,) = connection.execute("SELECT MAX(finished_at) FROM claims").fetchone()
-    if finished_at is None:
-        return
-    free_at = datetime.fromisoformat(finished_at) + timedelta(hours=rules.cooldown_h)
-    if now < free_at:
-        yield f"cooling down until {_minute(as_text(free_at))} (retrain.cooldown_h: {rules.cooldown_h:g})"
-
-
-def _budget_spent(connection: sqlite3.Connection, rules: RetrainParams, now: datetime) -> Iterator[str]:
-    (spent,) = connection.execute(
-        "SELECT COUNT(*) FROM claims WHERE claimed_at > ?", (as_text(now - BUDGET_PERIOD),)
-    ).fetchone()
-    if spent >= rules.max_per_week:
-        allowed = f"{rules.max_per_week} are allowed (retrain.max_per_week)"
-        yield f"{spent} retrainings in the last 7 days, {allowed}"
 
 
 def _minute(text: str) -> str:

@@ -146,8 +146,12 @@ def _take(
         }
         origin_facts = {"source": str(source.resolve()), "name": name, "licence": request.licence}
         append_audit(settings.audit_file, "ingest", {**origin_facts, **counts, "data": digest})
-    if request.only is None and not request.dry_run:
-        _require_something(source, selection)
+    nothing_usable = selection.refused and not (selection.new or selection.num_known)
+    if nothing_usable and request.only is None and not request.dry_run:
+        first = selection.refused[0]
+        raise DataError(
+            f"{source}: all {len(selection.refused)} files were refused, the first because: {first.message}"
+        )
     return IngestReport(
         source=source,
         layout=layout.name,
@@ -212,15 +216,6 @@ def _store(
             "then run 'deepfakestream data push'"
         ) from error
     return repo.data_digest()
-
-
-def _require_something(source: Path, selection: Selection) -> None:
-    if selection.new or selection.num_known or not selection.refused:
-        return
-    first = selection.refused[0]
-    raise DataError(
-        f"{source}: all {len(selection.refused)} files were refused, the first because: {first.message}"
-    )
 
 
 def _count_lines(added: pd.DataFrame) -> list[str]:
