@@ -162,6 +162,30 @@ def test_a_body_that_is_no_json_is_named_so(start_service: Starter, body: bytes)
     assert ("no JSON" in detail) == bool(body)
 
 
+def test_a_misspelt_parameter_stops_the_request_next_to_right_ones(
+    start_service: Starter, picture: Picture
+) -> None:
+    service = start_service()
+    document = assert_problem(
+        service.post("/v1/images?pictures=true&heatmap=true", picture(9)), 422, "bad-parameter"
+    )
+    assert "'heatmap'" in document["detail"]
+    assert "'pictures'" not in document["detail"]
+    assert not service.client.get("/v1/analyses").json()["items"]
+    assert service.post("/v1/images?pictures=true", picture(9)).status_code == 200
+
+
+def test_unknown_parameters_without_end_are_named_in_short(start_service: Starter) -> None:
+    client = start_service(work=False).client
+    names = "&".join(f"{'x' * 200}{number}=1" for number in range(50))
+    assert len(assert_problem(client.get(f"/v1/usage?{names}"), 422, "bad-parameter")["detail"]) < 400
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/metrics", "/page/main.js"])
+def test_pages_take_any_parameter(start_service: Starter, path: str) -> None:
+    assert start_service(work=False).client.get(path, params={"utm_source": "chat"}).status_code == 200
+
+
 def test_paths_and_methods(start_service: Starter) -> None:
     client = start_service().client
     assert "/openapi.json" in assert_problem(client.get("/v2/images"), 404, "not-found")["detail"]

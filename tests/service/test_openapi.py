@@ -92,6 +92,25 @@ def test_files_are_sent_as_a_form_or_bare(document: dict[str, Any]) -> None:
         assert content[bare]["schema"] == {"type": "string", "format": "binary"}
 
 
+def test_every_endpoint_of_the_api_refuses_a_parameter_that_is_not_in_the_document(
+    start_service: Callable[..., Any],
+) -> None:
+    client = start_service(work=False).client
+    for name, operation in operations(client.get("/openapi.json").json()):
+        method, path = name.split(" ")
+        if not path.startswith("/v1/"):
+            continue
+        known = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+        is_upload = path in ("/v1/images", "/v1/videos")
+        body = {"files": {"file": b"x"}} if is_upload else {"json": {}} if "requestBody" in operation else {}
+        answer = client.request(method, path, params={"operating_point": "low_fpr"}, **body)
+        assert answer.status_code == 422, name
+        problem = answer.json()
+        assert problem["type"] == "urn:deepfakestream:problem:bad-parameter"
+        assert "'operating_point'" in problem["detail"]
+        assert all(each in problem["detail"] for each in known), name
+
+
 def test_references_lead_somewhere(document: dict[str, Any]) -> None:
     import re
 

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
 from deepfakestream import __version__
 from deepfakestream.errors import ServerError
@@ -44,12 +46,8 @@ def create_app(runtime: Runtime, *, docs_assets: str | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(uploads.router(runtime))
-    app.include_router(analyses.router(runtime))
-    app.include_router(events.router(runtime))
-    app.include_router(pictures.router(runtime))
-    app.include_router(reports.router(runtime))
-    app.include_router(service.router(runtime))
+    for module in (uploads, analyses, events, pictures, reports, service):
+        app.include_router(module.router(runtime), dependencies=[Depends(_check_parameter_names)])
     app.include_router(service.metrics_router(runtime))
     app.include_router(page.router())
     if docs_assets is not None:
@@ -59,6 +57,19 @@ def create_app(runtime: Runtime, *, docs_assets: str | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(ServerError, _answer_away)
     return app
+
+
+async def _check_parameter_names(request: Request) -> None:
+    """Do nothing where the endpoint knows every query parameter; FastAPI would ignore the others.
+
+    Raises:
+        Refused: it does not know one, so what the client asked for would not be done.
+    """
+    route = cast("APIRoute", request.scope["route"])
+    known = [field.alias for field in route.dependant.query_params]  # codespell:ignore dependant
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise Refused(problems.unknown_parameters(unknown, known))
 
 
 async def _answer_refused(request: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ _DESCRIPTIONS = {
     413: "the body is larger than the limit",
     415: "no file, an unsupported format, or the other kind of media",
     421: "the Host header names another service",
-    422: "a parameter is not allowed, or the file can be read but not scanned; `reason` says why",
+    422: "a parameter is unknown or not allowed, or the file can be read but not scanned; `reason` says why",
     429: "the key's rate or quota is used up; see Retry-After",
     500: "a fault of the service; its log has the rest under the request id",
     503: "busy, no model yet, or a store is away; see Retry-After",

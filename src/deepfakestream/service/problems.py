@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +13,9 @@ from deepfakestream.errors import Reason
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:deepfakestream:problem:"
+MAX_NAMES = 3
+"""Unknown parameters that a problem names."""
+MAX_NAME_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,6 +388,20 @@ def key_reused() -> Problem:
 def bad_parameter(detail: str) -> Problem:
     """Return the problem of a parameter, header or body that is not as described."""
     return Problem(type="bad-parameter", status=422, title="A parameter is not allowed", detail=detail)
+
+
+def unknown_parameters(unknown: Sequence[str], known: Sequence[str]) -> Problem:
+    """Return the problem of query parameters that an endpoint does not have.
+
+    Args:
+        unknown: names as sent, at least one; the first few are named, shortened.
+        known: names that the endpoint has.
+    """
+    shown = [repr(name[:MAX_NAME_LENGTH]) for name in unknown[:MAX_NAMES]]
+    more = ["..."] if len(unknown) > MAX_NAMES else []
+    rule = f"this endpoint knows {', '.join(known)}" if known else "this endpoint has none"
+    remedy = "correct the name or leave it out" if known else "leave it out"
+    return bad_parameter(f"query parameter {', '.join(shown + more)}: {rule}; {remedy}.")
 
 
 def unsafe_url(detail: str) -> Problem:
