@@ -18,7 +18,7 @@ import pytest
 from crafted_media import gif_of_dots, jpeg_of_scans, movie_of_samples, png_of_chunks, png_that_unpacks
 from PIL import Image
 
-from deepfakestream.errors import MediaError, Reason
+from deepfakestream.errors import MediaError, Reason, ServerError
 from deepfakestream.media.isolated import IsolatedDecoding
 from deepfakestream.media.reader import open_media
 from deepfakestream.media.types import MediaBudget
@@ -181,6 +181,28 @@ def test_the_end_of_the_process_that_forks_is_survived(tmp_path, decoding, film,
     forks.kill()
     await_that(lambda: not forks.is_running() or forks.status() == psutil.STATUS_ZOMBIE)
     assert len(read(decoding.open, path)[3]) == 4
+
+
+def test_a_decoder_that_ends_with_the_process_that_forks_says_nothing_of_its_file(
+    tmp_path, decoding, film, stream, greys
+):
+    path = film(tmp_path / "a.mp4", stream(frames=greys(30)))
+    with decoding.open(path, MediaBudget()) as media:
+        (decoder,) = decoders(decoding)
+        decoder.suspend()  # or it might give its frames before it ends
+        decoding._videos._process.kill()
+        with pytest.raises(ServerError):
+            list(media.frames(4))
+    assert len(read(decoding.open, path)[3]) == 4
+
+
+def test_without_the_process_that_forks_no_file_is_blamed(tmp_path, decoding, monkeypatch):
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(ServerError):
+            read(decoding.open, tmp_path / "a.png")
+    assert len(read(decoding.open, tmp_path / "a.png")[3]) == 1
 
 
 def test_a_file_that_nobody_waits_for_is_not_read_on(tmp_path, decoding, film, stream, greys):

@@ -134,6 +134,8 @@ class StubEngine:
         red = 128 if image is None else int(image[0, 0, 2])
         if red == 1:
             raise WeightsError("the model gave a score that is not a number")
+        if red == 3:
+            raise ServerError("the processes that read media ended")
         if red == 2:
             raise RuntimeError("a bug")
         p_fake = red / 255 if red else None
@@ -182,10 +184,17 @@ class StubScanner:
         self._engine = engine
         self._hold_maps = hold_maps
         self.is_drawing = threading.Event()
+        self.failures: list[dict[str, Any] | Exception] = []
+        """What the next runs end with, one each."""
 
     def run(self, task: dict[str, Any], *, timeout_s: float, keep: Callable[..., bool]) -> dict[str, Any]:
         if not keep(TaskProgress("extract", 2, 6)):
             raise TaskDropped
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return failure
         if task["task"] == "explain":
             self.is_drawing.set()
             assert self._hold_maps.wait(timeout=120)
@@ -265,6 +274,7 @@ class Service:
     hold: threading.Event
     hold_clips: threading.Event
     hold_maps: threading.Event
+    scanner: StubScanner
     drawer: StubScanner
     worker: Worker
 
@@ -343,10 +353,10 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         clients.append(client)
         if wait:
             wait_until(lambda: runtime.not_ready is None)
-        drawer = StubScanner(StubEngine("3", hold, hold_clips), hold_maps)
+        scanner, drawer = (StubScanner(StubEngine("3", hold, hold_clips), hold_maps) for _ in range(2))
         worker = Worker(
             runtime.stores,
-            StubScanner(StubEngine("3", hold, hold_clips), hold_maps),  # type: ignore[arg-type]
+            scanner,  # type: ignore[arg-type]
             drawer,  # type: ignore[arg-type]
             job_timeout_s=20.0,
             allow_private_webhooks=True,
@@ -354,7 +364,9 @@ def start_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         if work:
             workers.append((worker, threading.Thread(target=worker.run)))
             workers[-1][1].start()
-        return Service(client, runtime, source, registry, hold, hold_clips, hold_maps, drawer, worker)
+        return Service(
+            client, runtime, source, registry, hold, hold_clips, hold_maps, scanner, drawer, worker
+        )
 
     yield start
     for worker, thread in workers:

@@ -35,6 +35,7 @@ MADE = [
     problems.internal(),
     problems.storage_full(),
     problems.store_unavailable(),
+    problems.decoder_unavailable(),
     problems.unauthorized(""),
     problems.forbidden(""),
     problems.keys_required(),

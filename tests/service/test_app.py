@@ -220,6 +220,17 @@ def test_a_fault_of_ours_is_an_internal_problem_without_details(
     assert "a bug" not in str(document)
 
 
+def test_what_reads_files_may_end_and_the_client_comes_again(
+    start_service: Starter, picture: Picture, tmp_path: Path
+) -> None:
+    service = start_service()
+    response = service.post("/v1/images", picture(3))
+    assert_problem(response, 503, "decoder-unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    assert not list((tmp_path / "work" / "media" / "incoming").iterdir())
+    assert service.post("/v1/images", picture(9)).status_code == 200
+
+
 def test_a_scan_that_hangs_is_given_up_keeps_its_place_and_shows(
     start_service: Starter, picture: Picture
 ) -> None:

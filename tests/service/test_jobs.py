@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from deepfakestream.jobs.queue import MAX_ATTEMPTS
 from deepfakestream.jobs.webhooks import sign, webhook_secret
 from deepfakestream.monitoring.prediction_log import PredictionLog
-from deepfakestream.service import runtime
+from deepfakestream.service import runtime, worker
+from deepfakestream.service.scanner import ScannerNotStarted
 from deepfakestream.sqlite_url import sqlite_url
 
 Starter = Callable[..., Any]
@@ -98,8 +100,6 @@ def test_an_image_can_be_fetched_again(start_service: Starter, picture: Picture)
 def test_a_file_that_cannot_be_scanned_fails_with_its_problem(
     start_service: Starter, content: bytes, status: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepfakestream.service import worker
-
     monkeypatch.setattr(worker, "RETRY_S", 0.01)
     service = start_service()
     failed = service.finished("/v1/videos", content)
@@ -109,6 +109,51 @@ def test_a_file_that_cannot_be_scanned_fails_with_its_problem(
         response = service.client.get(f"/v1/analyses/{failed['id']}/{part}")
         assert problem(response) == (status, kind)
     assert service.client.get("/v1/usage").json()["days"] == []
+
+
+def statuses(service: Any, analysis_id: str) -> list[tuple[str, int | None]]:
+    events = service.runtime.stores.analyses.events(analysis_id)
+    return [(each.data["status"], each.data.get("attempt")) for each in events if each.kind == "status"]
+
+
+def test_a_video_whose_reader_ended_without_its_fault_is_tried_again(
+    start_service: Starter, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    service = start_service()
+    service.scanner.failures = [{"not_now": "the processes that read media ended", "counts": True}]
+    done = service.finished("/v1/videos", clip)
+    assert statuses(service, done["id"]) == [
+        ("queued", None), ("running", 1), ("queued", None), ("running", 2), ("succeeded", None),
+    ]  # fmt: skip
+
+
+def test_a_video_that_ends_what_reads_it_each_time_is_given_up(
+    start_service: Starter, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    service = start_service()
+    service.scanner.failures = [{"not_now": "they ended", "counts": True}] * (MAX_ATTEMPTS + 1)
+    failed = service.finished("/v1/videos", clip)
+    assert failed["error"]["type"] == "urn:deepfakestream:problem:worker-lost"
+    assert len(service.scanner.failures) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [ScannerNotStarted(), {"not_now": "no room", "counts": False}], ids=["not started", "no room"]
+)
+def test_a_worker_that_cannot_work_keeps_no_video_from_its_verdict(
+    start_service: Starter,
+    clip: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception | dict[str, Any],
+) -> None:
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    service = start_service()
+    service.scanner.failures = [failure] * (MAX_ATTEMPTS + 1)
+    done = service.finished("/v1/videos", clip)
+    assert done["status"] == "succeeded"
+    assert {attempt for status, attempt in statuses(service, done["id"]) if status == "running"} == {1}
 
 
 def test_what_is_surely_no_video_is_refused_at_once(start_service: Starter, picture: Picture) -> None:

@@ -46,7 +46,7 @@ WORKER_LOST = Failure(
     type="worker-lost",
     status=500,
     title="The analysis was given up",
-    detail=f"The analysis was begun {MAX_ATTEMPTS} times and ended its worker each time; report the id.",
+    detail=f"The analysis was begun {MAX_ATTEMPTS} times and never came to its end; report the id.",
 )
 
 
@@ -157,13 +157,19 @@ class JobQueue:
                 connection, job.task, job.analysis_id, outcome, now, job.face
             )
 
-    def give_back(self, job: Job) -> None:
-        """Let another worker take the job now; for a worker that is asked to end."""
+    def give_back(self, job: Job, *, counts: bool = False) -> None:
+        """Let another worker take the job now; for one that is asked to end, or cannot work.
+
+        Args:
+            job: what was taken.
+            counts: whether this was one of its `MAX_ATTEMPTS`: right where the job may be the cause.
+        """
+        attempts = JOBS.c.attempts if counts else JOBS.c.attempts - 1
         with self._database.writing() as connection:
             mine = connection.execute(
                 sa.update(JOBS)
                 .where(JOBS.c.id == job.id, JOBS.c.lease == job.lease)
-                .values(lease=None, lease_until=None, worker=None, attempts=JOBS.c.attempts - 1)
+                .values(lease=None, lease_until=None, worker=None, attempts=attempts)
             )
             if mine.rowcount and job.task == "scan":
                 self._requeued(connection, job.analysis_id, self._clock())

@@ -1,7 +1,8 @@
 """Media of strangers: each file is read by a process of its own, which has no network and little of the rest.
 
 Only numbers, words and pixels come back. Whatever a file does to its decoder, the answer is a `MediaError`,
-and the next file gets a new process.
+and the next file gets a new process. A decoder that ends with the process that forked it is no fault of its
+file: that is a `ServerError`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class IsolatedDecoding:
 
         Raises:
             MediaError: as `open_media`; or reading it took too much memory or time, or ended its process.
-            ServerError: no process can be started.
+            ServerError: no process can be started, or its parent ended; the file may be given again.
         """
         with ExitStack() as files:
             ours, theirs = socket.socketpair()
@@ -182,6 +183,7 @@ class _Source:
 
         Raises:
             MediaError: it cannot be read.
+            ServerError: the process ended with its parent.
         """
         self._path = path
         self._budget = budget
@@ -255,11 +257,13 @@ class _Source:
             raise self._lost()
         return count
 
-    def _lost(self) -> MediaError:
-        """Return what the end of the process means."""
+    def _lost(self) -> MediaError | ServerError:
+        """Return what the end of the process means; its parent writes the status, if that still runs."""
         readable, _, _ = select.select([self._status], [], [], _STATUS_S)
         status = os.read(self._status, 16) if readable else b""
         _LOG.warning("a process that read media ended with status %s", status.decode() or "unknown")
+        if not status:
+            return ServerError(f"{self._path.name}: the processes that read media ended; try again")
         if status == str(-signal.SIGXCPU).encode():
             return self._error(Reason.TIME_BUDGET, "decoding took too long; re-encode it to H.264")
         if status == str(-signal.SIGKILL).encode():

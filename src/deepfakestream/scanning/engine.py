@@ -90,6 +90,7 @@ class ScanEngine:
         Raises:
             WrongKindError: the file is of the other kind; nothing was searched.
             WeightsError: the model gave a score that is not a number.
+            ServerError: what reads media for this engine does not work; that says nothing about the file.
         """
         file = utf8_name(name if name is not None else str(path))
         times = times if times is not None else {}

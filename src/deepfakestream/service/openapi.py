@@ -32,7 +32,7 @@ _DESCRIPTIONS = {
     422: "a parameter is unknown or not allowed, or the file can be read but not scanned; `reason` says why",
     429: "the key's rate or quota is used up; see Retry-After",
     500: "a fault of the service; its log has the rest under the request id",
-    503: "busy, no model yet, or a store is away; see Retry-After",
+    503: "busy, no model yet, or a store or what reads files is away; see Retry-After",
     504: "the scan took too long",
 }
 _ALWAYS = (400, 401, 403, 413, 421, 422, 429, 500, 503)

@@ -51,8 +51,8 @@ class Predictor:
             pictures: gets pictures of the image and its faces.
 
         Raises:
-            Refused: the file is no image or cannot be scanned, the model failed, or the prediction log does
-                not answer.
+            Refused: the file is no image or cannot be scanned, the model failed, or nothing reads media or
+                the prediction log does not answer.
         """
         times = {"queue": time.perf_counter() - accepted_at}
         try:
@@ -64,6 +64,9 @@ class Predictor:
             self._metrics.not_a_number()
             _LOG.error("request %s: %s", request_id, error)
             raise Refused(problems.internal()) from error
+        except ServerError as error:
+            _LOG.error("request %s: %s", request_id, error)
+            raise Refused(problems.decoder_unavailable()) from error
         if result.media is None:
             reason = result.reasons[0]
             self._metrics.refused(str(reason))

@@ -217,6 +217,17 @@ def store_unavailable() -> Problem:
     )
 
 
+def decoder_unavailable() -> Problem:
+    """Return the problem of a file that was not read because the processes that read media ended."""
+    return Problem(
+        type="decoder-unavailable",
+        status=503,
+        title="The file could not be read just now",
+        detail="The processes of the service that read files ended; send the file again.",
+        headers=_later(2),
+    )
+
+
 def unauthorized(detail: str) -> Problem:
     """Return the problem of a request without a key that opens anything."""
     return Problem(

@@ -19,7 +19,14 @@ from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry
 
-from deepfakestream.errors import DeepfakeStreamError, MediaError, MissingExtraError, Reason, WrongKindError
+from deepfakestream.errors import (
+    DeepfakeStreamError,
+    MediaError,
+    MissingExtraError,
+    Reason,
+    ServerError,
+    WrongKindError,
+)
 from deepfakestream.faces.extraction import extract_faces
 from deepfakestream.host.process_tree import end_with_parent
 from deepfakestream.media.isolated import OpenMedia
@@ -74,6 +81,7 @@ class ScanProcess:
 
         Raises:
             MediaError: the media cannot be scanned, or have no such face.
+            ServerError: the registry, or what reads media, is away.
             WrongKindError: they are of the other kind.
         """
         pictures = Pictures() if task["pictures"] else None
@@ -203,6 +211,8 @@ def answer(process: ScanProcess, tasks: TextIO, say: Callable[[dict[str, Any]], 
             say({"wrong_kind": error.found})
         except MediaError as error:
             say({"media_error": str(error.reason), "detail": str(error)})
+        except ServerError as error:
+            say({"not_now": str(error), "counts": True})
         except Exception as error:  # noqa: BLE001 - the worker decides what a failure means
             _LOG.exception("a task failed")
             say({"error": f"{type(error).__name__}: {error}"})

@@ -25,7 +25,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class ScannerLost(Exception):  # noqa: N818 - says what happened to the process, not to us
-    """The process ended in the middle of a task, or did not come up."""
+    """The process ended in the middle of a task."""
+
+
+class ScannerNotStarted(Exception):  # noqa: N818
+    """The process ended or went silent before it was ready for its first task."""
 
 
 class TaskTimeout(Exception):  # noqa: N818
@@ -71,6 +75,7 @@ class Scanner:
 
         Raises:
             ScannerLost: the process ended before its answer.
+            ScannerNotStarted: there is no process, and a new one does not come up.
             TaskTimeout: the time is over.
             TaskDropped: `keep` said no.
         """
@@ -123,12 +128,15 @@ class Scanner:
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
-            message = self._next(process, self._tick_s)
+            try:
+                message = self._next(process, self._tick_s)
+            except ScannerLost as error:
+                raise ScannerNotStarted from error
             if message is not None and message.get("ready"):
                 return process
             if not keep():
                 raise TaskDropped
-        raise ScannerLost
+        raise ScannerNotStarted
 
     def _next(self, process: subprocess.Popen[bytes], wait_s: float) -> dict[str, Any] | None:
         """Return the next message, or None where there is none in time.

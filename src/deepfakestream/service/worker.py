@@ -26,7 +26,14 @@ from deepfakestream.scanning.result import ScanResult
 from deepfakestream.service import problems
 from deepfakestream.service.outcomes import outcome_of, to_failure
 from deepfakestream.service.pictures import keep_pictures, pictures_in
-from deepfakestream.service.scanner import Scanner, ScannerLost, TaskDropped, TaskProgress, TaskTimeout
+from deepfakestream.service.scanner import (
+    Scanner,
+    ScannerLost,
+    ScannerNotStarted,
+    TaskDropped,
+    TaskProgress,
+    TaskTimeout,
+)
 from deepfakestream.service.stores import Stores
 
 IDLE_S = 0.5
@@ -35,7 +42,9 @@ STORE_AWAY_S = 5.0
 MAX_CRASHES = 2
 """Times that a file may end the process that reads it before that is its answer."""
 RETRY_S = 3.0
-"""Wait before a process that could not start is started again."""
+"""Wait before a process that ended is started again."""
+PAUSE_S = 10.0
+"""Wait after a job that cannot be done here now, before the next one is taken."""
 WEBHOOKS_EVERY_S = 1.0
 KEEP_S = 60.0
 """How long the process that draws heat maps stays without work; PyTorch and a model take a gigabyte."""
@@ -49,6 +58,15 @@ class _Answer:
     outcome: Outcome
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Content of pictures by their names in the media store."""
+
+
+class _NotNow(Exception):  # noqa: N818 - the job waits, nothing of it failed
+    """The job cannot be done by this worker now, for a reason that is not in its file as far as known."""
+
+    def __init__(self, why: str, *, counts: bool) -> None:
+        super().__init__(why)
+        self.counts = counts
+        """Whether it counts as an attempt: the file may be the cause after all."""
 
 
 class Worker:
@@ -153,6 +171,16 @@ class Worker:
                 self._stores.queue.give_back(job)
             _LOG.info("analysis %s is no longer ours", job.analysis_id)
             return
+        except _NotNow as error:
+            _LOG.warning(
+                "analysis %s goes back into the queue (%s); this worker waits %g s",
+                job.analysis_id,
+                error,
+                PAUSE_S,
+            )
+            self._stores.queue.give_back(job, counts=error.counts)
+            self._stop.wait(PAUSE_S)
+            return
         outcome = answer.outcome
         if not keep_pictures(self._stores.media, job.analysis_id, answer.pictures):
             if isinstance(outcome, Explanation):
@@ -182,6 +210,7 @@ class Worker:
 
         Raises:
             TaskDropped: the job is no longer ours, or we are asked to end.
+            _NotNow: it is to be tried again, here or elsewhere.
         """
         crashes = 0
         while True:
@@ -198,6 +227,9 @@ class Worker:
             except TaskTimeout:
                 detail = f"upload: was not scanned within {self._job_timeout_s:g} s; send a shorter file"
                 return _Answer(outcome=_failed(Reason.TIME_BUDGET, detail))
+            except ScannerNotStarted as error:
+                why = "the process that scans does not start; its lines in this log say why"
+                raise _NotNow(why, counts=False) from error
             except ScannerLost:
                 crashes += 1
                 if crashes >= MAX_CRASHES:
@@ -233,6 +265,8 @@ class Worker:
             task |= {"version": analysis.model_version if analysis else None, "face": job.face}
         timeout_s = self._job_timeout_s * (HEATMAP_TIMES if job.task == "explain" else 1)
         message = self._scanners[job.task].run(task, timeout_s=timeout_s, keep=keep)
+        if "not_now" in message:
+            raise _NotNow(message["not_now"], counts=message["counts"])
         if "answer" not in message:
             return _Answer(outcome=_failure(message, job))
         answer = message["answer"]
