@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deepfakestream.monitoring.alert_book import GIVEN_UP_AFTER, REMINDER, AlertBook
+from deepfakestream.monitoring.alert_book import GIVEN_UP_AFTER, REMINDER, AlertBook, channel_id
 from deepfakestream.monitoring.alert_channels import Channel
 from deepfakestream.monitoring.alert_delivery import send_waiting
 from deepfakestream.monitoring.alerter import Alerter
@@ -183,9 +183,26 @@ def test_who_does_not_send_leaves_it_to_the_one_who_does(alerter_to, webhook):
 def test_two_processes_send_a_message_once(tmp_path, webhook):
     book = AlertBook(tmp_path / "alerts.db", directory=tmp_path, addresses=[webhook.url])
     book.tell(ALERT)
-    (first,) = book.take_waiting(NOON)
-    assert book.take_waiting(NOON + MINUTE) == []
-    assert book.take_waiting(NOON + 6 * MINUTE) == [first], "the first process was killed"
+    channels = [channel_id(webhook.url)]
+    (first,) = book.take_waiting(channels, NOON)
+    assert book.take_waiting(channels, NOON + MINUTE) == []
+    assert book.take_waiting(channels, NOON + 6 * MINUTE) == [first], "the first process was killed"
+
+
+def test_a_process_with_fewer_channels_leaves_the_others_theirs(alerter_to, webhook, mailbox):
+    alerter_to(webhook.url, mailbox.url, sends=False).tell("champion.not_served", "version 7")
+    alerter_to(webhook.url).send_waiting()
+    assert (len(webhook.bodies), len(mailbox.mails)) == (1, 0)
+    alerter_to("json://127.0.0.1:9/elsewhere").send_waiting()
+    alerter_to(webhook.url, mailbox.url).send_waiting()  # at the same moment
+    assert (len(webhook.bodies), len(mailbox.mails)) == (1, 1)
+
+
+def test_with_a_day_gone_what_nobody_could_send_is_given_up(tmp_path, alerter_to, webhook, mailbox, clock):
+    alerter_to(mailbox.url, sends=False).tell("champion.not_served", "version 7")
+    clock.now += GIVEN_UP_AFTER + HOUR
+    alerter_to(webhook.url).send_waiting()
+    assert AlertBook(tmp_path / "alerts.db", directory=tmp_path).num_waiting() == 0
 
 
 def test_without_channels_an_alert_is_logged_and_kept(tmp_path, alerter_to, caplog):

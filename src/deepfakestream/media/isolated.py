@@ -36,7 +36,7 @@ OpenMedia = Callable[[Path, MediaBudget], AbstractContextManager[Media]]
 GRACE_S = 10.0
 """Beyond the budget's seconds, before a process that does not answer is ended."""
 MAX_LINE_BYTES = 4_000_000
-_STATUS_S = 5.0
+_STATUS_S = 60.0
 _BUFFER_BYTES = 1 << 20
 """Of a socket for frames; the kernel may give less."""
 _ENVIRONMENT = {

@@ -7,8 +7,9 @@ process that watches sends.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,12 +173,13 @@ class AlertBook:
             query = "SELECT COUNT(*) FROM deliveries WHERE state = 'waits'"
             return int(connection.execute(query).fetchone()[0])
 
-    def take_waiting(self, now: datetime) -> list[Delivery]:
-        """Return what is to be sent now, oldest first; nobody else gets it for some minutes.
+    def take_waiting(self, channels: Collection[str], now: datetime) -> list[Delivery]:
+        """Return what is to be sent to some channels now, oldest first; nobody else gets it for some minutes.
 
         A channel that has failed gets nothing, not even what is new, before it is tried again.
 
         Args:
+            channels: that the caller can send to, from `channel_id`; what is for others is left to others.
             now: moment, in UTC.
         """
         with self._file.transaction() as connection:
@@ -187,9 +189,10 @@ class AlertBook:
             )
             rows = connection.execute(
                 "SELECT sequence, channel, attempts, body FROM deliveries JOIN alerts USING (sequence) "
-                "WHERE state = 'waits' AND next_at <= ? AND channel NOT IN (SELECT channel FROM deliveries "
+                "WHERE state = 'waits' AND next_at <= ? AND channel IN (SELECT value FROM json_each(?)) "
+                "AND channel NOT IN (SELECT channel FROM deliveries "
                 "WHERE state = 'waits' AND attempts > 0 AND next_at > ?) ORDER BY sequence, channel",
-                (_text(now), _text(now)),
+                (_text(now), json.dumps(list(channels)), _text(now)),
             ).fetchall()
             connection.executemany(
                 "UPDATE deliveries SET next_at = ? WHERE sequence = ? AND channel = ?",

@@ -13,14 +13,14 @@ logger = logging.getLogger("deepfakestream.alerts")
 
 
 def send_waiting(book: AlertBook, addresses: Sequence[str], now: datetime) -> int:
-    """Send what is due, each alert to each channel; return how many messages arrived.
+    """Send what is due to these channels; return how many messages arrived.
 
     A failure is logged with its reason and tried again: after a minute, then after twice as long each time,
     an hour at most, for a day. A channel that has failed is left alone for the rest of this call.
 
     Args:
         book: of the workspace.
-        addresses: of the channels.
+        addresses: of the channels; what waits for one of another process's settings is left to that.
         now: moment, in UTC.
     """
     channels = {
@@ -29,10 +29,8 @@ def send_waiting(book: AlertBook, addresses: Sequence[str], now: datetime) -> in
     }
     failed_until: dict[str, datetime] = {}
     num_arrived = 0
-    for delivery in book.take_waiting(now):
-        channel = channels.get(delivery.channel)
-        if channel is None:
-            continue  # of another process's settings; it waits for that one, a day at most
+    for delivery in book.take_waiting(channels, now):
+        channel = channels[delivery.channel]
         if (until := failed_until.get(delivery.channel)) is not None:
             book.postpone(delivery, until)
             continue
