@@ -188,12 +188,15 @@ class PieceReader:
                 if packet.is_discard and self._ranks[ordinal] >= 0:
                     packet = _shown(packet)
                 packet.opaque = ordinal
-            try:
-                self._pictures.extend(self._codec.decode(packet if packet.size else None))
-            except (av.error.FFmpegError, OSError):
-                self._record.found_reasons.add(Reason.TRUNCATED)
+            self._decode(packet)
         self._meter.num_decoded += 1
         return self._pictures.popleft()
+
+    def _decode(self, packet: Any) -> None:
+        try:
+            self._pictures.extend(self._codec.decode(packet if packet.size else None))
+        except (av.error.FFmpegError, OSError):
+            self._record.found_reasons.add(Reason.TRUNCATED)
 
     def _demux(self) -> Iterator[tuple[int, Any]]:
         """Yield packets with their number in the order of decoding; -1 for the one that ends the stream.

@@ -13,9 +13,7 @@ from deepfakestream.errors import Reason
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:deepfakestream:problem:"
-MAX_NAMES = 3
-"""Unknown parameters that a problem names."""
-MAX_NAME_LENGTH = 64
+MAX_NAMES_SHOWN, MAX_NAME_LENGTH = 3, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,11 +406,10 @@ def unknown_parameters(unknown: Sequence[str], known: Sequence[str]) -> Problem:
         unknown: names as sent, at least one; the first few are named, shortened.
         known: names that the endpoint has.
     """
-    shown = [repr(name[:MAX_NAME_LENGTH]) for name in unknown[:MAX_NAMES]]
-    more = ["..."] if len(unknown) > MAX_NAMES else []
-    rule = f"this endpoint knows {', '.join(known)}" if known else "this endpoint has none"
-    remedy = "correct the name or leave it out" if known else "leave it out"
-    return bad_parameter(f"query parameter {', '.join(shown + more)}: {rule}; {remedy}.")
+    shown = [repr(name[:MAX_NAME_LENGTH]) for name in unknown[:MAX_NAMES_SHOWN]]
+    more = ["..."] if len(unknown) > MAX_NAMES_SHOWN else []
+    rule = f"knows {', '.join(known)}; correct it or leave it out" if known else "has none; leave it out"
+    return bad_parameter(f"query parameter {', '.join(shown + more)}: this endpoint {rule}.")
 
 
 def unsafe_url(detail: str) -> Problem:
